@@ -7,7 +7,7 @@ override OUT := $(abspath $(OUT))
 CC ?= cc
 CFLAGS ?= -O2 -g
 
-user_cflags := -std=gnu11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+user_cflags := -ffile-prefix-map=$(TOP)/= -std=gnu11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wno-missing-field-initializers -pthread -I$(TOP)/include/uapi -I$(TOP)/lib
 libpopcorn := $(OUT)/libpopcorn.a
 headers := $(TOP)/include/uapi/linux/popcorn.h $(TOP)/lib/popcorn.h

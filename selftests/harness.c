@@ -56,7 +56,7 @@ uint64_t random_next(uint64_t *state)
 /* One write per line: lines of several threads and processes do not mix. */
 static void print_line(const char *prefix, const char *format, va_list args)
 {
-	char line[1024];
+	char line[PATH_MAX + 1024];
 	int used = snprintf(line, sizeof(line), "%s", prefix);
 	int more = vsnprintf(line + used, sizeof(line) - used - 1, format, args);
 	size_t length;
@@ -85,6 +85,18 @@ void case_fail(const char *file, int line, const char *format, ...)
 	va_list args;
 
 	snprintf(prefix, sizeof(prefix), "# %s:%d: ", file, line);
+	va_start(args, format);
+	print_line(prefix, format, args);
+	va_end(args);
+	_exit(CASE_FAIL);
+}
+
+void check_failed(const char *file, int line, const char *condition, const char *format, ...)
+{
+	char prefix[PATH_MAX];
+	va_list args;
+
+	snprintf(prefix, sizeof(prefix), "# %s:%d: not true: %s", file, line, condition);
 	va_start(args, format);
 	print_line(prefix, format, args);
 	va_end(args);

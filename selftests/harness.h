@@ -43,13 +43,15 @@ int run_tests(const struct test *tests, size_t count);
 /* In a case, in any thread of it: fail, or skip, the whole case. */
 void case_fail(const char *file, int line, const char *format, ...)
 	__attribute__((noreturn, format(printf, 3, 4)));
+void check_failed(const char *file, int line, const char *condition, const char *format, ...)
+	__attribute__((noreturn, format(printf, 4, 5)));
 void case_skip(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 /* A line "# ..." of TAP. */
 void diag(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #define CHECK(condition, ...) do {						\
 	if (!(condition))							\
-		case_fail(__FILE__, __LINE__, #condition " - " __VA_ARGS__);	\
+		check_failed(__FILE__, __LINE__, #condition, " " __VA_ARGS__);	\
 } while (0)
 
 /* CHECK for a call that answers -1 with errno: says which error it was. */
