@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What Popcorn decides without a kernel: wire format, ring, directory, intervals, tables.
+//!
+//! The same source is built by Kbuild into `popcorn.ko` and by cargo for tests, model checks and
+//! benches. It allocates nothing, knows no kernel type, and holds no `unsafe`.
+
+#![cfg_attr(not(CONFIG_RUST), no_std)]
+#![deny(unsafe_code)]
+
+pub mod ids;
+pub mod ring;
+pub mod window;
+pub mod wire;

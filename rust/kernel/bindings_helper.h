@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads for rust/kernel: see bindgen_parameters for what of it is emitted.
+ */
+#include <linux/kthread.h>
+#include <linux/miscdevice.h>
+#include <linux/workqueue.h>
+
+#include <uapi/linux/popcorn.h>
+
+#include "helpers/doorbell.h"
+#include "helpers/kernel.h"

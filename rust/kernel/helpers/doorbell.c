@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The doorbell: see doorbell.h.
+ *
+ * Receiving: an interrupt of its own in the vector domain, so that Linux chooses a vector and a
+ * processor for it and moves it when that processor goes away. Sending: by APIC id through the ICR,
+ * for the target belongs to another kernel and has no CPU number here.
+ */
+#include <linux/err.h>
+#include <linux/interrupt.h>
+#include <linux/irq.h>
+#include <linux/irqdomain.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+
+#include <asm/apic.h>
+#include <asm/hw_irq.h>
+#include <asm/irqdomain.h>
+
+#include "doorbell.h"
+
+struct pcn_doorbell {
+	void (*handler)(void *data);
+	void *data;
+	int irq;
+};
+
+static irqreturn_t pcn_doorbell_interrupt(int irq, void *data)
+{
+	struct pcn_doorbell *doorbell = data;
+
+	doorbell->handler(doorbell->data);
+	return IRQ_HANDLED;
+}
+
+struct pcn_doorbell *pcn_doorbell_new(void (*handler)(void *data), void *data)
+{
+	struct irq_alloc_info info = {};
+	struct pcn_doorbell *doorbell;
+	int ret;
+
+	if (!x86_vector_domain)
+		return ERR_PTR(-ENODEV);
+
+	doorbell = kzalloc(sizeof(*doorbell), GFP_KERNEL);
+	if (!doorbell)
+		return ERR_PTR(-ENOMEM);
+	doorbell->handler = handler;
+	doorbell->data = data;
+
+	ret = __irq_domain_alloc_irqs(x86_vector_domain, -1, 1, NUMA_NO_NODE, &info, false, NULL);
+	if (ret < 0)
+		goto free;
+	doorbell->irq = ret;
+
+	/* The local APIC wants its EOI before the handler, as for every edge. */
+	irq_set_handler(doorbell->irq, handle_edge_irq);
+	ret = request_irq(doorbell->irq, pcn_doorbell_interrupt, 0, "popcorn doorbell", doorbell);
+	if (ret)
+		goto dispose;
+	return doorbell;
+
+dispose:
+	irq_dispose_mapping(doorbell->irq);
+free:
+	kfree(doorbell);
+	return ERR_PTR(ret);
+}
+EXPORT_SYMBOL_GPL(pcn_doorbell_new);
+
+void pcn_doorbell_free(struct pcn_doorbell *doorbell)
+{
+	free_irq(doorbell->irq, doorbell);
+	/* Frees a hierarchical interrupt as a whole, vector included. */
+	irq_dispose_mapping(doorbell->irq);
+	kfree(doorbell);
+}
+EXPORT_SYMBOL_GPL(pcn_doorbell_free);
+
+int pcn_doorbell_address(struct pcn_doorbell *doorbell, u32 *vector, u32 *apic_id)
+{
+	struct irq_data *data = irq_get_irq_data(doorbell->irq);
+	struct irq_cfg *cfg = irqd_cfg(data);
+	const struct cpumask *where;
+	unsigned int cpu;
+
+	if (!data || !cfg)
+		return -ENODEV;
+	/* dest_apicid may be a logical id; the effective affinity is always one processor. */
+	where = irq_data_get_effective_affinity_mask(data);
+	cpu = cpumask_first(where);
+	if (cpu >= nr_cpu_ids || !READ_ONCE(cfg->vector))
+		return -EAGAIN;
+	*vector = READ_ONCE(cfg->vector);
+	*apic_id = cpu_physical_id(cpu);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(pcn_doorbell_address);
+
+/* Long enough for any delivery; a stuck one must not hang the sender. */
+#define PCN_ICR_SPINS 100000
+
+void pcn_doorbell_send(u32 vector, u32 apic_id)
+{
+	unsigned long flags;
+	int spins = PCN_ICR_SPINS;
+
+	local_irq_save(flags);
+	if (x2apic_enabled()) {
+		/* Writing the ICR MSR does not wait for earlier stores. */
+		weak_wrmsr_fence();
+	} else {
+		while ((apic->read(APIC_ICR) & APIC_ICR_BUSY) && --spins)
+			cpu_relax();
+	}
+	apic->icr_write(APIC_DM_FIXED | APIC_DEST_PHYSICAL | vector, apic_id);
+	local_irq_restore(flags);
+}
+EXPORT_SYMBOL_GPL(pcn_doorbell_send);

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+/* See kernel.h. All is exported, for inlined Rust in other modules calls it. */
+#include <linux/capability.h>
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/gfp.h>
+#include <linux/io.h>
+#include <linux/kthread.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/random.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/utsname.h>
+#include <linux/workqueue.h>
+
+#include "kernel.h"
+
+void pcn_init_completion(struct completion *completion)
+{
+	init_completion(completion);
+}
+EXPORT_SYMBOL_GPL(pcn_init_completion);
+
+struct workqueue_struct *pcn_alloc_unbound_workqueue(const char *name, int max_active)
+{
+	return alloc_workqueue("%s", WQ_UNBOUND | WQ_MEM_RECLAIM, max_active, name);
+}
+EXPORT_SYMBOL_GPL(pcn_alloc_unbound_workqueue);
+
+void pcn_destroy_workqueue(struct workqueue_struct *queue)
+{
+	destroy_workqueue(queue);
+}
+EXPORT_SYMBOL_GPL(pcn_destroy_workqueue);
+
+void pcn_flush_workqueue(struct workqueue_struct *queue)
+{
+	flush_workqueue(queue);
+}
+EXPORT_SYMBOL_GPL(pcn_flush_workqueue);
+
+void pcn_init_delayed_work(struct delayed_work *work, work_func_t function, const char *name,
+			   struct lock_class_key *key)
+{
+	init_work_with_key(&work->work, function, false, name, key);
+	timer_setup(&work->timer, delayed_work_timer_fn, TIMER_IRQSAFE);
+}
+EXPORT_SYMBOL_GPL(pcn_init_delayed_work);
+
+bool pcn_queue_delayed_work(struct workqueue_struct *queue, struct delayed_work *work,
+			    unsigned long delay)
+{
+	return queue_delayed_work(queue, work, delay);
+}
+EXPORT_SYMBOL_GPL(pcn_queue_delayed_work);
+
+bool pcn_mod_delayed_work(struct workqueue_struct *queue, struct delayed_work *work,
+			  unsigned long delay)
+{
+	return mod_delayed_work(queue, work, delay);
+}
+EXPORT_SYMBOL_GPL(pcn_mod_delayed_work);
+
+bool pcn_cancel_delayed_work_sync(struct delayed_work *work)
+{
+	return cancel_delayed_work_sync(work);
+}
+EXPORT_SYMBOL_GPL(pcn_cancel_delayed_work_sync);
+
+void pcn_get_task(struct task_struct *task)
+{
+	get_task_struct(task);
+}
+EXPORT_SYMBOL_GPL(pcn_get_task);
+
+/* Stops the thread, waits for its end, stores what it returned, drops the reference. */
+void pcn_stop_kthread_put(struct task_struct *task, int *result)
+{
+	*result = kthread_stop_put(task);
+}
+EXPORT_SYMBOL_GPL(pcn_stop_kthread_put);
+
+void *pcn_map_memory(u64 physical, size_t size)
+{
+	return memremap(physical, size, MEMREMAP_WB);
+}
+EXPORT_SYMBOL_GPL(pcn_map_memory);
+
+void pcn_unmap_memory(void *address)
+{
+	memunmap(address);
+}
+EXPORT_SYMBOL_GPL(pcn_unmap_memory);
+
+void *pcn_alloc_zeroed_pages(size_t size)
+{
+	return alloc_pages_exact(size, GFP_KERNEL | __GFP_ZERO | __GFP_NOWARN);
+}
+EXPORT_SYMBOL_GPL(pcn_alloc_zeroed_pages);
+
+void pcn_free_pages(void *address, size_t size)
+{
+	free_pages_exact(address, size);
+}
+EXPORT_SYMBOL_GPL(pcn_free_pages);
+
+bool pcn_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
+EXPORT_SYMBOL_GPL(pcn_fatal_signal_pending);
+
+bool pcn_signal_pending(void)
+{
+	return signal_pending(current);
+}
+EXPORT_SYMBOL_GPL(pcn_signal_pending);
+
+int pcn_current_pid(void)
+{
+	return task_pid_nr(current);
+}
+EXPORT_SYMBOL_GPL(pcn_current_pid);
+
+int pcn_current_tgid(void)
+{
+	return task_tgid_nr(current);
+}
+EXPORT_SYMBOL_GPL(pcn_current_tgid);
+
+/* @comm has TASK_COMM_LEN bytes. */
+void pcn_current_comm(char *comm)
+{
+	strscpy_pad(comm, current->comm, TASK_COMM_LEN);
+}
+EXPORT_SYMBOL_GPL(pcn_current_comm);
+
+bool pcn_capable_sys_admin(void)
+{
+	return capable(CAP_SYS_ADMIN);
+}
+EXPORT_SYMBOL_GPL(pcn_capable_sys_admin);
+
+void pcn_cond_resched(void)
+{
+	cond_resched();
+}
+EXPORT_SYMBOL_GPL(pcn_cond_resched);
+
+bool pcn_need_resched(void)
+{
+	return need_resched();
+}
+EXPORT_SYMBOL_GPL(pcn_need_resched);
+
+void pcn_cpu_relax(void)
+{
+	cpu_relax();
+}
+EXPORT_SYMBOL_GPL(pcn_cpu_relax);
+
+unsigned int pcn_cpus_online(void)
+{
+	return num_online_cpus();
+}
+EXPORT_SYMBOL_GPL(pcn_cpus_online);
+
+u64 pcn_memory_bytes(void)
+{
+	return (u64)totalram_pages() << PAGE_SHIFT;
+}
+EXPORT_SYMBOL_GPL(pcn_memory_bytes);
+
+/*
+ * The lock of the name is not exported; a name that is being changed can come out torn, which harms
+ * nobody: it is for people to read.
+ */
+void pcn_host_name(char *name, size_t size)
+{
+	strscpy_pad(name, init_uts_ns.name.nodename, size);
+}
+EXPORT_SYMBOL_GPL(pcn_host_name);
+
+u64 pcn_random_u64(void)
+{
+	return get_random_u64();
+}
+EXPORT_SYMBOL_GPL(pcn_random_u64);
+
+int pcn_misc_register(struct miscdevice *misc, struct file_operations *operations,
+		      const char *name, unsigned int mode, struct module *owner)
+{
+	operations->owner = owner;
+	operations->llseek = noop_llseek;
+	operations->compat_ioctl = compat_ptr_ioctl;
+	*misc = (struct miscdevice) {
+		.minor = MISC_DYNAMIC_MINOR,
+		.name = name,
+		.fops = operations,
+		.mode = mode,
+	};
+	return misc_register(misc);
+}
+EXPORT_SYMBOL_GPL(pcn_misc_register);
+
+void pcn_misc_deregister(struct miscdevice *misc)
+{
+	misc_deregister(misc);
+}
+EXPORT_SYMBOL_GPL(pcn_misc_deregister);
+
+bool pcn_module_get(struct module *module)
+{
+	return try_module_get(module);
+}
+EXPORT_SYMBOL_GPL(pcn_module_get);
+
+void pcn_module_put(struct module *module)
+{
+	module_put(module);
+}
+EXPORT_SYMBOL_GPL(pcn_module_put);

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Safe wrappers for what the `kernel` crate of Linux 6.12 lacks.
+//!
+//! One wrapper per C object, guards that own their lock, all `unsafe` of Popcorn's modules in
+//! here. C code lives in `helpers/`; what the headers there declare is bound by bindgen and must be
+//! `EXPORT_SYMBOL_GPL`, for generic and inlined code of this crate ends up in other modules. Its
+//! names begin with `pcn_`, for `popcorn_` belongs to the patched kernel.
+
+// The printing macros of the `kernel` crate want it; no message comes from here.
+#[allow(dead_code)]
+const __LOG_PREFIX: &[u8] = b"popcorn\0";
+
+#[doc(hidden)]
+pub mod bindings;
