@@ -7,7 +7,14 @@
 #![cfg_attr(not(CONFIG_RUST), no_std)]
 #![deny(unsafe_code)]
 
+pub mod acpi;
+pub mod boot_command_line;
+pub mod boot_status;
+pub mod bootparams;
+pub mod console_log;
+pub mod identity_map;
 pub mod ids;
+pub mod partition;
 pub mod ring;
 pub mod window;
 pub mod wire;

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line of a secondary kernel.
+//!
+//! What the user asks for comes first and what keeps the kernels apart comes last, since the last one
+//! wins. Parameters that would make the secondary take the primary's devices, and cannot be overruled
+//! by a later one, are refused.
+
+use core::fmt;
+use core::fmt::Write;
+
+use crate::partition::Partition;
+
+/// What the line is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameters<'a> {
+    /// Where everything is.
+    pub partition: &'a Partition,
+    /// The primary's time-stamp counter, in kHz: without it the secondary would calibrate its own
+    /// against timers that are the primary's.
+    pub tsc_khz: u32,
+    /// Node id of the secondary.
+    pub node: u32,
+    /// How many nodes there are.
+    pub nodes: u32,
+    /// What the user adds; may be empty.
+    pub user: &'a [u8],
+}
+
+/// Why there is no command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineError {
+    /// It does not fit, or is longer than the kernel takes.
+    TooLong,
+    /// The user's part holds a byte that is not printable ASCII, or an unpaired quote.
+    Character,
+    /// The user's part holds a parameter from [`REFUSED`].
+    Refused(&'static str),
+}
+
+/// Parameters that no user may add, as they are written or up to the `=`.
+///
+/// Without ACPI, or with the I/O APIC ignored, the kernel falls back to devices that every old PC has,
+/// and those belong to the primary. A second kernel image and a crash kernel are loaders of their own.
+pub const REFUSED: [&str; 9] = [
+    "acpi=off",
+    "acpi=ht",
+    "noapic",
+    "nolapic",
+    "disableapic",
+    "noacpi",
+    "acpi_rsdp",
+    "memmap",
+    "crashkernel",
+];
+
+/// What every secondary is told:
+///
+/// * no interrupts to all processors, since those are the primary's, too, and none from its NMI line;
+/// * no bus, no serial port, none of the address-space tricks that leave the partition;
+/// * to stay where it is after a panic: a restart would be the whole machine's;
+/// * that its clock is good.
+const FIXED: &str = "no_ipi_broadcast=1 apic_extnmi=none pci=off 8250.nr_uarts=0 nokaslr no5lvl panic=0 tsc=reliable";
+
+/// Writes the line and a zero byte behind it into `out`; the line may have `max` bytes. Returns its
+/// length without the zero.
+///
+/// # Errors
+///
+/// See [`LineError`].
+pub fn build(out: &mut [u8], max: usize, parameters: &Parameters<'_>) -> Result<usize, LineError> {
+    check_user(parameters.user)?;
+    let user = core::str::from_utf8(parameters.user).map_err(|_| LineError::Character)?;
+    let partition = parameters.partition;
+    let console = partition.console();
+    let window = partition.window();
+    let room = out.len().min(max.saturating_add(1));
+    let mut line = Line {
+        out: &mut out[..room],
+        used: 0,
+    };
+    let result = (|| {
+        if !user.is_empty() {
+            write!(line, "{user} ")?;
+        }
+        write!(line, "{FIXED} tsc_early_khz={}", parameters.tsc_khz)?;
+        // Memory of type 2 is mapped like RAM; the primary does the same.
+        write!(
+            line,
+            " ramoops.mem_address={:#x} ramoops.mem_size={:#x} ramoops.console_size={:#x}\
+             \x20ramoops.record_size=0 ramoops.ftrace_size=0 ramoops.pmsg_size=0 ramoops.mem_type=2",
+            console.start, console.size, console.size
+        )?;
+        write!(
+            line,
+            " popcorn_msg.shm={:#x} popcorn_msg.shm_size={:#x} popcorn_msg.node={} popcorn_msg.nodes={}",
+            window.start, window.size, parameters.node, parameters.nodes
+        )?;
+        write!(line, " popcorn_boot.status={:#x}", partition.status().start)?;
+        line.write_char('\0')
+    })();
+    result.map_err(|fmt::Error| LineError::TooLong)?;
+    Ok(line.used - 1)
+}
+
+fn check_user(user: &[u8]) -> Result<(), LineError> {
+    if user.iter().any(|b| !(b' '..=b'~').contains(b)) {
+        return Err(LineError::Character);
+    }
+    // The kernel ends a parameter at a blank outside of quotes; an unpaired one would swallow ours.
+    if user.iter().filter(|&&b| b == b'"').count() % 2 != 0 {
+        return Err(LineError::Character);
+    }
+    // Everything behind a lone "--" is for the first process: our parameters must not be.
+    let mut quoted = false;
+    let words = user.split(|&b| {
+        quoted ^= b == b'"';
+        b == b' ' && !quoted
+    });
+    for word in words {
+        if word == b"--" {
+            return Err(LineError::Refused("--"));
+        }
+        for refused in REFUSED {
+            if is_parameter(word, refused.as_bytes()) {
+                return Err(LineError::Refused(refused));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether `word` sets the parameter `name`, or begins with `name` when that has a value itself.
+fn is_parameter(word: &[u8], name: &[u8]) -> bool {
+    // Quotes may surround the whole word, and the kernel takes "-" for "_".
+    let word = word.strip_prefix(b"\"").unwrap_or(word);
+    if word.len() < name.len() {
+        return false;
+    }
+    let (start, rest) = word.split_at(name.len());
+    let same = start
+        .iter()
+        .zip(name)
+        .all(|(&a, &b)| a == b || (a == b'-' && b == b'_'));
+    let ends = name.contains(&b'=') || matches!(rest.first(), None | Some(b'=' | b'"'));
+    same && ends
+}
+
+struct Line<'a> {
+    out: &'a mut [u8],
+    used: usize,
+}
+
+impl fmt::Write for Line<'_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let end = self.used + s.len();
+        self.out
+            .get_mut(self.used..end)
+            .ok_or(fmt::Error)?
+            .copy_from_slice(s.as_bytes());
+        self.used = end;
+        Ok(())
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The secondary's command line: what must be in it is, and wins; what must not is refused.
+
+use popcorn_core::boot_command_line;
+use popcorn_core::boot_command_line::LineError;
+use popcorn_core::boot_command_line::Parameters;
+use popcorn_core::boot_command_line::REFUSED;
+use popcorn_core::bootparams::Extent;
+use popcorn_core::partition::Partition;
+use proptest::prelude::*;
+
+fn build_within(user: &[u8], room: usize, max: usize) -> Result<String, LineError> {
+    let partition = Partition::new(
+        Extent::new(0x2000_0000, 0x1000_0000),
+        Extent::new(0x7_0000, 0x1_0000),
+    )
+    .unwrap();
+    let mut out = vec![0xff; room];
+    let parameters = Parameters {
+        partition: &partition,
+        tsc_khz: 2_100_000,
+        node: 1,
+        nodes: 2,
+        user,
+    };
+    let length = boot_command_line::build(&mut out, max, &parameters)?;
+    assert_eq!(out[length], 0, "closed");
+    assert!(length <= max);
+    Ok(String::from_utf8(out[..length].to_vec()).unwrap())
+}
+
+fn build(user: &[u8]) -> Result<String, LineError> {
+    build_within(user, 4096, 2047)
+}
+
+/// The kernel's way: the last value of a parameter counts.
+fn value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    line.split(' ')
+        .filter_map(|w| w.split_once('='))
+        .filter(|(n, _)| *n == name)
+        .map(|(_, v)| v)
+        .last()
+}
+
+#[test]
+fn the_line_keeps_the_kernels_apart() {
+    let line = build(b"quiet panic=5 pci=on no_ipi_broadcast=0 popcorn_msg.node=0").unwrap();
+    for (name, expected) in [
+        ("no_ipi_broadcast", "1"),
+        ("pci", "off"),
+        ("panic", "0"),
+        ("tsc", "reliable"),
+        ("tsc_early_khz", "2100000"),
+        ("apic_extnmi", "none"),
+        ("8250.nr_uarts", "0"),
+        ("popcorn_msg.node", "1"),
+        ("popcorn_msg.nodes", "2"),
+        ("popcorn_msg.shm", "0x20400000"),
+        ("popcorn_msg.shm_size", "0x400000"),
+        ("ramoops.mem_address", "0x20200000"),
+        ("ramoops.mem_size", "0x100000"),
+        ("popcorn_boot.status", "0x20006000"),
+    ] {
+        assert_eq!(value(&line, name), Some(expected), "{name}");
+    }
+    for word in ["nokaslr", "no5lvl", "quiet"] {
+        assert!(line.split(' ').any(|w| w == word), "{word}");
+    }
+}
+
+#[test]
+fn dangerous_parameters_are_refused() {
+    for refused in REFUSED {
+        let with_value = format!(
+            "quiet {refused}{} x",
+            if refused.contains('=') { "" } else { "=1" }
+        );
+        assert_eq!(
+            build(with_value.as_bytes()),
+            Err(LineError::Refused(refused)),
+            "{with_value}"
+        );
+        let quoted = format!("\"{refused}\"");
+        assert_eq!(
+            build(quoted.as_bytes()),
+            Err(LineError::Refused(refused)),
+            "{quoted}"
+        );
+    }
+    assert_eq!(build(b"acpi-rsdp=0"), Err(LineError::Refused("acpi_rsdp")));
+    assert_eq!(build(b"init=/x -- y"), Err(LineError::Refused("--")));
+    assert!(build(b"noapictimer x=\"a -- noapic\"").is_ok());
+}
+
+#[test]
+fn odd_characters_are_refused() {
+    for user in [&b"a\0b"[..], b"a\nb", b"\x80", b"x=\"y", b"\x1b[0m"] {
+        assert_eq!(build(user), Err(LineError::Character), "{user:?}");
+    }
+}
+
+#[test]
+fn length_is_limited_by_kernel_and_room() {
+    let line = build(b"").unwrap();
+    assert_eq!(build_within(b"", 4096, line.len()), Ok(line.clone()));
+    assert_eq!(
+        build_within(b"", 4096, line.len() - 1),
+        Err(LineError::TooLong)
+    );
+    assert_eq!(build_within(b"", line.len() + 1, 4096), Ok(line.clone()));
+    assert_eq!(build_within(b"", line.len(), 4096), Err(LineError::TooLong));
+    assert_eq!(build_within(b"", 4096, usize::MAX), Ok(line));
+    assert_eq!(build(&[b'x'; 2000]), Err(LineError::TooLong));
+}
+
+proptest! {
+    #[test]
+    fn any_user_part_leaves_ours_whole(user in prop::collection::vec(any::<u8>(), 0..80)) {
+        if let Ok(line) = build(&user) {
+            let ours = build(b"").unwrap();
+            prop_assert!(line.ends_with(&ours));
+            prop_assert!(line.bytes().filter(|&b| b == b'"').count() % 2 == 0);
+        }
+    }
+}
