@@ -12,3 +12,23 @@ const __LOG_PREFIX: &[u8] = b"popcorn\0";
 
 #[doc(hidden)]
 pub mod bindings;
+mod attached;
+pub mod completion;
+pub mod current;
+pub mod doorbell;
+pub mod errno;
+pub mod hooks;
+pub mod kthread;
+pub mod miscdevice;
+pub mod mm;
+pub mod param;
+pub mod print;
+pub mod regs;
+pub mod shared_memory;
+pub mod system;
+pub mod table;
+pub mod task;
+pub mod time;
+pub mod uapi;
+pub mod wait;
+pub mod work;

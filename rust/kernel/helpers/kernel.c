@@ -155,12 +155,6 @@ bool pcn_need_resched(void)
 }
 EXPORT_SYMBOL_GPL(pcn_need_resched);
 
-void pcn_cpu_relax(void)
-{
-	cpu_relax();
-}
-EXPORT_SYMBOL_GPL(pcn_cpu_relax);
-
 unsigned int pcn_cpus_online(void)
 {
 	return num_online_cpus();
@@ -189,25 +183,26 @@ u64 pcn_random_u64(void)
 }
 EXPORT_SYMBOL_GPL(pcn_random_u64);
 
-int pcn_misc_register(struct miscdevice *misc, struct file_operations *operations,
+int pcn_misc_register(struct pcn_misc_device *misc, const struct file_operations *operations,
 		      const char *name, unsigned int mode, struct module *owner)
 {
-	operations->owner = owner;
-	operations->llseek = noop_llseek;
-	operations->compat_ioctl = compat_ptr_ioctl;
-	*misc = (struct miscdevice) {
+	misc->operations = *operations;
+	misc->operations.owner = owner;
+	misc->operations.llseek = noop_llseek;
+	misc->operations.compat_ioctl = compat_ptr_ioctl;
+	misc->device = (struct miscdevice) {
 		.minor = MISC_DYNAMIC_MINOR,
 		.name = name,
-		.fops = operations,
+		.fops = &misc->operations,
 		.mode = mode,
 	};
-	return misc_register(misc);
+	return misc_register(&misc->device);
 }
 EXPORT_SYMBOL_GPL(pcn_misc_register);
 
-void pcn_misc_deregister(struct miscdevice *misc)
+void pcn_misc_deregister(struct pcn_misc_device *misc)
 {
-	misc_deregister(misc);
+	misc_deregister(&misc->device);
 }
 EXPORT_SYMBOL_GPL(pcn_misc_deregister);
 

@@ -4,6 +4,7 @@
 #define PCN_KERNEL_H
 
 #include <linux/completion.h>
+#include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
@@ -40,16 +41,21 @@ void pcn_current_comm(char *comm);
 bool pcn_capable_sys_admin(void);
 void pcn_cond_resched(void);
 bool pcn_need_resched(void);
-void pcn_cpu_relax(void);
 
 unsigned int pcn_cpus_online(void);
 u64 pcn_memory_bytes(void);
 void pcn_host_name(char *name, size_t size);
 u64 pcn_random_u64(void);
 
-int pcn_misc_register(struct miscdevice *misc, struct file_operations *operations,
+/* A device and its own copy of its operations, whose owner is known only at run time. */
+struct pcn_misc_device {
+	struct miscdevice device;
+	struct file_operations operations;
+};
+
+int pcn_misc_register(struct pcn_misc_device *misc, const struct file_operations *operations,
 		      const char *name, unsigned int mode, struct module *owner);
-void pcn_misc_deregister(struct miscdevice *misc);
+void pcn_misc_deregister(struct pcn_misc_device *misc);
 
 bool pcn_module_get(struct module *module);
 void pcn_module_put(struct module *module);

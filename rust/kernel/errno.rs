@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Error numbers that `kernel::error::code` does not name, and the way of one over the wire.
+
+use kernel::bindings;
+use kernel::error::Error;
+use kernel::prelude::*;
+
+macro_rules! errnos {
+    ($($(#[$meta:meta])* $name:ident = $code:ident;)*) => {$(
+        $(#[$meta])*
+        pub fn $name() -> Error {
+            Error::from_errno(-(bindings::$code as i32))
+        }
+    )*};
+}
+
+errnos! {
+    /// `EALREADY`
+    already = EALREADY;
+    /// `ECANCELED`
+    canceled = ECANCELED;
+    /// `ECONNRESET`
+    connection_reset = ECONNRESET;
+    /// `EHOSTDOWN`: the node is not online.
+    host_down = EHOSTDOWN;
+    /// `EMSGSIZE`
+    message_size = EMSGSIZE;
+    /// `ENOBUFS`
+    no_buffers = ENOBUFS;
+    /// `EOPNOTSUPP`
+    not_supported = EOPNOTSUPP;
+    /// `EPROTO`: a peer sent what it must not.
+    protocol = EPROTO;
+    /// `ESHUTDOWN`
+    shutdown = ESHUTDOWN;
+    /// `ESTALE`
+    stale = ESTALE;
+    /// `ETIMEDOUT`
+    timed_out = ETIMEDOUT;
+}
+
+/// As a status for the wire: 0 or a negative errno.
+pub fn to_status(result: Result) -> i32 {
+    match result {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// From a status that came over the wire; one that no kernel uses becomes `EPROTO`.
+pub fn from_status(status: i32) -> Result {
+    match status {
+        0 => Ok(()),
+        -4095..=-1 => Err(Error::from_errno(status)),
+        _ => Err(protocol()),
+    }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Time since boot.
+//!
+//! C header: `include/linux/ktime.h`.
+
+use kernel::time::Ktime;
+
+/// Nanoseconds since boot, monotonic. Any context but NMI.
+pub fn now_ns() -> u64 {
+    Ktime::ktime_get().to_ns() as u64
+}
+
+/// Milliseconds since boot, monotonic. Any context but NMI.
+pub fn now_ms() -> u64 {
+    now_ns() / 1_000_000
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A workqueue of one's own, and work that runs later.
+//!
+//! C header: `include/linux/workqueue.h`.
+
+use crate::bindings;
+use core::ops::Deref;
+use core::ptr::NonNull;
+use kernel::bindings::workqueue_struct;
+use kernel::prelude::*;
+use kernel::sync::LockClassKey;
+use kernel::time::msecs_to_jiffies;
+use kernel::types::Opaque;
+use kernel::workqueue::Queue;
+
+/// An unbound workqueue; it dereferences to [`Queue`]. Dropping it waits until all its work is done.
+///
+/// # Invariants
+///
+/// `queue` is from `alloc_workqueue` and not yet destroyed.
+pub struct WorkQueue {
+    queue: NonNull<workqueue_struct>,
+}
+
+// SAFETY: workqueues may be used from any thread.
+unsafe impl Send for WorkQueue {}
+// SAFETY: as above.
+unsafe impl Sync for WorkQueue {}
+
+impl WorkQueue {
+    /// A queue that runs up to `max_active` items at once (0: the kernel's default), on any
+    /// processor, and makes progress when memory is short. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn new(name: &CStr, max_active: u32) -> Result<Self> {
+        // SAFETY: the name is a C string, which the function copies.
+        let queue = unsafe {
+            bindings::pcn_alloc_unbound_workqueue(name.as_char_ptr(), max_active.min(512) as i32)
+        };
+        // INVARIANT: just allocated.
+        Ok(Self {
+            queue: NonNull::new(queue).ok_or(ENOMEM)?,
+        })
+    }
+
+    /// Runs `work` on the queue, in process context, soon. Any context if `flags` allow.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `work` is dropped then.
+    pub fn spawn<F: FnOnce() + Send + 'static>(&self, flags: kernel::alloc::Flags, work: F) -> Result {
+        Ok(self.try_spawn(flags, work)?)
+    }
+
+    /// Waits until everything that was queued before is done. May sleep.
+    pub fn flush(&self) {
+        // SAFETY: valid by the invariant.
+        unsafe { bindings::pcn_flush_workqueue(self.queue.as_ptr()) };
+    }
+}
+
+impl Deref for WorkQueue {
+    type Target = Queue;
+
+    fn deref(&self) -> &Queue {
+        // SAFETY: valid by the invariant, as long as `self`.
+        unsafe { Queue::from_raw(self.queue.as_ptr()) }
+    }
+}
+
+impl Drop for WorkQueue {
+    fn drop(&mut self) {
+        // SAFETY: valid by the invariant; nobody can queue any more, for that needs `&self`.
+        unsafe { bindings::pcn_destroy_workqueue(self.queue.as_ptr()) };
+    }
+}
+
+/// A closure that runs a while after it was scheduled, on a [`WorkQueue`], never twice at once.
+/// Dropping it cancels it and waits for its end.
+#[pin_data(PinnedDrop)]
+pub struct DelayedWork<F: Fn() + Send + Sync + 'static> {
+    #[pin]
+    work: Opaque<kernel::bindings::delayed_work>,
+    function: F,
+}
+
+// SAFETY: the work item is used through functions that any thread may call; F is Send and Sync.
+unsafe impl<F: Fn() + Send + Sync> Send for DelayedWork<F> {}
+// SAFETY: as above.
+unsafe impl<F: Fn() + Send + Sync> Sync for DelayedWork<F> {}
+
+/// Creates a [`DelayedWork`](crate::work::DelayedWork) initialiser with a lock class of its own.
+#[macro_export]
+macro_rules! new_delayed_work {
+    ($name:literal, $function:expr) => {
+        $crate::work::DelayedWork::new(
+            $function,
+            ::kernel::c_str!($name),
+            ::kernel::static_lock_class!(),
+        )
+    };
+}
+
+impl<F: Fn() + Send + Sync> DelayedWork<F> {
+    /// Not scheduled. Use [`new_delayed_work!`](crate::new_delayed_work).
+    pub fn new(
+        function: F,
+        name: &'static CStr,
+        key: &'static LockClassKey,
+    ) -> impl PinInit<Self> {
+        let key: *const LockClassKey = key;
+        pin_init!(Self {
+            work <- Opaque::ffi_init(|slot: *mut kernel::bindings::delayed_work| {
+                // SAFETY: `slot` is valid for writing and will be pinned; name and key are static.
+                unsafe {
+                    bindings::pcn_init_delayed_work(
+                        slot,
+                        Some(Self::run),
+                        name.as_char_ptr(),
+                        key.cast_mut().cast(),
+                    )
+                }
+            }),
+            function,
+        })
+    }
+
+    /// Runs the closure in `delay_ms`; whether it was not scheduled already (then that stays).
+    /// Any context.
+    pub fn schedule(&self, queue: &'static WorkQueue, delay_ms: u32) -> bool {
+        // SAFETY: both are initialised; the queue lives for ever, and `self` until its drop has
+        // cancelled the work.
+        unsafe {
+            bindings::pcn_queue_delayed_work(
+                queue.queue.as_ptr(),
+                self.work.get(),
+                msecs_to_jiffies(delay_ms),
+            )
+        }
+    }
+
+    /// Takes it back, and waits if it runs now; whether it was scheduled. May sleep; must not be
+    /// called from the closure.
+    pub fn cancel(&self) -> bool {
+        // SAFETY: initialised.
+        unsafe { bindings::pcn_cancel_delayed_work_sync(self.work.get()) }
+    }
+
+    /// # Safety
+    ///
+    /// `work` is the `work` in the `work` field of a live `Self`.
+    unsafe extern "C" fn run(work: *mut kernel::bindings::work_struct) {
+        // SAFETY: as required of the caller; Opaque is transparent, and `work` is delayed_work's
+        // first member or at its offset.
+        let this = unsafe {
+            let delayed = kernel::container_of!(work, kernel::bindings::delayed_work, work);
+            &*kernel::container_of!(delayed, Self, work)
+        };
+        (this.function)();
+    }
+}
+
+#[pinned_drop]
+impl<F: Fn() + Send + Sync> PinnedDrop for DelayedWork<F> {
+    fn drop(self: Pin<&mut Self>) {
+        self.cancel();
+    }
+}
