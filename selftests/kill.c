@@ -175,21 +175,33 @@ static void kill_at_random_moments(void)
 /* Ctrl-C in a terminal: SIGINT to every process of a group that is spread over the nodes. */
 static void kill_a_group(void)
 {
+	int started[2];
 	pid_t leader;
 
 	CHECK_OK(prctl(PR_SET_CHILD_SUBREAPER, 1)); /* the orphans are ours to wait for */
+	CHECK_OK(pipe(started));
 	leader = fork();
 	CHECK_OK(leader);
 	if (!leader) {
 		setpgid(0, 0);
-		for (int i = 0; i < 3; i++)
+		for (int i = 0; i < 3; i++) {
 			if (!fork()) {
 				prctl(PR_SET_NAME, VICTIM);
+				if (write(started[1], "x", 1) != 1)
+					_exit(1);
 				live((void *)0);
 			}
+		}
+		if (write(started[1], "x", 1) != 1)
+			_exit(1);
 		live((void *)0);
 	}
-	for (int i = 0; i < 50; i++)
+	for (int i = 0; i < 4; i++) {
+		char c;
+
+		CHECK(read(started[0], &c, 1) == 1);
+	}
+	for (int i = 0; i < 30; i++)
 		nap();
 	CHECK_OK(kill(-leader, SIGINT));
 	expect_killed(leader, SIGINT);
