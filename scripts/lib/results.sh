@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-2.0
+# Sourced after env.sh: counting what tests report. A part that says nothing counts as a failure.
+# shellcheck shell=bash
+
+passed=0
+failed=0
+skipped=0
+failures=()
+
+# count NAME PASSED FAILED [SKIPPED]
+count() {
+	passed=$((passed + $2)) failed=$((failed + $3)) skipped=$((skipped + ${4:-0}))
+	say "$1: $2 passed, $3 failed$([ "${4:-0}" = 0 ] || echo ", $4 skipped")"
+}
+
+# failure NAME REASON: one more failure, with its reason at the end of the run.
+failure() {
+	failed=$((failed + 1))
+	failures+=("$1: $2")
+	say "$1: $2"
+}
+
+# The last words: what failed, then the counts alone on a line.
+report() {
+	[ ${#failures[@]} = 0 ] || printf '  %s\n' "failures:" "${failures[@]/#/  }" >&2
+	[ "$skipped" = 0 ] || echo "$skipped skipped"
+	echo "$passed passed, $failed failed"
+	[ "$failed" = 0 ] && [ "$passed" -gt 0 ]
+}
+
+# cargo_tests NAME COMMAND...: run cargo's tests, shown as they come, and count them.
+cargo_tests() {
+	local name=$1 log=$LOGS/test-$1.log rc=0 p f i
+	shift
+	rm -f "$log.status"
+	{ in_root "$@" 2>&1 || echo $? >"$log.status"; } | tee "$log" |
+		{ grep --line-buffered -E '^(test result:|test .* FAILED|error|     Running|   Doc-tests)' || true; }
+	[ ! -e "$log.status" ] || rc=$(cat "$log.status")
+	read -r p f i < <(sed -n -E 's/^test result: [a-zA-Z]+\. ([0-9]+) passed; ([0-9]+) failed; ([0-9]+) ignored.*/\1 \2 \3/p' "$log" |
+		awk '{ p += $1; f += $2; i += $3 } END { print p + 0, f + 0, i + 0 }')
+	count "$name" "$p" "$f" "$i"
+	if [ "$f" -gt 0 ]; then
+		while read -r line; do failures+=("$name: $line"); done < <(grep -E '^test .*FAILED$' "$log")
+	elif [ "$rc" != 0 ]; then
+		failure "$name" "cargo ended with $rc; log: $log"
+	elif [ "$p" = 0 ]; then
+		failure "$name" "no test ran; log: $log"
+	fi
+}
+
+# tap_count FILE: "passed failed skipped" of TAP or KTAP lines, of test cases only.
+tap_count() {
+	awk '/^ *not ok / { f++; next } /^ *ok .*# *SKIP/ { s++; next } /^ *ok / { p++ } END { print p + 0, f + 0, s + 0 }' "$1"
+}

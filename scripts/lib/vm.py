@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Inner half of scripts/popcorn-vm: runs in the Debian 13 root, starts QEMU, and reads what comes.
+
+What the guest has to say arrives on ports of a virtio serial device, one per stream, so no verdict is
+ever read from a console:
+  popcorn.stdout, popcorn.stderr   bytes of COMMAND, passed on as they come
+  popcorn.status                   lines: "ready", then "exit N"; or "failed TEXT" if the start failed
+  popcorn.nodeK                    log of secondary kernel K
+The primary's log is the serial port, written by QEMU itself: it survives whatever happens inside.
+"""
+
+import argparse
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+
+# What a healthy kernel never prints. The forms are those of the kernel's own reports: the log also holds
+# lines about user programs ("traps: a.out general protection fault ip:...") that are no fault of it.
+BAD = re.compile(
+    r"WARNING: |BUG: |kernel BUG at|Oops: |Oops\b.*\[#|Kernel panic|Call Trace:|invalid opcode: [0-9]"
+    r"|possible (circular|recursive) locking|possible irq lock inversion|inconsistent lock state"
+    r"|suspicious RCU usage|bad unlock balance|held lock freed|lock held when returning|DEBUG_LOCKS_WARN_ON"
+    r"|turning off the locking correctness validator|trying to register non-static key"
+    r"|rcu.*(detected|self-detected).*stall|rcu.*kthread.*starved|rcu: INFO: "
+    r"|blocked for more than|soft lockup|hard LOCKUP|UBSAN: |KASAN: |KFENCE: |KCSAN: "
+    r"|general protection fault(, probably|: [0-9])|unable to handle (kernel|page fault)|double fault: "
+    r"|(list_add|list_del) corruption|refcount_t: |scheduling while atomic|Bad (page|rss-counter) "
+    r"|kmemleak: [1-9][0-9]* new suspected|rust_kernel: panicked|page allocation failure: "
+    r"|ODEBUG: |stack segment: [0-9]|Bad pagetable"
+)
+
+PORTS_MAX = 31
+LOW_WINDOW_KIB = 64  # each secondary needs memory below 1 MiB for its first instructions
+LOW_TOP_KIB = 512    # ... the windows grow down from here
+LOW_BOTTOM_KIB = 64
+Q35_SPLIT = 0x80000000  # with much memory, q35 puts the rest above 4 GiB from here on
+Q35_NO_SPLIT = 0xB0000000
+PRIMARY_LOW_MIN = 256 << 20
+
+
+def complain(text):
+    print(f"popcorn-vm: {text}", file=sys.stderr, flush=True)
+
+
+# --- initramfs ------------------------------------------------------------------------------------
+
+class Cpio:
+    """A cpio archive in the newc format, with device nodes, without a staging directory."""
+
+    def __init__(self):
+        self.data = bytearray()
+        self.inode = 1
+
+    def add(self, name, mode, content=b"", rdev=(0, 0)):
+        raw = name.encode() + b"\0"
+        fields = (self.inode, mode, 0, 0, 1, 0, len(content), 0, 0, rdev[0], rdev[1], len(raw), 0)
+        self.inode += 1
+        self.data += b"070701" + b"".join(b"%08X" % f for f in fields) + raw
+        self.pad()
+        self.data += content
+        self.pad()
+
+    def pad(self):
+        self.data += b"\0" * (-len(self.data) % 4)
+
+    def directory(self, name):
+        self.add(name, stat.S_IFDIR | 0o755)
+
+    def file(self, name, content, mode=0o644):
+        self.add(name, stat.S_IFREG | mode, content)
+
+    def finish(self):
+        self.add("TRAILER!!!", 0)
+        self.data += b"\0" * (-len(self.data) % 512)
+        return bytes(self.data)
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def quote(value):
+    return "'" + str(value).replace("'", "'\\''") + "'"
+
+
+def initramfs(tree, settings, argv):
+    c = Cpio()
+    for d in ("bin", "dev", "proc", "lower", "rw", "new", "run"):
+        c.directory(d)
+    c.add("dev/console", stat.S_IFCHR | 0o600, rdev=(5, 1))
+    c.file("bin/busybox", read("/bin/busybox"), 0o755)
+    c.file("init", read(f"{tree}/guest/init"), 0o755)
+    c.file("run/node0", read(f"{tree}/guest/node0"), 0o755)
+    c.file("run/settings", "".join(f"{k}={quote(v)}\n" for k, v in settings.items()).encode())
+    c.file("run/argv", b"".join(os.fsencode(a) + b"\0" for a in argv))
+    return c.finish()
+
+
+# --- memory -----------------------------------------------------------------------------------------
+
+def place(nodes, mib):
+    """Where each secondary's memory lies.
+
+    Returns (total bytes of the machine, [(base, size, low window)], kernel parameters of the primary).
+    Secondaries are packed below 4 GiB from the top down as long as the primary keeps enough there, the
+    rest goes above 4 GiB, so at most three ranges are cut out (address randomisation accepts four).
+    """
+    size = mib << 20
+    total = nodes * size
+    low_end = Q35_SPLIT if total >= Q35_NO_SPLIT else total
+    high = 4 << 30
+    high_end = high + total - low_end
+    areas, low_used, high_used = [], 0, 0
+    for k in range(1, nodes):
+        if low_end - low_used - size >= max(PRIMARY_LOW_MIN, 0 if low_end < total else size):
+            low_used += size
+            base = low_end - low_used
+        elif high_end - high_used - size >= high:
+            high_used += size
+            base = high_end - high_used
+        else:
+            sys.exit(f"popcorn-vm: {nodes} nodes of {mib} MiB do not fit around the 4 GiB border")
+        areas.append((base, size, (LOW_TOP_KIB - LOW_WINDOW_KIB * k) << 10))
+    parameters = []
+    if low_used:
+        parameters.append(f"memmap={low_used >> 20}M${low_end - low_used:#x}")
+    if high_used:
+        parameters.append(f"memmap={high_used >> 20}M${high_end - high_used:#x}")
+    if areas:
+        bottom = areas[-1][2] >> 10
+        if bottom < LOW_BOTTOM_KIB:
+            sys.exit(f"popcorn-vm: no room below 1 MiB for {nodes - 1} secondary kernels; "
+                     f"at most {(LOW_TOP_KIB - LOW_BOTTOM_KIB) // LOW_WINDOW_KIB}")
+        parameters.append(f"memmap={LOW_TOP_KIB - bottom}K${bottom}K")
+        # a panic or a stop must not reach the processors of the other kernels
+        parameters.append("no_ipi_broadcast=1")
+    return total, areas, parameters
+
+
+# --- QEMU -------------------------------------------------------------------------------------------
+
+def kvm_works(kernel, image, cache):
+    """KVM counts only if the processor offers it *and* a machine really starts with it."""
+    try:
+        flags = re.search(r"^flags\s*:.*$", open("/proc/cpuinfo").read(), re.M)
+    except OSError:
+        flags = None
+    if not flags or not re.search(r"\b(vmx|svm)\b", flags.group()) or not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return False
+    boot = open("/proc/sys/kernel/random/boot_id").read().strip()
+    memo = f"{cache}/kvm-probe"
+    try:
+        known, verdict = open(memo).read().split()
+        if known == boot:
+            return verdict == "works"
+    except (OSError, ValueError):
+        pass
+    complain("probing KVM")
+    ours, theirs = socket.socketpair()
+    command = ["qemu-system-x86_64", "-M", "q35", "-accel", "kvm", "-cpu", "host", "-m", "256", "-nodefaults",
+               "-no-user-config", "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", image,
+               "-append", "popcorn.probe panic=-1", "-device", "virtio-serial-pci",
+               "-chardev", f"socket,id=status,fd={theirs.fileno()}",
+               "-device", "virtserialport,chardev=status,name=popcorn.status"]
+    works = False
+    with ours:
+        try:
+            subprocess.run(command, pass_fds=[theirs.fileno()], timeout=30, stdin=subprocess.DEVNULL,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+            ours.setblocking(False)
+            works = b"probed" in ours.recv(64)
+        except (subprocess.TimeoutExpired, OSError):
+            pass
+        finally:
+            theirs.close()
+    with open(memo, "w") as f:
+        f.write(f"{boot} {'works' if works else 'fails'}\n")
+    return works
+
+
+class Ports:
+    """The machine's serial ports; each of ours is one end of a socket pair."""
+
+    def __init__(self):
+        self.arguments = ["-device", f"virtio-serial-pci,max_ports={PORTS_MAX}"]
+        self.inherited = []
+
+    def stream(self, name):
+        ours, theirs = socket.socketpair()
+        self.inherited.append(theirs)
+        self.arguments += ["-chardev", f"socket,id={name},fd={theirs.fileno()}",
+                           "-device", f"virtserialport,chardev={name},name=popcorn.{name}"]
+        return ours
+
+    def file(self, name, path):
+        self.arguments += ["-chardev", f"file,id={name},path={path.replace(',', ',,')}",
+                           "-device", f"virtserialport,chardev={name},name=popcorn.{name}"]
+
+
+def share(tag, path, options):
+    path = path.replace(",", ",,")
+    return ["-fsdev", f"local,id={tag},path={path},security_model=none,multidevs=remap{options}",
+            "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
+
+
+def pump(source, sink):
+    """Pass on every byte until QEMU closes its end. A reader of ours that goes away must not stop the guest."""
+    broken = False
+    while True:
+        try:
+            data = source.recv(65536)
+        except OSError:
+            return
+        if not data:
+            return
+        while data and not broken:
+            try:
+                data = data[os.write(sink, data):]
+            except OSError:
+                broken = True
+
+
+class Status:
+    """What the guest reported."""
+
+    def __init__(self, source):
+        self.source = source
+        self.ready = None
+        self.code = None
+        self.failure = None
+
+    def run(self):
+        with self.source.makefile("r", errors="replace") as lines:
+            for line in lines:
+                word, _, rest = line.strip().partition(" ")
+                if word == "ready":
+                    self.ready = time.monotonic()
+                elif word == "exit" and rest.isdigit() and int(rest) < 256:
+                    self.code = int(rest)
+                elif word == "failed":
+                    self.failure = rest or "no reason given"
+
+
+def scan(folder, nodes):
+    """The lines of all kernels' logs that must not be there, as (file, number, text)."""
+    found = []
+    for k in range(nodes):
+        path = f"{folder}/node{k}.log"
+        try:
+            text = read(path)
+        except OSError:
+            continue
+        text = text.replace(b"\r", b"")
+        with open(path, "wb") as f:
+            f.write(text)
+        lines = text.decode(errors="replace").split("\n")
+        found += [(path, i + 1, lines[i:i + 12]) for i, line in enumerate(lines) if BAD.search(line)]
+    return found
+
+
+def main():
+    p = argparse.ArgumentParser()
+    for name in ("tree", "root", "cache", "logs", "kernel", "modules", "accel", "append"):
+        p.add_argument(f"--{name}", required=True)
+    for name in ("nodes", "cpus", "mib", "timeout"):
+        p.add_argument(f"--{name}", type=int, required=True)
+    p.add_argument("--share", action="store_true")
+    p.add_argument("argv", nargs="+")
+    a = p.parse_args()
+
+    for path in [a.kernel] + ([a.modules] if a.nodes > 1 else []):
+        if not os.path.exists(path):
+            complain(f"{path} is not there (or not below the tree or the cache)")
+            return 125
+    total, areas, parameters = place(a.nodes, a.mib)
+    inside = lambda path: "/opt/popcorn" + path[len(a.tree):] if path.startswith(a.tree + "/") else path
+    settings = {
+        "nodes": a.nodes, "cpus": a.cpus, "share": int(a.share), "modules": inside(a.modules), "kernel": inside(a.kernel),
+    }
+    for k, (base, size, low) in enumerate(areas, 1):
+        settings |= {f"memory_base{k}": f"{base:#x}", f"memory_size{k}": f"{size:#x}", f"low{k}": f"{low:#x}"}
+    # for development: files outside the tree travel by the tree's share only if they lie in it
+    image = f"{a.logs}/initramfs"
+    with open(image, "wb") as f:
+        f.write(initramfs(a.tree, settings, a.argv))
+
+    if a.accel == "auto":
+        a.accel = "kvm" if kvm_works(a.kernel, image, a.cache) else "tcg"
+    accel = ["-accel", "kvm", "-cpu", "host"] if a.accel == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "max"]
+
+    ports = Ports()
+    out, err, status = (ports.stream(n) for n in ("stdout", "stderr", "status"))
+    for k in range(1, a.nodes):
+        ports.file(f"node{k}", f"{a.logs}/node{k}.log")
+    command = (
+        ["qemu-system-x86_64", "-M", "q35", *accel, "-smp", str(a.nodes * a.cpus), "-m", f"{total >> 20}M",
+         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+         "-kernel", a.kernel, "-initrd", image,
+         "-append", " ".join(["console=ttyS0,115200 panic=-1 oops=panic watchdog_thresh=60", *parameters, a.append]),
+         "-chardev", f"file,id=log0,path={a.logs.replace(',', ',,')}/node0.log", "-serial", "chardev:log0",
+         "-device", "virtio-rng-pci"]
+        + ports.arguments
+        + share("root", a.root, ",readonly=on") + share("tree", a.tree, ",readonly=on")
+        + (share("share", "/mnt/share", "") if a.share else [])
+    )
+    with open(f"{a.logs}/command", "w") as f:
+        f.write("\n".join(command) + "\n")
+
+    begin = time.monotonic()
+    with open(f"{a.logs}/qemu.log", "wb") as log:
+        machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                   pass_fds=[s.fileno() for s in ports.inherited])
+    for s in ports.inherited:
+        s.close()
+
+    interrupted = []
+
+    def stop(signum, _frame):
+        interrupted.append(signum)
+        machine.kill()
+
+    for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(s, stop)
+
+    said = Status(status)
+    threads = [threading.Thread(target=pump, args=(out, 1)), threading.Thread(target=pump, args=(err, 2)),
+               threading.Thread(target=said.run)]
+    for t in threads:
+        t.start()
+    late = False
+    try:
+        machine.wait(a.timeout)
+    except subprocess.TimeoutExpired:
+        late = True
+        machine.kill()
+        machine.wait()
+    for t in threads:
+        t.join()
+    os.unlink(image)
+
+    with open(f"{a.logs}/times", "w") as f:
+        f.write(f"accel {a.accel}\n")
+        if said.ready:
+            f.write(f"ready {said.ready - begin:.2f}\n")
+        f.write(f"total {time.monotonic() - begin:.2f}\n")
+
+    trouble = scan(a.logs, a.nodes)
+    for path, number, lines in trouble[:3]:
+        complain(f"{os.path.relpath(path, a.tree)}:{number}:")
+        for line in lines:
+            print(f"  | {line}", file=sys.stderr)
+    if trouble:
+        complain(f"{len(trouble)} suspicious lines in the kernels' logs, in {os.path.relpath(a.logs, a.tree)}/")
+
+    if interrupted:
+        complain("interrupted")
+        return 128 + interrupted[0]
+    if late:
+        where = "while COMMAND ran" if said.ready else "before COMMAND started"
+        complain(f"ended after {a.timeout} s, {where} (--timeout)")
+        return 124
+    if said.failure:
+        complain(f"the machine did not start: {said.failure}; logs in {os.path.relpath(a.logs, a.tree)}/")
+        return 125
+    if said.code is None:
+        what = f"QEMU ended with {machine.returncode}" if machine.returncode else "the primary kernel died or was reset"
+        complain(f"{what} {'while COMMAND ran' if said.ready else 'before COMMAND started'}; "
+                 f"logs in {os.path.relpath(a.logs, a.tree)}/")
+        for line in read(f"{a.logs}/qemu.log").decode(errors="replace").splitlines()[-5:]:
+            print(f"  | {line}", file=sys.stderr)
+        return 125
+    return said.code or (1 if trouble else 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
