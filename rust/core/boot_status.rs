@@ -6,8 +6,7 @@
 //! |---|---|---|
 //! | 0..4 | magic | primary, before the start |
 //! | 4..8 | version | primary |
-//! | 8..12 | report | secondary |
-//! | 12..16 | zero | |
+//! | 8..16 | report | secondary |
 //! | 16..24 | time-stamp counter at the report "online" | secondary |
 //!
 //! It is the least that works when everything else is broken: the secondary stores one word, from its
@@ -15,7 +14,7 @@
 
 /// Bytes used.
 pub const STATUS_SIZE: usize = 24;
-/// Offset of [`Report`]; a 32-bit word, stored in one piece.
+/// Offset of [`Report`]; a 64-bit word, stored in one piece.
 pub const REPORT: usize = 8;
 /// Offset of the time-stamp counter; a 64-bit word, stored before the report.
 pub const ONLINE_TSC: usize = 16;
@@ -25,7 +24,7 @@ const VERSION: u32 = 1;
 
 /// What the secondary has told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
+#[repr(u64)]
 pub enum Report {
     /// Nothing yet.
     None = 0,
@@ -43,7 +42,7 @@ pub enum Report {
 
 impl Report {
     /// Decodes the word. A value that no secondary stores is `None` the option.
-    pub const fn new(raw: u32) -> Option<Self> {
+    pub const fn new(raw: u64) -> Option<Self> {
         Some(match raw {
             0 => Self::None,
             1 => Self::Online,
@@ -56,8 +55,8 @@ impl Report {
     }
 
     /// As it is stored.
-    pub const fn raw(self) -> u32 {
-        self as u32
+    pub const fn raw(self) -> u64 {
+        self as u64
     }
 
     /// Whether nothing runs there any more.
@@ -97,12 +96,10 @@ pub fn decode(page: &[u8; STATUS_SIZE]) -> Option<(Report, u64)> {
     if !is_valid(page) {
         return None;
     }
-    let mut report = [0; 4];
-    report.copy_from_slice(&page[REPORT..REPORT + 4]);
-    let mut tsc = [0; 8];
-    tsc.copy_from_slice(&page[ONLINE_TSC..ONLINE_TSC + 8]);
-    Some((
-        Report::new(u32::from_le_bytes(report))?,
-        u64::from_le_bytes(tsc),
-    ))
+    let word = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&page[at..at + 8]);
+        u64::from_le_bytes(bytes)
+    };
+    Some((Report::new(word(REPORT))?, word(ONLINE_TSC)))
 }

@@ -172,4 +172,15 @@ impl ConsoleLog {
     pub fn kept(&self, piece: Piece) -> bool {
         piece.position >= self.window().oldest
     }
+
+    /// How many of the bytes copied from `piece` are text: near the end of the log the writer may have
+    /// moved its words and not yet stored what they count.
+    pub fn settled(&self, piece: Piece, bytes: &[u8]) -> usize {
+        let recent = self.window().end.saturating_sub(u64::from(STEP_MAX));
+        let old = recent
+            .saturating_sub(piece.position)
+            .min(bytes.len() as u64) as usize;
+        let hole = bytes[old..].iter().position(|&b| b == 0);
+        hole.map_or(bytes.len(), |hole| old + hole)
+    }
 }

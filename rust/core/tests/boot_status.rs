@@ -19,7 +19,7 @@ fn reports_travel() {
         Report::PowerOff,
     ] {
         let mut page = boot_status::initial();
-        page[REPORT..REPORT + 4].copy_from_slice(&report.raw().to_le_bytes());
+        page[REPORT..REPORT + 8].copy_from_slice(&report.raw().to_le_bytes());
         page[ONLINE_TSC..ONLINE_TSC + 8].copy_from_slice(&77u64.to_le_bytes());
         assert_eq!(boot_status::decode(&page), Some((report, 77)));
         assert_eq!(report.is_final(), report.raw() >= 2);
@@ -32,13 +32,13 @@ fn reports_travel() {
 
 proptest! {
     #[test]
-    fn only_known_reports_of_a_whole_page_count(page: [u8; STATUS_SIZE], raw: u32) {
+    fn only_known_reports_of_a_whole_page_count(page: [u8; STATUS_SIZE], raw: u64) {
         prop_assert!(boot_status::is_valid(&boot_status::initial()));
         if boot_status::decode(&page).is_some() {
             prop_assert!(boot_status::is_valid(&page));
         }
         let mut page = boot_status::initial();
-        page[REPORT..REPORT + 4].copy_from_slice(&raw.to_le_bytes());
+        page[REPORT..REPORT + 8].copy_from_slice(&raw.to_le_bytes());
         prop_assert_eq!(boot_status::decode(&page).map(|d| d.0.raw()), (raw <= 5).then_some(raw));
     }
 }

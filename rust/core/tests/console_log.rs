@@ -213,3 +213,24 @@ fn zones_without_room_are_refused() {
     }
     assert!(ConsoleLog::new(1 << 20).is_some());
 }
+
+#[test]
+fn text_that_is_not_stored_yet_is_not_read() {
+    let mut log = new();
+    let mut writer = Writer::new();
+    writer.write(b"stored", |_| ());
+    writer.write(b"not yet", |_| ());
+    writer.data[6..].fill(0);
+    log.observe(&writer.header()).unwrap();
+    let piece = log.piece(0, 100);
+    let bytes = &writer.data[..piece.length];
+    assert_eq!(piece.length, 13);
+    assert_eq!(log.settled(piece, bytes), 6);
+    // A hole that stays is a broken writer's, and must not end the log.
+    writer.write(&text(0, 1800), |_| ());
+    writer.write(&text(0, 1800), |_| ());
+    writer.write(&text(0, 1800), |_| ());
+    log.observe(&writer.header()).unwrap();
+    let piece = log.piece(0, 100);
+    assert_eq!(log.settled(piece, &writer.data[..100]), 100);
+}
