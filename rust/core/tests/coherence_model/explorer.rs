@@ -38,8 +38,9 @@ pub(crate) trait System {
     type Key: Copy + Eq + Hash;
 
     fn initial(&self) -> Self::State;
-    /// The key of `state`; states with equal keys may be taken for each other.
-    fn pack(&mut self, state: &Self::State) -> Self::Key;
+    /// The key of `state`; states with equal keys may be taken for each other. `near` helps: the state
+    /// that it was reached from differs little, and its key is known.
+    fn pack(&mut self, state: &Self::State, near: Near<Self>) -> Self::Key;
     /// A state with that key.
     fn unpack(&self, key: Self::Key) -> Self::State;
     /// Appends every step out of `state`; the same ones in the same order each time.
@@ -49,6 +50,9 @@ pub(crate) trait System {
     /// Whether all work is done.
     fn is_goal(&self, state: &Self::State) -> bool;
 }
+
+/// A state and its key, if one is known.
+pub(crate) type Near<'a, S> = Option<(<S as System>::Key, &'a <S as System>::State)>;
 
 /// What was explored.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +84,7 @@ pub(crate) fn explore<S: System>(system: &mut S) -> Result<Explored, Violation> 
     let mut out = Vec::new();
 
     let first = system.initial();
-    let key = system.pack(&first);
+    let key = system.pack(&first, None);
     seen.insert(key, 0);
     keys.push(key);
     parents.push(0);
@@ -105,7 +109,7 @@ pub(crate) fn explore<S: System>(system: &mut S) -> Result<Explored, Violation> 
                     return Err(violation(system, what, &keys, &parents, here, last));
                 }
             };
-            let key = system.pack(&next);
+            let key = system.pack(&next, Some((keys[at], &state)));
             let index = *seen.entry(key).or_insert_with(|| {
                 keys.push(key);
                 parents.push(here);
@@ -187,7 +191,7 @@ fn violation<S: System>(
         system.successors(&state, &mut out);
         for step in out.drain(..) {
             let reached = match step.result {
-                Ok(next) => system.pack(&next) == keys[pair[1] as usize],
+                Ok(next) => system.pack(&next, None) == keys[pair[1] as usize],
                 Err(_) => false,
             };
             if reached {

@@ -9,16 +9,19 @@
 //! all threads are done can be reached. The tests at the end break a rule each and show that the
 //! explorer notices.
 
+mod driver;
 mod explorer;
+mod state;
+mod steps;
 mod system;
 
 use explorer::explore;
 use explorer::Violation;
 use explorer::STUCK;
-use system::Budget;
-use system::Config;
+use state::Budget;
+use state::Config;
+use state::Mutation;
 use system::Model;
-use system::Mutation;
 
 /// Nothing happens that need not.
 const QUIET: Budget = Budget {
