@@ -7,6 +7,8 @@
 #include <linux/workqueue.h>
 
 #include <uapi/linux/popcorn.h>
+#include <uapi/linux/popcorn_boot.h>
 
+#include "helpers/boot.h"
 #include "helpers/doorbell.h"
 #include "helpers/kernel.h"

@@ -12,6 +12,7 @@ const __LOG_PREFIX: &[u8] = b"popcorn\0";
 
 #[doc(hidden)]
 pub mod bindings;
+pub mod boot;
 mod attached;
 pub mod completion;
 pub mod current;

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The second kernel's console log, as long as its memory is not used for another one: also after its
+//! death.
+
+use kernel::prelude::*;
+use kernel::sync::new_mutex;
+use kernel::sync::Mutex;
+use kernel::uaccess::UserSliceWriter;
+use popcorn_core::console_log::ConsoleLog;
+use popcorn_core::console_log::Piece;
+use popcorn_core::console_log::HEADER_SIZE;
+use popcorn_core::ring::Memory;
+use popcorn_kernel::shared_memory::SharedMemory;
+use popcorn_kernel::warn_ratelimited;
+
+/// Copied in one step: small enough for the stack.
+const STEP: usize = 256;
+
+/// The zone of the log and how far it was followed.
+#[pin_data]
+pub(crate) struct Console {
+    zone: SharedMemory,
+    #[pin]
+    log: Mutex<ConsoleLog>,
+}
+
+impl Console {
+    /// A log in `zone`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: the zone is too small.
+    pub(crate) fn new(zone: SharedMemory) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            log <- new_mutex!(ConsoleLog::new(zone.size()).ok_or(EINVAL)?, "popcorn_boot console"),
+            zone,
+        })
+    }
+
+    /// Makes the zone ready for another kernel: what it wrote before is gone. May sleep.
+    pub(crate) fn clear(&self) {
+        let mut log = self.log.lock();
+        // What nobody has looked at counts as written, too.
+        self.observe(&mut log).ok();
+        log.restart();
+        let zeros = [0; STEP];
+        let mut offset = 0;
+        while offset < self.zone.size() {
+            let length = STEP.min(self.zone.size() - offset);
+            self.zone.write(offset, &zeros[..length]);
+            offset += length;
+        }
+    }
+
+    /// Copies the log from `*position` on and advances it; the number of bytes copied, 0 if there is
+    /// nothing more. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`: bad memory. `EIO`: the second kernel has overwritten the log's header.
+    pub(crate) fn read(&self, to: &mut UserSliceWriter, position: &mut i64) -> Result<usize> {
+        let mut copied = 0;
+        while !to.is_empty() {
+            let mut bytes = [0; STEP];
+            let (at, length) =
+                self.copy(u64::try_from(*position)?, &mut bytes[..STEP.min(to.len())])?;
+            if length == 0 {
+                break;
+            }
+            to.write_slice(&bytes[..length])?;
+            copied += length;
+            *position = i64::try_from(at)?
+                .checked_add(length as i64)
+                .ok_or(EINVAL)?;
+        }
+        Ok(copied)
+    }
+
+    /// Copies what there is at `position` or, if that is gone, as early as possible: the position and
+    /// the number of bytes.
+    fn copy(&self, position: u64, bytes: &mut [u8]) -> Result<(u64, usize)> {
+        let mut log = self.log.lock();
+        self.observe(&mut log)?;
+        loop {
+            let piece: Piece = log.piece(position, bytes.len());
+            let bytes = &mut bytes[..piece.length];
+            self.zone.read(HEADER_SIZE + piece.offset, bytes);
+            self.observe(&mut log)?;
+            if log.kept(piece) {
+                return Ok((piece.position, log.settled(piece, bytes)));
+            }
+        }
+    }
+
+    fn observe(&self, log: &mut ConsoleLog) -> Result {
+        let mut header = [0; HEADER_SIZE];
+        self.zone.read(0, &mut header);
+        if log.observe(&header).is_err() {
+            warn_ratelimited!("the second kernel has overwritten its console log\n");
+            return Err(EIO);
+        }
+        Ok(())
+    }
+}

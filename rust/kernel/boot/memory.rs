@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Memory that was reserved when the machine booted, for another kernel.
+//!
+//! C header: `include/linux/ioport.h`.
+
+use crate::bindings;
+use crate::shared_memory::SharedMemory;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use popcorn_core::bootparams::Extent;
+
+/// Below this the kernel itself holds all that is not RAM: it cannot be claimed, nor can anybody else.
+const CLAIMABLE_FROM: u64 = 1 << 20;
+
+/// A range of physical memory that belongs to nobody else.
+///
+/// # Invariants
+///
+/// The range does not wrap, was reserved at boot and is not Linux's to use; if `claimed`, it is in the
+/// resource tree under our name.
+pub struct ReservedMemory {
+    extent: Extent,
+    claimed: bool,
+}
+
+impl ReservedMemory {
+    /// Checks that `extent` was reserved at boot (`memmap=SIZE$ADDRESS`) and claims it under `name`,
+    /// which appears in `/proc/iomem`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: empty, or it wraps. `ENXIO`: not reserved. `EBUSY`: part of it is System RAM or a
+    /// device, or somebody else has claimed it.
+    pub fn claim(extent: Extent, name: &'static CStr) -> Result<Self> {
+        if extent.size == 0 || extent.end().is_none() {
+            return Err(EINVAL);
+        }
+        // SAFETY: looks into the resource tree; the range does not wrap.
+        to_result(unsafe { bindings::pcn_memory_is_reserved(extent.start, extent.size) })?;
+        let claimed = extent.start >= CLAIMABLE_FROM;
+        if claimed {
+            // SAFETY: the name is static, so it outlives the claim.
+            let got = unsafe {
+                bindings::pcn_memory_claim(extent.start, extent.size, name.as_char_ptr())
+            };
+            if !got {
+                return Err(EBUSY);
+            }
+        }
+        // INVARIANT: checked and claimed above.
+        Ok(Self { extent, claimed })
+    }
+
+    /// Whether all of `part` lies inside.
+    pub fn contains(&self, part: Extent) -> bool {
+        match (part.end(), self.extent.end()) {
+            (Some(part_end), Some(end)) => part.start >= self.extent.start && part_end <= end,
+            _ => false,
+        }
+    }
+
+    /// Maps `part`, whose start must be page-aligned; the last page is mapped as a whole. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: it does not lie inside, or is not aligned. `ENOMEM`.
+    pub fn map(&self, part: Extent) -> Result<SharedMemory> {
+        if !self.contains(part) {
+            return Err(EINVAL);
+        }
+        SharedMemory::map(part.start, part.size.next_multiple_of(4096) as usize)
+    }
+}
+
+impl Drop for ReservedMemory {
+    fn drop(&mut self) {
+        if self.claimed {
+            // SAFETY: claimed, by the invariant.
+            unsafe { bindings::pcn_memory_release(self.extent.start, self.extent.size) };
+        }
+    }
+}

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A processor that this kernel lends to another one.
+//!
+//! Taking it is CPU hot-unplug plus two things: the processor is reset, so that it does not stay in this
+//! kernel's idle loop, and it is marked as not present, so that nobody brings it online meanwhile.
+//!
+//! Lock order: takes the CPU hot-plug locks; no lock that a hot-plug callback takes may be held.
+//!
+//! C side: `helpers/boot.c`, `popcorn_boot/x86/processor.c`.
+
+use super::memory::ReservedMemory;
+use crate::bindings;
+use crate::shared_memory::SharedMemory;
+use kernel::error::to_result;
+use kernel::prelude::*;
+use popcorn_core::bootparams::Extent;
+use popcorn_core::ring::Memory;
+
+const PAGE: usize = 4096;
+/// Real mode reaches no further.
+const REAL_MODE_END: u64 = 1 << 20;
+
+/// The hardware's id of the processor that the machine booted on. Any context.
+pub fn boot_processor_id() -> u32 {
+    // SAFETY: reads a variable that does not change after boot.
+    unsafe { bindings::pcn_processor_boot_id() }
+}
+
+/// The hardware's id of processor `cpu`. Process context.
+///
+/// # Errors
+///
+/// As [`LentProcessor::take`], for what can be known beforehand.
+pub fn hardware_id(cpu: u32) -> Result<u32> {
+    let mut id = 0;
+    // SAFETY: compares the number with what there is.
+    to_result(unsafe { bindings::pcn_cpu_lendable(cpu) })?;
+    // SAFETY: there is such a CPU; writes to `id`, which lives.
+    to_result(unsafe { bindings::pcn_processor_id(cpu, &mut id) })?;
+    Ok(id)
+}
+
+/// Frequency of the time-stamp counter in kHz; 0 if it is not known. Any context.
+pub fn tsc_khz() -> u32 {
+    // SAFETY: reads a variable.
+    unsafe { bindings::pcn_processor_tsc_khz() }
+}
+
+/// The time-stamp counter; it is the same for all kernels of the machine. Any context.
+pub fn tsc() -> u64 {
+    // SAFETY: reads a register.
+    unsafe { bindings::pcn_processor_tsc() }
+}
+
+/// Stops the processor that runs this, with interrupts off, until someone resets it.
+#[inline]
+pub fn park() -> ! {
+    loop {
+        // SAFETY: this never ends, so nothing goes on that did not expect interrupts to be off.
+        unsafe { bindings::pcn_processor_halt() };
+    }
+}
+
+/// Stops processor `id` as [`LentProcessor::reset`] does, but in any context, even in a panic.
+///
+/// Only for ids of [`LentProcessor`]s: resetting one of this kernel's own would take its work with it.
+pub(crate) fn stop(id: u32) {
+    // SAFETY: sends an interrupt to a processor that runs nothing of this kernel.
+    unsafe { bindings::pcn_processor_stop(id) };
+}
+
+/// A processor that is lent. Dropping it resets it and brings it online here again. May sleep.
+///
+/// # Invariants
+///
+/// Linux has let `cpu` go and cannot bring it online; its hardware id is `id`.
+pub struct LentProcessor {
+    cpu: u32,
+    id: u32,
+    was_online: bool,
+}
+
+impl LentProcessor {
+    /// Takes processor `cpu` from this kernel and resets it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV`: there is no such processor. `EPERM`: it is the one that the machine booted on.
+    /// `EBUSY`: it cannot go offline.
+    pub fn take(cpu: u32) -> Result<Self> {
+        let id = hardware_id(cpu)?;
+        let mut was_online = false;
+        // SAFETY: writes to `was_online`, which lives.
+        to_result(unsafe { bindings::pcn_cpu_lend(cpu, &mut was_online) })?;
+        // INVARIANT: pcn_cpu_lend() has taken it.
+        let processor = Self {
+            cpu,
+            id,
+            was_online,
+        };
+        processor.reset();
+        Ok(processor)
+    }
+
+    /// Its number in this kernel.
+    pub fn cpu(&self) -> u32 {
+        self.cpu
+    }
+
+    /// Its hardware id.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Stops it in whatever it does; it then waits for a start. May sleep.
+    pub fn reset(&self) {
+        // SAFETY: nothing of this kernel runs on it, by the invariant.
+        unsafe { bindings::pcn_processor_reset(self.id) };
+    }
+
+    /// Starts it in `trampoline`. May sleep.
+    pub fn start(&self, trampoline: &Trampoline) {
+        // SAFETY: nothing of this kernel runs on it, by the invariant; the page holds a trampoline in
+        // memory that Linux does not use, by that of `Trampoline`.
+        unsafe { bindings::pcn_processor_start(self.id, trampoline.page) };
+    }
+}
+
+impl Drop for LentProcessor {
+    fn drop(&mut self) {
+        self.reset();
+        // SAFETY: it was lent, by the invariant, and runs nothing now.
+        let result = to_result(unsafe { bindings::pcn_cpu_take_back(self.cpu, self.was_online) });
+        if let Err(error) = result {
+            kernel::pr_warn!("CPU {} stays offline: {:?}\n", self.cpu, error);
+        }
+    }
+}
+
+/// The page in which a processor starts, on its way to a kernel's 64-bit entry.
+///
+/// # Invariants
+///
+/// `page` is page-aligned below 1 MiB, in memory that is reserved, and `memory` maps it.
+pub struct Trampoline {
+    memory: SharedMemory,
+    page: u64,
+    stage: usize,
+}
+
+impl Trampoline {
+    /// Writes a trampoline into the page at `page` of `low`. The processor will use the page tables
+    /// whose topmost is at `top_table` and jump to `entry` with `zero_page` as its argument, all of them
+    /// physical addresses. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: `page` or `top_table` is not a whole page of `low`, or `low` is not below 1 MiB.
+    /// `ENOMEM`.
+    pub fn write(
+        low: &ReservedMemory,
+        page: u64,
+        top_table: u64,
+        entry: u64,
+        zero_page: u64,
+    ) -> Result<Self> {
+        let one = PAGE as u64;
+        if !low.contains(Extent::new(top_table, one))
+            || !low.contains(Extent::new(page, one))
+            || (page | top_table) % one != 0
+            || page.max(top_table) + one > REAL_MODE_END
+        {
+            return Err(EINVAL);
+        }
+        let memory = low.map(Extent::new(page, one))?;
+        let mut copy = KVec::with_capacity(PAGE, GFP_KERNEL)?;
+        copy.extend_from_slice(&[0u8; 512], GFP_KERNEL)?;
+        while copy.len() < PAGE {
+            copy.extend_from_slice(&[0u8; 512], GFP_KERNEL)?;
+        }
+        // SAFETY: `copy` has a page's bytes.
+        unsafe {
+            bindings::pcn_trampoline_write(
+                copy.as_mut_ptr().cast(),
+                top_table as u32,
+                entry,
+                zero_page,
+            )
+        };
+        memory.write(0, &copy);
+        // INVARIANT: checked above.
+        Ok(Self {
+            memory,
+            page,
+            // SAFETY: returns a constant.
+            stage: unsafe { bindings::pcn_trampoline_stage_offset() } as usize,
+        })
+    }
+
+    /// Whether a processor has passed it and entered the kernel. Any context.
+    pub fn is_passed(&self) -> bool {
+        let stage = self.memory.load(self.stage) as u32;
+        // SAFETY: compares with a constant.
+        unsafe { bindings::pcn_trampoline_left(stage) }
+    }
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What rust/kernel/boot.rs needs from C: lending a processor, claiming memory, reading a file, watching
+ * for the end. The pcn_processor_ and pcn_trampoline_ functions are the architecture's, in
+ * popcorn_boot/x86.
+ */
+#ifndef PCN_HELPERS_BOOT_H
+#define PCN_HELPERS_BOOT_H
+
+#include <linux/types.h>
+
+/* --- the architecture --- */
+
+/* The hardware's id of @cpu. -ENODEV if it has none, -EPERM if it is the boot processor. */
+int pcn_processor_id(unsigned int cpu, u32 *id);
+/* The hardware's id of the processor that the machine booted on. */
+u32 pcn_processor_boot_id(void);
+/* Frequency of the time-stamp counter; 0 if it is not known. */
+u32 pcn_processor_tsc_khz(void);
+/* The time-stamp counter, after all that was loaded before. */
+u64 pcn_processor_tsc(void);
+/* Stops processor @id in whatever it does; it then waits for a start. Sleeps for 10 ms. */
+void pcn_processor_reset(u32 id);
+/* The same without the sleep, in any context; the processor cannot be started right after it. */
+void pcn_processor_stop(u32 id);
+/* Resets processor @id and starts it in real mode at @page (below 1 MiB). Sleeps for 10 ms. */
+void pcn_processor_start(u32 id, u64 page);
+/* This processor does nothing any more, with interrupts off, until it is reset or an NMI comes. */
+void pcn_processor_halt(void);
+
+/* Writes the trampoline for one start into @page, PAGE_SIZE bytes to be copied to real-mode memory. */
+void pcn_trampoline_write(void *page, u32 top_table, u64 entry, u64 zero_page);
+/* Where in the page the trampoline tells how far it came, in 32 bits; a multiple of 8. */
+u32 pcn_trampoline_stage_offset(void);
+/* Whether that means that the processor has reached the kernel's entry. */
+bool pcn_trampoline_left(u32 stage);
+
+/* --- processors --- */
+
+/* Whether there is such a CPU at all: 0 or -ENODEV. */
+int pcn_cpu_lendable(unsigned int cpu);
+/*
+ * Takes @cpu offline, and keeps everybody from bringing it online again. @was_online tells whether it
+ * was. -ENODEV no such cpu, -EBUSY it cannot go or was brought back at once, or what the hot-plug
+ * callbacks answer. Sleeps.
+ */
+int pcn_cpu_lend(unsigned int cpu, bool *was_online);
+/* Undoes it. An error means that the CPU stays offline; it can be brought online by hand. Sleeps. */
+int pcn_cpu_take_back(unsigned int cpu, bool online);
+
+/* --- memory and files --- */
+
+/*
+ * Whether [@start, @start + @size) was reserved at boot, is nobody's memory, and is one piece.
+ * -ENXIO not reserved, -EBUSY System RAM or a device within.
+ */
+int pcn_memory_is_reserved(u64 start, u64 size);
+/* Claims it, so that no driver can; false if one has. @name must live until the release. */
+bool pcn_memory_claim(u64 start, u64 size, const char *name);
+void pcn_memory_release(u64 start, u64 size);
+/* Reads a whole file of at most @max bytes into memory of its own, to be freed with pcn_file_free. */
+int pcn_file_read(int fd, size_t max, bool kernel, void **data, size_t *size);
+void pcn_file_free(void *data);
+/* Sleeps; true if a fatal signal came first. */
+bool pcn_sleep_killable(unsigned int milliseconds);
+bool pcn_capable_sys_boot(void);
+/* Nanoseconds since boot, suspend included. */
+u64 pcn_boot_time_ns(void);
+
+/* --- the end of this kernel --- */
+
+enum pcn_end {
+	PCN_END_PANIC,
+	PCN_END_RESTART,
+	PCN_END_HALT,
+	PCN_END_POWER_OFF,
+};
+
+struct pcn_end_watch;
+
+/*
+ * Calls @notify(@data) last of all when this kernel is about to end: for a panic in any context, else in
+ * a process. An ERR_PTR on failure. May sleep.
+ */
+struct pcn_end_watch *pcn_end_watch_new(void (*notify)(void *data, enum pcn_end end), void *data);
+/* @notify is not called any more when it returns. May sleep. */
+void pcn_end_watch_free(struct pcn_end_watch *watch);
+
+#endif /* PCN_HELPERS_BOOT_H */
