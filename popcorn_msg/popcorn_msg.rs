@@ -1,7 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Messages between nodes, and who the nodes are.
+//!
+//! A node is one kernel. Two nodes of one machine share a *window* of memory (its layout:
+//! `popcorn_core::window`) with a ring per direction and lane, and raise an interrupt at each other
+//! when the other sleeps. A module *registers* a service for a range of message types; it *posts*
+//! one-way messages and *calls* with a response. When a peer dies or leaves, every call to it fails
+//! with `EHOSTDOWN`, and all services are told.
+//!
+//! Message types: `0x0000..=0x00ff` are this module's own.
+//!
+//! # Locks
+//!
+//! All locks of this module are leaves: `Endpoint::links`, `Services::table`, `Pending::slots`,
+//! `Waiter::result`, `Link::transmit`, `Link::introduction`. No function that may sleep is called
+//! under one, nor another taken. Callers may hold sleeping locks when they call, but must not hold
+//! one that a service needs to answer them (the lock law in `docs/locking.md`).
 
+mod core;
+mod endpoint;
+mod link;
+mod pending;
+mod ping;
+mod receiver;
+mod request;
+mod service;
+mod settings;
+
+pub use endpoint::CallOptions;
+pub use endpoint::Endpoint;
+pub use endpoint::Registration;
+pub use endpoint::Response;
+pub use ping::Ping;
+pub use request::Request;
+pub use request::FIXED_MAX;
+pub use service::Handler;
+pub use service::NodeEvent;
+
+use ::core::ops::RangeInclusive;
 use kernel::prelude::*;
+use kernel::sync::Arc;
+use popcorn_core::ids::NodeId;
+use popcorn_core::window;
+use popcorn_core::wire::Wire;
+use popcorn_kernel::errno;
+use popcorn_kernel::global::Global;
+use popcorn_kernel::global::GlobalGuard;
+use popcorn_kernel::param;
+use popcorn_kernel::shared_memory::SharedMemory;
+use popcorn_kernel::uapi::popcorn_node_info;
 
 module! {
     type: PopcornMsg,
@@ -11,10 +57,203 @@ module! {
     license: "GPL",
 }
 
-struct PopcornMsg;
+static ENDPOINT: Global<Endpoint> = Global::new();
+
+/// This kernel's endpoint: an object to hold on to by who sends much.
+///
+/// # Errors
+///
+/// `ESHUTDOWN`: the module is being unloaded.
+pub fn endpoint() -> Result<Arc<Endpoint>> {
+    ENDPOINT.get().ok_or_else(errno::shutdown)
+}
+
+/// The id of this kernel.
+pub fn this_node() -> NodeId {
+    ENDPOINT.get().map_or(NodeId::PRIMARY, |endpoint| endpoint.node())
+}
+
+/// See [`Endpoint::register`].
+///
+/// # Errors
+///
+/// As there.
+pub fn register(types: RangeInclusive<u16>, handler: &'static dyn Handler) -> Result<Registration> {
+    endpoint()?.register(types, handler)
+}
+
+/// See [`Endpoint::post`].
+///
+/// # Errors
+///
+/// As there.
+pub fn post(node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
+    endpoint()?.post(node, kind, parts)
+}
+
+/// See [`Endpoint::try_post`].
+///
+/// # Errors
+///
+/// As there.
+pub fn try_post(node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
+    endpoint()?.try_post(node, kind, parts)
+}
+
+/// See [`Endpoint::post_typed`].
+///
+/// # Errors
+///
+/// As there.
+pub fn post_typed<Q: Wire>(node: NodeId, message: &Q, tail: &[&[u8]]) -> Result {
+    endpoint()?.post_typed(node, message, tail)
+}
+
+/// See [`Endpoint::call`]; ended only by fatal signals.
+///
+/// # Errors
+///
+/// As there.
+pub fn call(node: NodeId, kind: u16, parts: &[&[u8]], timeout_ms: u32) -> Result<Response> {
+    endpoint()?.call(node, kind, parts, CallOptions::killable(timeout_ms))
+}
+
+/// See [`Endpoint::call`]; ended by any signal.
+///
+/// # Errors
+///
+/// As there.
+pub fn call_interruptible(
+    node: NodeId,
+    kind: u16,
+    parts: &[&[u8]],
+    timeout_ms: u32,
+) -> Result<Response> {
+    endpoint()?.call(node, kind, parts, CallOptions::interruptible(timeout_ms))
+}
+
+/// See [`Endpoint::call_typed`].
+///
+/// # Errors
+///
+/// As there.
+pub fn call_typed<Q: Wire, R: Wire>(
+    node: NodeId,
+    request: &Q,
+    tail: &[&[u8]],
+    options: CallOptions,
+) -> Result<R> {
+    endpoint()?.call_typed(node, request, tail, options)
+}
+
+/// See [`Endpoint::is_online`].
+pub fn is_online(node: NodeId) -> bool {
+    ENDPOINT.get().is_some_and(|endpoint| endpoint.is_online(node))
+}
+
+/// See [`Endpoint::wait_online`].
+///
+/// # Errors
+///
+/// As there.
+pub fn wait_online(node: NodeId, timeout_ms: u32) -> Result {
+    endpoint()?.wait_online(node, timeout_ms)
+}
+
+/// See [`Endpoint::node_died`].
+///
+/// # Errors
+///
+/// As there.
+pub fn node_died(node: NodeId) -> Result {
+    endpoint()?.node_died(node)
+}
+
+/// See [`Endpoint::nodes`].
+///
+/// # Errors
+///
+/// As there.
+pub fn nodes() -> Result<KVec<popcorn_node_info>> {
+    endpoint()?.nodes()
+}
+
+/// See [`Endpoint::ping`].
+///
+/// # Errors
+///
+/// As there.
+pub fn ping(node: NodeId, bytes: usize, count: u32, poll: bool) -> Result<Ping> {
+    endpoint()?.ping(node, bytes, count, poll)
+}
+
+/// Begins to seek `peer` in a window at a physical address. The window must be page-aligned memory
+/// that nobody else in this kernel uses; it is used until [`detach_window`]. May sleep.
+///
+/// # Errors
+///
+/// `EEXIST`: there is a window for this peer. `EINVAL`: the peer is this node, the range not
+/// page-aligned or too small. `ENOMEM`: it cannot be mapped.
+pub fn attach_window(physical: u64, size: usize, peer: NodeId) -> Result {
+    endpoint()?.attach(peer, SharedMemory::map(physical, size)?)
+}
+
+/// Leaves `peer` and gives its window back; nothing touches that memory afterwards. May sleep.
+///
+/// # Errors
+///
+/// `ENODEV`: there is no window for it.
+pub fn detach_window(peer: NodeId) -> Result {
+    endpoint()?.detach(peer)
+}
+
+/// Attaches the windows that the module's parameters name.
+fn attach_by_parameters(endpoint: &Endpoint) -> Result {
+    let shm = param!(popcorn_msg_shm: u64);
+    let nodes = param!(popcorn_msg_nodes: u32) as usize;
+    if shm == 0 {
+        return Ok(());
+    }
+    let size = param!(popcorn_msg_shm_size: usize);
+    let own = endpoint.node();
+    for peer in NodeId::all().take(nodes).filter(|&peer| peer != own) {
+        let (offset, size) = window::pair(size, nodes, own, peer).ok_or(EINVAL)?;
+        let physical = shm.checked_add(offset as u64).ok_or(EINVAL)?;
+        endpoint.attach(peer, SharedMemory::map(physical, size)?)?;
+    }
+    Ok(())
+}
+
+struct PopcornMsg {
+    endpoint: Arc<Endpoint>,
+    global: Option<GlobalGuard<Endpoint>>,
+}
 
 impl kernel::Module for PopcornMsg {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(PopcornMsg)
+        let id = u64::from(param!(popcorn_msg_node: u32));
+        let node = NodeId::new(id).ok_or_else(|| {
+            pr_err!("node={} is too large\n", id);
+            EINVAL
+        })?;
+        let endpoint = Endpoint::new(node, settings::Settings::from_parameters())?;
+        // From here on, returning drops it: that shuts the endpoint down.
+        let mut this = Self {
+            endpoint,
+            global: None,
+        };
+        attach_by_parameters(&this.endpoint).inspect_err(|error| {
+            pr_err!("the range given by shm and shm_size cannot be used: {:?}\n", error);
+        })?;
+        this.global = Some(ENDPOINT.set(this.endpoint.clone())?);
+        pr_info!("this is node {}\n", node);
+        Ok(this)
+    }
+}
+
+impl Drop for PopcornMsg {
+    fn drop(&mut self) {
+        self.global = None;
+        self.endpoint.shut_down();
     }
 }

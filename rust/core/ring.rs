@@ -59,6 +59,28 @@ pub trait Memory {
     fn write(&self, offset: usize, bytes: &[u8]);
 }
 
+impl<M: Memory> Memory for &M {
+    fn size(&self) -> usize {
+        (**self).size()
+    }
+
+    fn load(&self, offset: usize) -> u64 {
+        (**self).load(offset)
+    }
+
+    fn store(&self, offset: usize, value: u64) {
+        (**self).store(offset, value);
+    }
+
+    fn read(&self, offset: usize, out: &mut [u8]) {
+        (**self).read(offset, out);
+    }
+
+    fn write(&self, offset: usize, bytes: &[u8]) {
+        (**self).write(offset, bytes);
+    }
+}
+
 /// The peer wrote an index or a length that cannot be; the ring must not be used any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;

@@ -45,6 +45,21 @@ impl WorkQueue {
         })
     }
 
+    /// A queue that runs its items one at a time, in the order in which they were queued. May
+    /// sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn ordered(name: &CStr) -> Result<Self> {
+        // SAFETY: the name is a C string, which the function copies.
+        let queue = unsafe { bindings::pcn_alloc_ordered_workqueue(name.as_char_ptr()) };
+        // INVARIANT: just allocated.
+        Ok(Self {
+            queue: NonNull::new(queue).ok_or(ENOMEM)?,
+        })
+    }
+
     /// Runs `work` on the queue, in process context, soon. Any context if `flags` allow.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/random.h>
+#include <linux/rcupdate.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/utsname.h>
@@ -29,6 +30,12 @@ struct workqueue_struct *pcn_alloc_unbound_workqueue(const char *name, int max_a
 }
 EXPORT_SYMBOL_GPL(pcn_alloc_unbound_workqueue);
 
+struct workqueue_struct *pcn_alloc_ordered_workqueue(const char *name)
+{
+	return alloc_ordered_workqueue("%s", WQ_MEM_RECLAIM, name);
+}
+EXPORT_SYMBOL_GPL(pcn_alloc_ordered_workqueue);
+
 void pcn_destroy_workqueue(struct workqueue_struct *queue)
 {
 	destroy_workqueue(queue);
@@ -44,8 +51,9 @@ EXPORT_SYMBOL_GPL(pcn_flush_workqueue);
 void pcn_init_delayed_work(struct delayed_work *work, work_func_t function, const char *name,
 			   struct lock_class_key *key)
 {
-	init_work_with_key(&work->work, function, false, name, key);
-	timer_setup(&work->timer, delayed_work_timer_fn, TIMER_IRQSAFE);
+	INIT_DELAYED_WORK(work, function);
+	/* A lock class per place of use, not one for all of this helper's. */
+	lockdep_init_map(&work->work.lockdep_map, name, key, 0);
 }
 EXPORT_SYMBOL_GPL(pcn_init_delayed_work);
 
@@ -205,6 +213,24 @@ void pcn_misc_deregister(struct pcn_misc_device *misc)
 	misc_deregister(&misc->device);
 }
 EXPORT_SYMBOL_GPL(pcn_misc_deregister);
+
+void pcn_rcu_read_lock(void)
+{
+	rcu_read_lock();
+}
+EXPORT_SYMBOL_GPL(pcn_rcu_read_lock);
+
+void pcn_rcu_read_unlock(void)
+{
+	rcu_read_unlock();
+}
+EXPORT_SYMBOL_GPL(pcn_rcu_read_unlock);
+
+void pcn_synchronize_rcu(void)
+{
+	synchronize_rcu();
+}
+EXPORT_SYMBOL_GPL(pcn_synchronize_rcu);
 
 bool pcn_module_get(struct module *module)
 {

@@ -15,6 +15,7 @@ struct task_struct;
 void pcn_init_completion(struct completion *completion);
 
 struct workqueue_struct *pcn_alloc_unbound_workqueue(const char *name, int max_active);
+struct workqueue_struct *pcn_alloc_ordered_workqueue(const char *name);
 void pcn_destroy_workqueue(struct workqueue_struct *queue);
 void pcn_flush_workqueue(struct workqueue_struct *queue);
 void pcn_init_delayed_work(struct delayed_work *work, work_func_t function, const char *name,
@@ -56,6 +57,10 @@ struct pcn_misc_device {
 int pcn_misc_register(struct pcn_misc_device *misc, const struct file_operations *operations,
 		      const char *name, unsigned int mode, struct module *owner);
 void pcn_misc_deregister(struct pcn_misc_device *misc);
+
+void pcn_rcu_read_lock(void);
+void pcn_rcu_read_unlock(void);
+void pcn_synchronize_rcu(void);
 
 bool pcn_module_get(struct module *module);
 void pcn_module_put(struct module *module);

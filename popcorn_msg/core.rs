@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the links of an endpoint share: its identity, services, outstanding calls, workers.
+
+use crate::pending::Pending;
+use crate::service::NodeEvent;
+use crate::service::Services;
+use crate::settings::Settings;
+
+use kernel::c_str;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+use popcorn_core::ids::NodeId;
+use popcorn_kernel::new_waitqueue;
+use popcorn_kernel::wait::WaitQueue;
+use popcorn_kernel::work::WorkQueue;
+
+/// Requests of one peer that may be queued or in a worker before its ring is left alone.
+pub(crate) const QUEUED_MAX: u32 = 256;
+
+/// See the module.
+#[pin_data]
+pub(crate) struct Core {
+    node: NodeId,
+    settings: Settings,
+    #[pin]
+    services: Services,
+    #[pin]
+    pending: Pending,
+    /// Nobody wakes it: senders sleep here between looks for room.
+    #[pin]
+    room: WaitQueue,
+    /// Woken whenever a node comes online.
+    #[pin]
+    online: WaitQueue,
+    workers: WorkQueue,
+    events: WorkQueue,
+}
+
+impl Core {
+    pub(crate) fn new(node: NodeId, settings: Settings) -> Result<Arc<Self>> {
+        let pending = Pending::new()?;
+        let workers = WorkQueue::new(c_str!("popcorn_msg"), QUEUED_MAX)?;
+        let events = WorkQueue::ordered(c_str!("popcorn_nodes"))?;
+        Arc::pin_init(
+            pin_init!(Self {
+                node,
+                settings,
+                services <- Services::new(),
+                pending <- pending,
+                room <- new_waitqueue!("popcorn_msg::Core::room"),
+                online <- new_waitqueue!("popcorn_msg::Core::online"),
+                workers,
+                events,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn protocol(&self) -> u64 {
+        self.settings.protocol
+    }
+
+    pub(crate) fn services(&self) -> &Services {
+        &self.services
+    }
+
+    pub(crate) fn pending(&self) -> &Pending {
+        &self.pending
+    }
+
+    pub(crate) fn room(&self) -> &WaitQueue {
+        &self.room
+    }
+
+    pub(crate) fn online(&self) -> &WaitQueue {
+        &self.online
+    }
+
+    /// Runs something on a worker. May sleep.
+    pub(crate) fn spawn(&self, work: impl FnOnce() + Send + 'static) -> Result {
+        self.workers.spawn(GFP_KERNEL, work)
+    }
+
+    /// Tells the services about a node, later and in order. May sleep.
+    pub(crate) fn tell(self: &Arc<Self>, node: NodeId, event: NodeEvent) {
+        let core = self.clone();
+        let told = self
+            .events
+            .spawn(GFP_KERNEL, move || core.services.node_event(node, event));
+        if told.is_err() {
+            pr_err!("no memory to say that node {} is {:?}\n", node, event);
+        }
+    }
+
+    /// Waits until no worker runs or will run. Nothing must be queued any more. May sleep.
+    pub(crate) fn flush(&self) {
+        self.workers.flush();
+        self.events.flush();
+    }
+}

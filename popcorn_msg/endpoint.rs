@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A node, as seen from inside: its links, and what others call.
+//!
+//! There is one for the kernel; tests make several and let them talk in one kernel.
+//!
+//! Lock: `links`, a leaf.
+
+use crate::core::Core;
+use crate::link::Link;
+use crate::link::LinkState;
+use crate::ping::Echo;
+use crate::receiver;
+use crate::receiver::Thread;
+use crate::request::encoded;
+use crate::request::malformed;
+use crate::service::Handler;
+use crate::service::Service;
+use crate::settings::Settings;
+
+use kernel::c_str;
+use kernel::prelude::*;
+use kernel::sync::new_spinlock;
+use kernel::sync::Arc;
+use kernel::sync::SpinLock;
+
+use core::ops::RangeInclusive;
+use core::sync::atomic::fence;
+use core::sync::atomic::Ordering;
+use popcorn_core::ids::Class;
+use popcorn_core::ids::NodeId;
+use popcorn_core::ids::NODE_MAX;
+use popcorn_core::wire::Wire;
+use popcorn_kernel::current;
+use popcorn_kernel::errno;
+use popcorn_kernel::kthread::Kthread;
+use popcorn_kernel::shared_memory::SharedMemory;
+use popcorn_kernel::system;
+use popcorn_kernel::time;
+use popcorn_kernel::uapi::popcorn_node_info;
+use popcorn_kernel::uapi::POPCORN_NODE_DEAD;
+use popcorn_kernel::uapi::POPCORN_NODE_OFFLINE;
+use popcorn_kernel::uapi::POPCORN_NODE_ONLINE;
+use popcorn_kernel::uapi::POPCORN_NODE_SELF;
+use popcorn_kernel::wait::Sleep;
+
+/// Message types that belong to this module.
+pub(crate) const OWN_TYPES: RangeInclusive<u16> = 0..=0xff;
+
+/// How to wait for a response.
+#[derive(Clone, Copy, Debug)]
+pub struct CallOptions {
+    /// Milliseconds until the call fails with `ETIMEDOUT`.
+    pub timeout_ms: u32,
+    /// Which signals end it.
+    pub sleep: Sleep,
+    /// Microseconds to look for the response before sleeping; `None`: as the parameter `poll_us`.
+    pub poll_us: Option<u32>,
+}
+
+impl CallOptions {
+    /// Killable, with a time limit.
+    pub const fn killable(timeout_ms: u32) -> Self {
+        Self {
+            timeout_ms,
+            sleep: Sleep::Killable,
+            poll_us: None,
+        }
+    }
+
+    /// Ended by any signal.
+    pub const fn interruptible(timeout_ms: u32) -> Self {
+        Self {
+            timeout_ms,
+            sleep: Sleep::Interruptible,
+            poll_us: None,
+        }
+    }
+}
+
+/// The payload of a successful response. From a peer: check every value.
+pub struct Response {
+    payload: KVec<u8>,
+}
+
+impl Response {
+    /// Its bytes.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// As a message without a tail; the message type is that of the request.
+    ///
+    /// # Errors
+    ///
+    /// `EPROTO`: the length is another.
+    pub fn decode<T: Wire>(&self) -> Result<T> {
+        T::decode(&self.payload).map_err(malformed)
+    }
+
+    /// As the fixed part of a message and its tail.
+    ///
+    /// # Errors
+    ///
+    /// `EPROTO`: it is too short.
+    pub fn decode_prefix<T: Wire>(&self) -> Result<(T, &[u8])> {
+        T::decode_prefix(&self.payload).map_err(malformed)
+    }
+
+    /// The bytes themselves.
+    pub fn into_payload(self) -> KVec<u8> {
+        self.payload
+    }
+}
+
+/// A link and its thread. The thread stops first.
+struct Attached {
+    link: Arc<Link>,
+    thread: Kthread,
+}
+
+/// A node.
+#[pin_data]
+pub struct Endpoint {
+    core: Arc<Core>,
+    #[pin]
+    links: SpinLock<[Option<Attached>; NODE_MAX]>,
+}
+
+/// A registered service; dropping it takes it back and waits until none of its functions runs.
+pub struct Registration {
+    core: Arc<Core>,
+    service: Arc<Service>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.core.services().remove(&self.service);
+    }
+}
+
+impl Endpoint {
+    /// A node without links. May sleep.
+    pub(crate) fn new(node: NodeId, settings: Settings) -> Result<Arc<Self>> {
+        let core = Core::new(node, settings)?;
+        // The endpoint's own service stays as long as the endpoint.
+        core.services().add(OWN_TYPES, &Echo)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                core,
+                links <- new_spinlock!([const { None }; NODE_MAX], "popcorn_msg::Endpoint"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The node's id.
+    pub fn node(&self) -> NodeId {
+        self.core.node()
+    }
+
+    /// Begins to seek `peer` in a window. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST`: there is a window for it. `EINVAL`: the peer is this node, or the window too small.
+    pub(crate) fn attach(&self, peer: NodeId, memory: SharedMemory) -> Result {
+        let link = Link::new(self.core.clone(), peer, memory)?;
+        if self.link(peer).is_some() {
+            return Err(EEXIST);
+        }
+        let thread = Thread::new(link.clone());
+        let thread = Kthread::spawn(c_str!("popcorn_msg"), move || thread.run())?;
+        let mut attached = Some(Attached { link, thread });
+        {
+            let mut links = self.links.lock();
+            if let Some(slot) = links.get_mut(peer.index()).filter(|slot| slot.is_none()) {
+                *slot = attached.take();
+            }
+        }
+        // Somebody else was faster: stops the thread, which may sleep.
+        match attached {
+            Some(_) => Err(EEXIST),
+            None => Ok(()),
+        }
+    }
+
+    /// Leaves `peer` and gives its window back; nothing touches it afterwards. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV`: there is no window for it.
+    pub(crate) fn detach(&self, peer: NodeId) -> Result {
+        let attached = self.links.lock().get_mut(peer.index()).and_then(Option::take);
+        let Attached { link, thread } = attached.ok_or(ENODEV)?;
+        drop(thread);
+        // Workers may still hold the link; wait for them, so that the mapping goes now.
+        self.core.flush();
+        drop(link);
+        Ok(())
+    }
+
+    fn link(&self, peer: NodeId) -> Option<Arc<Link>> {
+        let links = self.links.lock();
+        let attached = links.get(peer.index())?.as_ref()?;
+        Some(attached.link.clone())
+    }
+
+    fn online_link(&self, peer: NodeId) -> Result<Arc<Link>> {
+        let link = self.link(peer).ok_or(ENODEV)?;
+        match link.state() {
+            LinkState::Online => Ok(link),
+            LinkState::Mismatch => Err(errno::protocol()),
+            LinkState::Offline | LinkState::Dead => Err(errno::host_down()),
+        }
+    }
+
+    /// Registers a service for a range of message types. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: the range is empty. `EEXIST`: it overlaps another's. `ENOSPC`, `ENOMEM`.
+    pub fn register(
+        &self,
+        types: RangeInclusive<u16>,
+        handler: &'static dyn Handler,
+    ) -> Result<Registration> {
+        Ok(Registration {
+            core: self.core.clone(),
+            service: self.core.services().add(types, handler)?,
+        })
+    }
+
+    /// Sends a one-way message. Sleeps, killable, while the peer's ring is full.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV`: no such node. `EHOSTDOWN`: it is not online. `EPROTO`: it is of another build.
+    /// `EMSGSIZE`: too long. `EINVAL`: too many parts. `EINTR`.
+    pub fn post(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
+        let link = self.online_link(node)?;
+        link.send_request(kind, Class::OneWay, 0, parts, Sleep::Killable, u32::MAX)
+    }
+
+    /// Sends a one-way message without ever sleeping. Not in interrupt context.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN`: the ring is full now. Else as [`Endpoint::post`].
+    pub fn try_post(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
+        use crate::link::SendError;
+        use popcorn_core::window::Lane;
+        let link = self.online_link(node)?;
+        match link.send(None, Lane::Requests, kind, Class::OneWay, 0, 0, parts) {
+            Ok(()) => Ok(()),
+            Err(SendError::Full) => Err(EAGAIN),
+            Err(SendError::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Sends a request and waits for its response. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::post`], and `ETIMEDOUT`, `EINTR` (by [`CallOptions::sleep`]), `EHOSTDOWN` (the
+    /// peer died meanwhile; whether it did what was asked is not known), or the error that the peer
+    /// answered with.
+    pub fn call(
+        &self,
+        node: NodeId,
+        kind: u16,
+        parts: &[&[u8]],
+        options: CallOptions,
+    ) -> Result<Response> {
+        let link = self.online_link(node)?;
+        let CallOptions { timeout_ms, sleep, poll_us } = options;
+        let call = self.core.pending().begin(node, sleep, timeout_ms)?;
+        link.send_request(kind, Class::Request, call.id(), parts, sleep, timeout_ms)?;
+        let poll_ns = match poll_us {
+            Some(us) => u64::from(us) * 1000,
+            None => self.core.settings().poll_ns(),
+        };
+        if poll_ns != 0 {
+            self.poll_for(&link, &call.waiter, poll_ns);
+        }
+        call.waiter.wait(sleep, timeout_ms)?;
+        Ok(Response {
+            payload: call.waiter.take()?,
+        })
+    }
+
+    /// Drains the link oneself for a while: no switch to its thread and back, and no doorbell.
+    fn poll_for(&self, link: &Arc<Link>, waiter: &crate::pending::Waiter, poll_ns: u64) {
+        let header = link.own_header();
+        header.set_sleeping(false);
+        let begin = time::now_ns();
+        while !waiter.is_done() && link.is_online() {
+            if receiver::poll(link) == 0 {
+                current::cpu_relax();
+            }
+            if time::now_ns().wrapping_sub(begin) > poll_ns || current::signal_pending() {
+                break;
+            }
+            if current::need_resched() {
+                break;
+            }
+        }
+        // The thread may have gone to sleep in the belief that the peer would ring.
+        header.set_sleeping(true);
+        fence(Ordering::SeqCst);
+        if receiver::is_pending(link) {
+            link.kick();
+        }
+    }
+
+    /// [`Endpoint::call`] with a typed request (followed by `tail`) and a typed response.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::call`]; `EPROTO`: the response has another length.
+    pub fn call_typed<Q: Wire, R: Wire>(
+        &self,
+        node: NodeId,
+        request: &Q,
+        tail: &[&[u8]],
+        options: CallOptions,
+    ) -> Result<R> {
+        let response = encoded(request, tail, |parts| self.call(node, Q::TYPE, parts, options))?;
+        response.decode()
+    }
+
+    /// [`Endpoint::post`] with a typed message.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::post`].
+    pub fn post_typed<Q: Wire>(&self, node: NodeId, message: &Q, tail: &[&[u8]]) -> Result {
+        encoded(message, tail, |parts| self.post(node, Q::TYPE, parts))
+    }
+
+    /// Whether messages can be sent to `node`.
+    pub fn is_online(&self, node: NodeId) -> bool {
+        self.link(node).is_some_and(|link| link.is_online())
+    }
+
+    /// Waits until `node` is online. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV`: there is no window for it. `EINTR`: a fatal signal. `ETIMEDOUT`.
+    pub fn wait_online(&self, node: NodeId, timeout_ms: u32) -> Result {
+        let link = self.link(node).ok_or(ENODEV)?;
+        self.core
+            .online()
+            .wait(Sleep::Killable, Some(timeout_ms), || link.is_online())
+    }
+
+    /// Somebody knows that `node` is dead: its calls fail, its services are told. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV`: there is no window for it.
+    pub fn node_died(&self, node: NodeId) -> Result {
+        let link = self.link(node).ok_or(ENODEV)?;
+        link.killed.store(true, Ordering::Release);
+        link.kick();
+        Ok(())
+    }
+
+    /// All nodes that there are windows for, and this one, by id. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn nodes(&self) -> Result<KVec<popcorn_node_info>> {
+        let mut nodes = KVec::new();
+        for id in NodeId::all() {
+            if id == self.node() {
+                nodes.push(self.own_info(), GFP_KERNEL)?;
+            } else if let Some(link) = self.link(id) {
+                nodes.push(link_info(&link), GFP_KERNEL)?;
+            }
+        }
+        Ok(nodes)
+    }
+
+    fn own_info(&self) -> popcorn_node_info {
+        let mut info = popcorn_node_info {
+            id: u32::from(self.node().get()),
+            state: POPCORN_NODE_ONLINE,
+            cpus: system::cpus_online(),
+            flags: POPCORN_NODE_SELF,
+            memory: system::memory_bytes(),
+            ..Default::default()
+        };
+        let name: [u8; 64] = system::host_name();
+        copy_name(&mut info, &name);
+        info
+    }
+
+    /// Ends everything: leaves all peers, waits for all workers. May sleep.
+    pub(crate) fn shut_down(&self) {
+        for id in NodeId::all() {
+            let attached = self.links.lock().get_mut(id.index()).and_then(Option::take);
+            if let Some(Attached { link, thread }) = attached {
+                drop(thread);
+                drop(link);
+            }
+        }
+        self.core.flush();
+    }
+}
+
+fn copy_name(info: &mut popcorn_node_info, name: &[u8]) {
+    let room = info.name.len() - 1;
+    for (to, &from) in info.name.iter_mut().zip(name).take(room) {
+        *to = from as _;
+    }
+}
+
+fn link_info(link: &Link) -> popcorn_node_info {
+    let load = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let counters = &link.counters;
+    let mut info = popcorn_node_info {
+        id: u32::from(link.peer().get()),
+        state: match link.state() {
+            LinkState::Online => POPCORN_NODE_ONLINE,
+            LinkState::Dead => POPCORN_NODE_DEAD,
+            LinkState::Offline | LinkState::Mismatch => POPCORN_NODE_OFFLINE,
+        },
+        sent: load(&counters.sent),
+        received: load(&counters.received),
+        sent_bytes: load(&counters.sent_bytes),
+        received_bytes: load(&counters.received_bytes),
+        doorbells: load(&counters.doorbells),
+        ..Default::default()
+    };
+    if let Some(peer) = link.introduction() {
+        info.cpus = u32::try_from(peer.cpus).unwrap_or(u32::MAX);
+        info.memory = peer.memory;
+        copy_name(&mut info, &peer.name);
+    }
+    info
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Calls that wait for their response.
+//!
+//! What travels is a slot number with a generation; the waiter itself never leaves this kernel. A
+//! response that comes after its caller went away carries an old generation and is dropped.
+//!
+//! Lock: `slots`, a leaf.
+
+use kernel::prelude::*;
+use kernel::sync::new_spinlock;
+use kernel::sync::Arc;
+use kernel::sync::SpinLock;
+
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering;
+use popcorn_core::ids::NodeId;
+use popcorn_core::ids::RequestId;
+use popcorn_kernel::errno;
+use popcorn_kernel::new_waitqueue;
+use popcorn_kernel::wait::Sleep;
+use popcorn_kernel::wait::WaitQueue;
+
+/// Calls that can be outstanding at once in one endpoint.
+const SLOTS: usize = 1024;
+
+/// Somebody who waits for one response.
+#[pin_data]
+pub(crate) struct Waiter {
+    done: AtomicBool,
+    #[pin]
+    queue: WaitQueue,
+    #[pin]
+    result: SpinLock<Option<Result<KVec<u8>>>>,
+}
+
+impl Waiter {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                done: AtomicBool::new(false),
+                queue <- new_waitqueue!("popcorn_msg::Waiter"),
+                result <- new_spinlock!(None, "popcorn_msg::Waiter::result"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn finish(&self, result: Result<KVec<u8>>) {
+        *self.result.lock() = Some(result);
+        self.done.store(true, Ordering::Release);
+        self.queue.wake_all();
+    }
+
+    /// Whether the result is there.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// Sleeps until the result is there.
+    pub(crate) fn wait(&self, sleep: Sleep, timeout_ms: u32) -> Result {
+        self.queue.wait(sleep, Some(timeout_ms), || self.is_done())
+    }
+
+    /// Takes the result; once.
+    pub(crate) fn take(&self) -> Result<KVec<u8>> {
+        self.result.lock().take().unwrap_or(Err(EIO))
+    }
+}
+
+struct Slot {
+    generation: u32,
+    /// Whom the call went to, and who waits. `None`: the slot is free.
+    waiter: Option<(NodeId, Arc<Waiter>)>,
+}
+
+struct Slots {
+    all: KVVec<Slot>,
+    /// Where to look for a free one first.
+    hint: usize,
+    used: usize,
+}
+
+/// All outstanding calls of an endpoint.
+#[pin_data]
+pub(crate) struct Pending {
+    #[pin]
+    slots: SpinLock<Slots>,
+    #[pin]
+    room: WaitQueue,
+}
+
+/// One outstanding call; dropping it frees the slot.
+pub(crate) struct Call<'a> {
+    table: &'a Pending,
+    id: RequestId,
+    pub(crate) waiter: Arc<Waiter>,
+}
+
+impl Pending {
+    /// An empty table, in a form that `pin_init!` takes.
+    pub(crate) fn new() -> Result<impl PinInit<Self>> {
+        let mut all = KVVec::with_capacity(SLOTS, GFP_KERNEL)?;
+        for _ in 0..SLOTS {
+            let slot = Slot {
+                generation: 0,
+                waiter: None,
+            };
+            all.push(slot, GFP_KERNEL)?;
+        }
+        let slots = Slots {
+            all,
+            hint: 0,
+            used: 0,
+        };
+        Ok(pin_init!(Self {
+            slots <- new_spinlock!(slots, "popcorn_msg::Pending"),
+            room <- new_waitqueue!("popcorn_msg::Pending::room"),
+        }))
+    }
+
+    /// Registers a call to `node`. May sleep: when all slots are taken it waits for one.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `EINTR`, `ETIMEDOUT`.
+    pub(crate) fn begin(&self, node: NodeId, sleep: Sleep, timeout_ms: u32) -> Result<Call<'_>> {
+        let waiter = Waiter::new()?;
+        loop {
+            if let Some(id) = self.slots.lock().take(node, &waiter) {
+                return Ok(Call {
+                    table: self,
+                    id,
+                    waiter,
+                });
+            }
+            self.room.wait(sleep, Some(timeout_ms), || {
+                let slots = self.slots.lock();
+                slots.used < slots.all.len()
+            })?;
+        }
+    }
+
+    /// Gives a response to whoever waits for it; whether there was somebody.
+    pub(crate) fn finish(&self, from: NodeId, id: u64, result: Result<KVec<u8>>) -> bool {
+        let id = RequestId::from_wire(id);
+        let waiter = self.slots.lock().find(from, id);
+        match waiter {
+            Some(waiter) => {
+                waiter.finish(result);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Ends all calls to a node with an error.
+    pub(crate) fn fail(&self, node: NodeId) {
+        for slot in 0..SLOTS {
+            // One at a time: the lock is not held for long, and never while waking.
+            let waiter = match self.slots.lock().all.get_mut(slot) {
+                Some(Slot { waiter: Some((to, waiter)), .. }) if *to == node => waiter.clone(),
+                _ => continue,
+            };
+            if !waiter.is_done() {
+                waiter.finish(Err(errno::host_down()));
+            }
+        }
+    }
+}
+
+impl Slots {
+    fn take(&mut self, node: NodeId, waiter: &Arc<Waiter>) -> Option<RequestId> {
+        let count = self.all.len();
+        for step in 0..count {
+            let index = (self.hint + step) % count;
+            let slot = self.all.get_mut(index)?;
+            if slot.waiter.is_none() {
+                slot.generation = RequestId::next_generation(slot.generation);
+                slot.waiter = Some((node, waiter.clone()));
+                let id = RequestId::new(index as u32, slot.generation);
+                self.hint = index + 1;
+                self.used += 1;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    fn find(&self, from: NodeId, id: RequestId) -> Option<Arc<Waiter>> {
+        let slot = self.all.get(id.slot())?;
+        match &slot.waiter {
+            Some((node, waiter)) if *node == from && slot.generation == id.generation() => {
+                Some(waiter.clone())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Call<'_> {
+    /// The id that travels.
+    pub(crate) fn id(&self) -> u64 {
+        self.id.to_wire()
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let waiter = {
+            let mut slots = self.table.slots.lock();
+            slots.used -= 1;
+            slots.all.get_mut(self.id.slot()).and_then(|slot| slot.waiter.take())
+        };
+        drop(waiter);
+        self.table.room.wake_one();
+    }
+}

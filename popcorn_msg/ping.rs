@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The echo service that every node has, and timing it.
+
+use crate::endpoint::CallOptions;
+use crate::endpoint::Endpoint;
+use crate::request::Request;
+use crate::service::Handler;
+
+use kernel::prelude::*;
+
+use popcorn_core::ids::NodeId;
+use popcorn_kernel::current;
+use popcorn_kernel::errno;
+use popcorn_kernel::time;
+use popcorn_kernel::wait::Sleep;
+
+/// Answers with the payload of the request.
+pub(crate) const ECHO: u16 = 1;
+/// As [`ECHO`], but from a worker.
+pub(crate) const ECHO_BY_WORKER: u16 = 2;
+
+/// A round trip may take this long before the ping fails.
+const TIMEOUT_MS: u32 = 10_000;
+/// In polling mode: look this long before sleeping after all.
+const POLL_US: u32 = 1_000_000;
+/// The longest payload of a ping.
+const BYTES_MAX: usize = 4096;
+/// The most round trips of a ping.
+const COUNT_MAX: u32 = 100_000;
+
+/// The service of the types that belong to this module.
+pub(crate) struct Echo;
+
+fn echo(request: Request) {
+    let mut copy = KVec::new();
+    let sent = match copy.extend_from_slice(request.payload(), GFP_KERNEL) {
+        Ok(()) => request.reply(0, &[&copy]),
+        Err(error) => request.reply_error(error.into()),
+    };
+    // It fails only when the requester is gone.
+    sent.ok();
+}
+
+impl Handler for Echo {
+    fn request(&self, _from: NodeId, request: Request) {
+        match request.kind() {
+            ECHO | ECHO_BY_WORKER => echo(request),
+            // As above.
+            _ => drop(request.reply_error(errno::not_supported())),
+        }
+    }
+
+    fn urgent(&self, _from: NodeId, request: Request) -> Option<Request> {
+        if request.kind() != ECHO {
+            return Some(request);
+        }
+        echo(request);
+        None
+    }
+}
+
+/// What a ping measured, in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ping {
+    /// All round trips together.
+    pub total_ns: u64,
+    /// The fastest.
+    pub min_ns: u64,
+    /// The slowest.
+    pub max_ns: u64,
+}
+
+impl Endpoint {
+    /// Times `count` round trips to `node` with `bytes` of payload each way; with `poll` it spins
+    /// for each answer. May sleep. Who may do this is for the caller to decide.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: `bytes` over 4096, `count` not 1 to 100000. `EIO`: a wrong answer. Else as
+    /// [`Endpoint::call`].
+    pub fn ping(&self, node: NodeId, bytes: usize, count: u32, poll: bool) -> Result<Ping> {
+        if bytes > BYTES_MAX || count == 0 || count > COUNT_MAX {
+            return Err(EINVAL);
+        }
+        let mut payload = KVec::from_elem(0u8, bytes, GFP_KERNEL)?;
+        let options = CallOptions {
+            timeout_ms: TIMEOUT_MS,
+            sleep: Sleep::Interruptible,
+            poll_us: Some(if poll { POLL_US } else { 0 }),
+        };
+        let mut ping = Ping {
+            total_ns: 0,
+            min_ns: u64::MAX,
+            max_ns: 0,
+        };
+        for round in 0..count {
+            for (byte, value) in payload.iter_mut().zip(round.to_le_bytes()) {
+                *byte = value;
+            }
+            let begin = time::now_ns();
+            let response = self.call(node, ECHO, &[&payload], options)?;
+            let ns = time::now_ns().wrapping_sub(begin);
+            if response.payload() != &payload[..] {
+                return Err(EIO);
+            }
+            ping.total_ns += ns;
+            ping.min_ns = ping.min_ns.min(ns);
+            ping.max_ns = ping.max_ns.max(ns);
+            current::cond_resched();
+        }
+        Ok(ping)
+    }
+}

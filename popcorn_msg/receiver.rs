@@ -1,0 +1,537 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The receiving thread of a link: membership, draining the rings, sleeping.
+//!
+//! It alone changes the link's state. Others may drain the rings too, while they poll for a
+//! response: whoever holds `Link::receive`. What they find wrong they leave to the thread.
+
+use crate::core::QUEUED_MAX;
+use crate::link::count;
+use crate::link::Link;
+use crate::link::LinkState;
+use crate::request::Request;
+use crate::service::NodeEvent;
+
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+use core::sync::atomic::fence;
+use core::sync::atomic::Ordering;
+use popcorn_core::ids::Class;
+use popcorn_core::ids::Incarnation;
+use popcorn_core::ring::Consumer;
+use popcorn_core::ring::Corrupt;
+use popcorn_core::window;
+use popcorn_core::window::Lane;
+use popcorn_core::window::Mismatch;
+use popcorn_core::window::State;
+use popcorn_core::wire::Header;
+use popcorn_core::wire::HEADER_SIZE;
+use popcorn_kernel::current;
+use popcorn_kernel::doorbell::Doorbell;
+use popcorn_kernel::doorbell::Ring;
+use popcorn_kernel::err_ratelimited;
+use popcorn_kernel::errno;
+use popcorn_kernel::kthread::should_stop;
+use popcorn_kernel::shared_memory::SharedMemory;
+use popcorn_kernel::system;
+use popcorn_kernel::time;
+use popcorn_kernel::warn_ratelimited;
+
+/// Between two heartbeats.
+const TICK_MS: u64 = 100;
+/// Between two looks when no interrupt could be had.
+const POLL_WITHOUT_DOORBELL_MS: u32 = 1;
+/// Messages of one ring that are taken in one go.
+const BUDGET: usize = 32;
+/// For a doorbell that was rung before the peer saw that we left.
+const LATE_DOORBELL_MS: u32 = 20;
+
+/// The reading ends of a link's rings; `None` while the peer is not online.
+#[derive(Default)]
+pub(crate) struct Receive {
+    lanes: Option<[Receiver; 2]>,
+}
+
+struct Receiver {
+    consumer: Consumer<SharedMemory>,
+    lane: Lane,
+    sequence: u64,
+    life: Incarnation,
+}
+
+/// The peer sent what it must not; what it was.
+struct Fault(&'static str);
+
+impl From<Corrupt> for Fault {
+    fn from(_: Corrupt) -> Self {
+        Fault("its ring is corrupt")
+    }
+}
+
+/// Rings the link's thread awake.
+pub(crate) struct Bell(pub(crate) Arc<Link>);
+
+impl Ring for Bell {
+    fn ring(&self) {
+        self.0.kick();
+    }
+}
+
+/// Drains what is there, if nobody else does so now. Called by those who wait for a response, too;
+/// how many messages there were.
+pub(crate) fn poll(link: &Arc<Link>) -> usize {
+    let Some(mut receive) = link.receive.try_lock() else {
+        return 0;
+    };
+    match drain(link, &mut receive) {
+        Ok(number) => number,
+        Err(Fault(what)) => {
+            drop(receive);
+            if !link.faulty.load(Ordering::Relaxed) {
+                err_ratelimited!("node {} is dropped: {}\n", link.peer(), what);
+            }
+            link.fault();
+            0
+        }
+    }
+}
+
+/// Whether something could be drained now; false while somebody else drains.
+pub(crate) fn is_pending(link: &Link) -> bool {
+    let Some(receive) = link.receive.try_lock() else {
+        return false;
+    };
+    let Some([requests, responses]) = &receive.lanes else {
+        return false;
+    };
+    responses.consumer.pending() || requests.consumer.pending() && takes_requests(link)
+}
+
+fn takes_requests(link: &Link) -> bool {
+    link.queued.load(Ordering::Relaxed) < QUEUED_MAX
+}
+
+fn drain(link: &Arc<Link>, receive: &mut Receive) -> core::result::Result<usize, Fault> {
+    let Some([requests, responses]) = &mut receive.lanes else {
+        return Ok(0);
+    };
+    let mut number = 0;
+    while number < BUDGET {
+        let Some((header, payload)) = responses.next(link)? else {
+            break;
+        };
+        number += 1;
+        let result = payload.and_then(|payload| match header.status {
+            0 => Ok(payload),
+            status => Err(errno::from_status(status).err().unwrap_or(EIO)),
+        });
+        // Nobody waits for it any more if this is false: a late response.
+        link.core().pending().finish(link.peer(), header.request, result);
+    }
+    responses.consumer.release();
+    let mut taken = 0;
+    while taken < BUDGET && takes_requests(link) {
+        let Some((header, payload)) = requests.next(link)? else {
+            break;
+        };
+        taken += 1;
+        dispatch(link, header, payload);
+    }
+    requests.consumer.release();
+    Ok(number + taken)
+}
+
+impl Receiver {
+    fn new(link: &Link, lane: Lane, life: Incarnation) -> Result<Self> {
+        let (base, length) = link.incoming(lane);
+        Ok(Self {
+            consumer: Consumer::new(link.memory().clone(), base, length).map_err(|_| EINVAL)?,
+            lane,
+            sequence: 0,
+            life,
+        })
+    }
+
+    /// The next message; its payload is an error if there was no memory for it.
+    #[allow(clippy::type_complexity)]
+    fn next(
+        &mut self,
+        link: &Link,
+    ) -> core::result::Result<Option<(Header, Result<KVec<u8>>)>, Fault> {
+        let Some(length) = self.consumer.front()? else {
+            return Ok(None);
+        };
+        let mut bytes = [0; HEADER_SIZE];
+        if !self.consumer.read(0, &mut bytes) {
+            return Err(Fault("a message is shorter than its header"));
+        }
+        let header = Header::decode(&bytes).map_err(|_| Fault("a header is malformed"))?;
+        if header.source != link.peer() || header.destination != link.own() {
+            return Err(Fault("a message is not from it or not for us"));
+        }
+        if header.incarnation != self.life || header.sequence != self.sequence {
+            return Err(Fault("a message is of another life or out of sequence"));
+        }
+        if (header.class == Class::Response) != (self.lane == Lane::Responses) {
+            return Err(Fault("a message is in the wrong ring"));
+        }
+        if header.length as usize != length - HEADER_SIZE {
+            return Err(Fault("a message has a wrong length"));
+        }
+        let payload = KVec::from_elem(0u8, header.length as usize, GFP_KERNEL);
+        let payload = match payload {
+            Ok(mut payload) => {
+                if !self.consumer.read(HEADER_SIZE, &mut payload) {
+                    return Err(Fault("a message has a wrong length"));
+                }
+                Ok(payload)
+            }
+            Err(error) => Err(error.into()),
+        };
+        self.consumer.pop();
+        self.sequence += 1;
+        count(&link.counters.received, 1);
+        count(&link.counters.received_bytes, u64::from(header.length));
+        Ok(Some((header, payload)))
+    }
+}
+
+/// Hands a request to its service: at once if that can be, else on a worker.
+fn dispatch(link: &Arc<Link>, header: Header, payload: Result<KVec<u8>>) {
+    let service = link.core().services().find(header.kind);
+    let (payload, error) = match (payload, &service) {
+        (Ok(payload), Some(_)) => (payload, None),
+        (Ok(_), None) => (KVec::new(), Some(errno::not_supported())),
+        (Err(error), _) => (KVec::new(), Some(error)),
+    };
+    let mut request = Request::new(link.clone(), header, payload, service.clone());
+    let (None, Some(service)) = (error, service) else {
+        let error = error.unwrap_or(EIO);
+        if !request.wants_reply() {
+            warn_ratelimited!(
+                "a message of type {:#x} from node {} is lost: {:?}\n",
+                header.kind,
+                link.peer(),
+                error
+            );
+        }
+        // If this fails, the peer is gone.
+        request.reply_error(error).ok();
+        return;
+    };
+    if header.class == Class::OneWay || link.has_room_for_response() {
+        match service.handler().urgent(link.peer(), request) {
+            None => return,
+            Some(back) => request = back,
+        }
+    }
+    request.in_receiver = false;
+    link.queued.fetch_add(1, Ordering::Relaxed);
+    let worker_link = link.clone();
+    let spawned = link.core().spawn(move || {
+        service.handler().request(worker_link.peer(), request);
+        if worker_link.queued.fetch_sub(1, Ordering::Relaxed) == QUEUED_MAX {
+            // Its ring was left alone; there is room again.
+            worker_link.kick();
+        }
+    });
+    if spawned.is_err() {
+        // The request was dropped and so answered.
+        link.queued.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How far we are with the peer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Seeking,
+    Accepted(Incarnation),
+    Online(Incarnation),
+}
+
+/// The thread's own state.
+pub(crate) struct Thread {
+    link: Arc<Link>,
+    bell: Option<Doorbell<Bell>>,
+    address: Option<window::Doorbell>,
+    phase: Phase,
+    own: Incarnation,
+    /// A life of the peer that we do not talk to any more.
+    refused: u64,
+    reported: Option<Mismatch>,
+    beats: u64,
+    peer_beats: u64,
+    /// Ticks of ours since the peer's heartbeat moved. Ticks, not time: if this whole machine was
+    /// stopped for a while, both sides were.
+    missed: u32,
+    next_tick_ms: u64,
+}
+
+/// A new life; no two are the same, but by chance of one in 2^64.
+fn new_life() -> Incarnation {
+    loop {
+        if let Some(life) = Incarnation::new(system::random_u64()) {
+            return life;
+        }
+    }
+}
+
+impl Thread {
+    pub(crate) fn new(link: Arc<Link>) -> Self {
+        let bell = Doorbell::new(Bell(link.clone()));
+        if let Err(error) = &bell {
+            pr_warn!("no doorbell for node {} ({:?}): polling\n", link.peer(), error);
+        }
+        Self {
+            link,
+            bell: bell.ok(),
+            address: None,
+            phase: Phase::Seeking,
+            own: new_life(),
+            refused: 0,
+            reported: None,
+            beats: 0,
+            peer_beats: 0,
+            missed: 0,
+            next_tick_ms: 0,
+        }
+    }
+
+    /// The thread's main function.
+    pub(crate) fn run(mut self) {
+        self.join();
+        let mut busy_until = 0;
+        while !should_stop() {
+            if self.link.kicked.swap(false, Ordering::AcqRel) {
+                self.membership();
+            }
+            let now = time::now_ns();
+            if now / 1_000_000 >= self.next_tick_ms {
+                self.tick(now / 1_000_000);
+                self.membership();
+            }
+            if poll(&self.link) != 0 {
+                busy_until = now + self.link.core().settings().poll_ns();
+                current::cond_resched();
+            } else if now < busy_until && !current::need_resched() {
+                current::cpu_relax();
+            } else {
+                self.sleep(now / 1_000_000);
+            }
+        }
+        self.part();
+    }
+
+    fn sleep(&self, now_ms: u64) {
+        let link = &self.link;
+        let header = link.own_header();
+        header.set_sleeping(true);
+        // Pairs with the fence in Link::ring_if_sleeping().
+        fence(Ordering::SeqCst);
+        if !is_pending(link) {
+            let tick = self.next_tick_ms.saturating_sub(now_ms).clamp(1, TICK_MS) as u32;
+            let timeout = match self.address {
+                Some(_) => tick,
+                None => POLL_WITHOUT_DOORBELL_MS,
+            };
+            link.wake.wait_idle(Some(timeout), || {
+                link.kicked.load(Ordering::Acquire) || should_stop()
+            });
+        }
+        header.set_sleeping(false);
+    }
+
+    /// Begins a life: clear rings, then the introduction.
+    fn join(&mut self) {
+        self.own = new_life();
+        self.phase = Phase::Seeking;
+        if self.link.clear_rings().is_err() {
+            // Cannot be: the geometry was checked when the link was made.
+            pr_err!("the window with node {} cannot be used\n", self.link.peer());
+        }
+        self.address = self.bell.as_ref().and_then(Doorbell::address);
+        let introduction = self.link.introduce(self.own);
+        self.link.own_header().introduce(&introduction, self.address);
+        self.link.ring_if_sleeping();
+    }
+
+    /// Ends the life of this side, in order.
+    fn part(mut self) {
+        if let Phase::Online(_) = self.phase {
+            self.down(NodeEvent::Left);
+        }
+        let header = self.link.own_header();
+        let peer = self.link.peer_header();
+        let wake = peer.sleeping().then(|| peer.doorbell()).flatten();
+        header.leave();
+        fence(Ordering::SeqCst);
+        if let Some(address) = wake {
+            popcorn_kernel::doorbell::send(address);
+        }
+        if self.bell.is_some() {
+            self.link.wake.wait_idle(Some(LATE_DOORBELL_MS), || false);
+        }
+    }
+
+    fn tick(&mut self, now_ms: u64) {
+        self.next_tick_ms = now_ms + TICK_MS;
+        self.beats = self.beats.wrapping_add(1);
+        let header = self.link.own_header();
+        header.set_heartbeat(self.beats);
+        let address = self.bell.as_ref().and_then(Doorbell::address);
+        if address != self.address {
+            self.address = address;
+            header.set_doorbell(address);
+        }
+        let beats = self.link.peer_header().heartbeat();
+        if beats == self.peer_beats {
+            self.missed = self.missed.saturating_add(1);
+        } else {
+            self.peer_beats = beats;
+            self.missed = 0;
+        }
+    }
+
+    fn membership(&mut self) {
+        let killed = self.link.killed.swap(false, Ordering::AcqRel);
+        let faulty = self.link.faulty.swap(false, Ordering::AcqRel);
+        let peer = self.link.peer_header();
+        match self.phase {
+            Phase::Seeking => {
+                if killed {
+                    self.refused = peer.incarnation();
+                    self.link.set_state(LinkState::Dead);
+                }
+                self.seek(&peer);
+            }
+            Phase::Accepted(life) => {
+                if killed || peer.incarnation() != life.get() || peer.state() != State::Joined {
+                    self.refused = if killed { life.get() } else { self.refused };
+                    self.link.own_header().accept(None);
+                    self.phase = Phase::Seeking;
+                } else if peer.accepts(self.own) {
+                    self.up(life);
+                }
+            }
+            Phase::Online(life) => {
+                let limit = u64::from(self.link.core().settings().dead_ms()).div_ceil(TICK_MS);
+                if killed || faulty {
+                    self.refused = life.get();
+                    self.down(NodeEvent::Dead);
+                    self.join();
+                } else if u64::from(self.missed) > limit {
+                    err_ratelimited!(
+                        "node {}: no heartbeat for {} ms\n",
+                        self.link.peer(),
+                        u64::from(self.missed) * TICK_MS
+                    );
+                    self.refused = life.get();
+                    self.down(NodeEvent::Dead);
+                    self.join();
+                } else if peer.state() != State::Joined {
+                    self.down(NodeEvent::Left);
+                    self.join();
+                } else if peer.incarnation() != life.get() || !peer.accepts(self.own) {
+                    // It began another life without leaving the old one, or gave us up.
+                    self.down(NodeEvent::Dead);
+                    self.join();
+                }
+            }
+        }
+    }
+
+    fn seek(&mut self, header: &window::Header<SharedMemory>) {
+        if header.state() != State::Joined {
+            return;
+        }
+        match header.introduction(self.link.peer(), self.link.core().protocol()) {
+            Ok(introduction) if introduction.incarnation.get() != self.refused => {
+                self.reported = None;
+                self.link.set_introduction(introduction);
+                self.peer_beats = header.heartbeat();
+                self.missed = 0;
+                self.phase = Phase::Accepted(introduction.incarnation);
+                self.link.own_header().accept(Some(introduction.incarnation));
+                self.link.ring_if_sleeping();
+                if header.accepts(self.own) {
+                    self.up(introduction.incarnation);
+                }
+            }
+            Ok(_) | Err(Mismatch::Absent) => {}
+            Err(mismatch) => {
+                self.link.set_state(LinkState::Mismatch);
+                if self.reported != Some(mismatch) {
+                    self.reported = Some(mismatch);
+                    err_ratelimited!(
+                        "node {} does not match this one ({:x?}): it stays offline; load modules of the same build on both\n",
+                        self.link.peer(),
+                        mismatch
+                    );
+                }
+            }
+        }
+    }
+
+    /// Both have accepted each other.
+    fn up(&mut self, life: Incarnation) {
+        let link = self.link.clone();
+        let opened = Receiver::new(&link, Lane::Requests, life)
+            .and_then(|requests| Ok([requests, Receiver::new(&link, Lane::Responses, life)?]))
+            .and_then(|lanes| {
+                link.open(self.own, life)?;
+                Ok(lanes)
+            });
+        match opened {
+            Ok(lanes) => self.receive_from(Some(lanes)),
+            Err(error) => {
+                pr_err!("node {} cannot be used: {:?}\n", link.peer(), error);
+                return;
+            }
+        }
+        self.phase = Phase::Online(life);
+        link.set_state(LinkState::Online);
+        if let Some(peer) = link.introduction() {
+            pr_info!(
+                "node {} is online: {} processors, {} MiB\n",
+                link.peer(),
+                peer.cpus,
+                peer.memory >> 20
+            );
+        }
+        link.core().tell(link.peer(), NodeEvent::Online);
+        // The peer may still be waiting for our acceptance.
+        link.ring_if_sleeping();
+        link.core().online().wake_all();
+    }
+
+    /// The peer is gone: nobody sends or receives any more, every call to it fails.
+    fn down(&mut self, event: NodeEvent) {
+        let link = self.link.clone();
+        let state = match event {
+            NodeEvent::Dead => LinkState::Dead,
+            _ => LinkState::Offline,
+        };
+        link.set_state(state);
+        link.close();
+        self.receive_from(None);
+        link.core().pending().fail(link.peer());
+        self.phase = Phase::Seeking;
+        pr_info!(
+            "node {} {}\n",
+            link.peer(),
+            if event == NodeEvent::Dead { "is dead" } else { "has left" }
+        );
+        link.core().tell(link.peer(), event);
+    }
+
+    /// Replaces the reading ends. A poller holds them only while it drains.
+    fn receive_from(&self, lanes: Option<[Receiver; 2]>) {
+        loop {
+            if let Some(mut receive) = self.link.receive.try_lock() {
+                receive.lanes = lanes;
+                return;
+            }
+            self.link.wake.wait_idle(Some(1), || false);
+        }
+    }
+}

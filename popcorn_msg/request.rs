@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A message that came from a peer, and the answer to it.
+
+use crate::link::Link;
+use crate::link::SendError;
+use crate::service::Active;
+
+use kernel::error::Error;
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+use popcorn_core::ids::Class;
+use popcorn_core::ids::NodeId;
+use popcorn_core::window::Lane;
+use popcorn_core::wire::Header;
+use popcorn_core::wire::Wire;
+use popcorn_core::wire::WireError;
+use popcorn_kernel::errno;
+use popcorn_kernel::warn_ratelimited;
+
+/// Bytes that the fixed part of a message may have in the typed functions: it is encoded on the
+/// stack.
+pub const FIXED_MAX: usize = 512;
+
+/// A request or one-way message, with its payload. Dropping a request answers it with `EIO`.
+pub struct Request {
+    link: Arc<Link>,
+    header: Header,
+    payload: KVec<u8>,
+    /// In the receiving thread: sending must not wait.
+    pub(crate) in_receiver: bool,
+    answered: bool,
+    /// Keeps the service until the last of its requests is gone.
+    _service: Option<Active>,
+}
+
+/// `EPROTO` for a payload that is not what its type says.
+pub(crate) fn malformed(_: WireError) -> Error {
+    errno::protocol()
+}
+
+impl Request {
+    pub(crate) fn new(
+        link: Arc<Link>,
+        header: Header,
+        payload: KVec<u8>,
+        service: Option<Active>,
+    ) -> Self {
+        Self {
+            link,
+            header,
+            payload,
+            in_receiver: true,
+            answered: header.class != Class::Request,
+            _service: service,
+        }
+    }
+
+    /// Who sent it.
+    pub fn from(&self) -> NodeId {
+        self.header.source
+    }
+
+    /// Its message type.
+    pub fn kind(&self) -> u16 {
+        self.header.kind
+    }
+
+    /// Whether the sender waits for a reply.
+    pub fn wants_reply(&self) -> bool {
+        self.header.class == Class::Request
+    }
+
+    /// Its payload. From a peer: check every value.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The payload as a message without a tail.
+    ///
+    /// # Errors
+    ///
+    /// `EPROTO`: the type or length is another.
+    pub fn decode<T: Wire>(&self) -> Result<T> {
+        if self.header.kind != T::TYPE {
+            return Err(errno::protocol());
+        }
+        T::decode(&self.payload).map_err(malformed)
+    }
+
+    /// The payload as the fixed part of a message and its tail.
+    ///
+    /// # Errors
+    ///
+    /// `EPROTO`: the type is another, or it is too short.
+    pub fn decode_prefix<T: Wire>(&self) -> Result<(T, &[u8])> {
+        if self.header.kind != T::TYPE {
+            return Err(errno::protocol());
+        }
+        T::decode_prefix(&self.payload).map_err(malformed)
+    }
+
+    /// Answers: a status (0 or a negative errno) and a payload. For a one-way message it does
+    /// nothing. May sleep until there is room, except in [`Handler::urgent`](crate::Handler::urgent).
+    ///
+    /// # Errors
+    ///
+    /// `EHOSTDOWN`: the requester is gone. `EMSGSIZE`, `EINVAL`: the payload is too long, the status
+    /// positive or too small. In these last cases the requester gets `EIO`.
+    pub fn reply(mut self, status: i32, parts: &[&[u8]]) -> Result {
+        self.answer(status, parts)
+    }
+
+    /// [`Request::reply`] with status 0 and a typed payload, followed by `tail`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Request::reply`].
+    pub fn reply_with<T: Wire>(self, message: &T, tail: &[&[u8]]) -> Result {
+        encoded(message, tail, |parts| self.reply(0, parts))
+    }
+
+    /// [`Request::reply`] with an error and no payload.
+    ///
+    /// # Errors
+    ///
+    /// As [`Request::reply`].
+    pub fn reply_error(self, error: Error) -> Result {
+        self.reply(error.to_errno(), &[])
+    }
+
+    fn answer(&mut self, status: i32, parts: &[&[u8]]) -> Result {
+        if self.answered {
+            return Ok(());
+        }
+        errno::from_status(status).ok();
+        if !(-4095..=0).contains(&status) {
+            return Err(EINVAL);
+        }
+        let (kind, id) = (self.header.kind, self.header.request);
+        let life = self.header.incarnation;
+        let sent = self.link.send(Some(life), Lane::Responses, kind, Class::Response, status, id, parts);
+        match sent {
+            Err(SendError::Full) if self.in_receiver => {
+                // The peer may be waiting in the same way for us: let a worker wait.
+                self.answered = true;
+                let mut copy = KVec::new();
+                for part in parts {
+                    copy.extend_from_slice(part, GFP_KERNEL)?;
+                }
+                let link = self.link.clone();
+                self.link.core().spawn(move || {
+                    let parts: &[&[u8]] = &[&copy];
+                    let sent = link.send_waiting(
+                        Some(life), Lane::Responses, kind, Class::Response, status, id, parts,
+                    );
+                    if sent.is_err() && link.is_online() {
+                        warn_ratelimited!("a response to node {} was lost\n", link.peer());
+                    }
+                })
+            }
+            Err(SendError::Full) => {
+                self.answered = true;
+                self.link.send_waiting(
+                    Some(life), Lane::Responses, kind, Class::Response, status, id, parts,
+                )
+            }
+            Err(SendError::Failed(error)) => Err(error),
+            Ok(()) => {
+                self.answered = true;
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        if !self.answered {
+            // Nobody is left to tell if even this fails: the peer is gone.
+            self.answer(EIO.to_errno(), &[]).ok();
+        }
+    }
+}
+
+/// Encodes a message on the stack and calls `then` with it and its tail.
+pub(crate) fn encoded<T: Wire, R>(
+    message: &T,
+    tail: &[&[u8]],
+    then: impl FnOnce(&[&[u8]]) -> Result<R>,
+) -> Result<R> {
+    const { assert!(T::SIZE <= FIXED_MAX, "raise FIXED_MAX or send it as a tail") };
+    let mut fixed = [0; FIXED_MAX];
+    let length = message.encode(&mut fixed).map_err(malformed)?;
+    let mut parts: [&[u8]; crate::link::PARTS_MAX] = [&[]; crate::link::PARTS_MAX];
+    let (first, rest) = parts.split_first_mut().ok_or(EINVAL)?;
+    *first = &fixed[..length];
+    let rest = rest.get_mut(..tail.len()).ok_or(EINVAL)?;
+    rest.copy_from_slice(tail);
+    then(&parts[..tail.len() + 1])
+}

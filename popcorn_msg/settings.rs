@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What can be set about messaging.
+
+use popcorn_kernel::param;
+
+include!("protocol_generated.rs");
+
+/// How an endpoint behaves. The times are read each time they are used, for their parameters can
+/// be changed while the module is loaded.
+pub(crate) struct Settings {
+    /// What both nodes must agree on.
+    pub(crate) protocol: u64,
+    /// Instead of the parameter; for tests.
+    pub(crate) dead_ms: Option<u32>,
+}
+
+impl Settings {
+    /// As the module's parameters say.
+    pub(crate) fn from_parameters() -> Self {
+        Self {
+            protocol: PROTOCOL_HASH,
+            dead_ms: None,
+        }
+    }
+
+    /// Milliseconds without a heartbeat until a node counts as dead.
+    pub(crate) fn dead_ms(&self) -> u32 {
+        self.dead_ms.unwrap_or_else(|| param!(popcorn_msg_dead_ms: u32))
+    }
+
+    /// Nanoseconds to look for more before sleeping; at most a millisecond.
+    pub(crate) fn poll_ns(&self) -> u64 {
+        u64::from(param!(popcorn_msg_poll_us: u32).min(1000)) * 1000
+    }
+}
