@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * Popcorn: several Linux kernels act as one system.
+ *
+ * The user interface: ioctls on /dev/popcorn. Every structure starts with its size, so that it
+ * can grow: a kernel that knows less than the caller answers E2BIG if the bytes it does not know
+ * are not zero; one that knows more takes the missing bytes as zero. Reserved fields must be zero.
+ *
+ * A node is one kernel. Node ids are small, dense and the same on every node; node 0 is the kernel
+ * that the machine booted (the primary).
+ *
+ * Errors that all calls share:
+ *   EFAULT  bad pointer            EINVAL  bad size, flag, reserved field not zero
+ *   E2BIG   unknown trailing bytes ENOTTY  unknown call
+ */
+#ifndef _UAPI_LINUX_POPCORN_H
+#define _UAPI_LINUX_POPCORN_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define POPCORN_NODE_MAX	64
+#define POPCORN_NAME_LEN	16
+
+/* popcorn_migrate.node: the node where the process was created */
+#define POPCORN_NODE_ORIGIN	(-1)
+
+/* popcorn_migrate.flags */
+#define POPCORN_MIGRATE_ON_EXEC	(1u << 0) /* not now: after the next successful execve of the caller */
+#define POPCORN_MIGRATE_PROCESS	(1u << 1) /* every thread of the process that has @tid */
+
+/**
+ * struct popcorn_migrate - POPCORN_IOC_MIGRATE: move a thread
+ * @size:  sizeof(struct popcorn_migrate)
+ * @node:  destination, or POPCORN_NODE_ORIGIN
+ * @tid:   the thread; 0 is the caller
+ * @flags: POPCORN_MIGRATE_*
+ *
+ * For the caller the call returns on the destination, with 0. For another thread it asks, and
+ * returns when the request is recorded; that thread moves when it next leaves the kernel.
+ *
+ * ENODEV   no such node             EHOSTDOWN the node is not online
+ * EALREADY the thread is there      ESRCH     no such thread
+ * EPERM    ptrace access to the thread is refused
+ * EOPNOTSUPP this kind of process cannot move (32-bit, kernel thread, userfaultfd user)
+ * ENOMEM, EINTR, EIO: as usual; the thread stays where it is
+ */
+struct popcorn_migrate {
+	__u32 size;
+	__s32 node;
+	__s32 tid;
+	__u32 flags;
+};
+
+/* popcorn_node_info.state */
+#define POPCORN_NODE_OFFLINE	0
+#define POPCORN_NODE_ONLINE	1
+#define POPCORN_NODE_DEAD	2
+
+/* popcorn_node_info.flags */
+#define POPCORN_NODE_SELF	(1u << 0) /* the kernel that answers */
+
+/**
+ * struct popcorn_node_info - what is known of one node
+ * @id:           node id
+ * @state:        POPCORN_NODE_OFFLINE, _ONLINE or _DEAD
+ * @cpus:         processors online there
+ * @flags:        POPCORN_NODE_*
+ * @memory:       bytes of memory it has
+ * @sent:         messages sent to it from the answering kernel
+ * @received:     messages received from it
+ * @sent_bytes:   payload bytes sent to it
+ * @received_bytes: payload bytes received from it
+ * @doorbells:    interrupts sent to it
+ * @reserved:     zero
+ * @name:         its host name, or "" if not known
+ */
+struct popcorn_node_info {
+	__u32 id;
+	__u32 state;
+	__u32 cpus;
+	__u32 flags;
+	__u64 memory;
+	__u64 sent;
+	__u64 received;
+	__u64 sent_bytes;
+	__u64 received_bytes;
+	__u64 doorbells;
+	__u64 reserved;
+	char name[POPCORN_NAME_LEN];
+};
+
+/**
+ * struct popcorn_nodes - POPCORN_IOC_NODES: list the nodes
+ * @size:     sizeof(struct popcorn_nodes)
+ * @count:    in: room at @nodes, in entries; out: nodes that there are (may be more than the room)
+ * @nodes:    pointer to an array of struct popcorn_node_info
+ * @info_size: in: sizeof(struct popcorn_node_info) of the caller
+ * @reserved: zero
+ */
+struct popcorn_nodes {
+	__u32 size;
+	__u32 count;
+	__u64 nodes;
+	__u32 info_size;
+	__u32 reserved;
+};
+
+/* popcorn_thread_info.flags */
+#define POPCORN_THREAD_AWAY	(1u << 0) /* it runs on another node than its origin now */
+
+/**
+ * struct popcorn_thread_info - a thread that has migrated at least once, as its origin sees it
+ * @pid:          its process
+ * @tid:          the thread
+ * @node:         where it runs
+ * @flags:        POPCORN_THREAD_*
+ * @out:          forward migrations
+ * @back:         migrations back to the origin (those of bounces are in @bounces)
+ * @bounces:      times it came home for one system call or signal and left again
+ * @syscalls:     system calls run at home for it
+ * @pages_out:    pages of data that moved to a remote for its faults there
+ * @pages_back:   pages of data that moved to the origin for its faults there
+ * @grants:       faults answered without data (upgrades, zero pages)
+ * @out_ns_first: duration of its first forward migration, in ns (request to first remote instruction)
+ * @out_ns_last:  ... of its latest
+ * @back_ns_last: duration of its latest backward migration, in ns
+ * @reserved:     zero
+ * @comm:         command name
+ */
+struct popcorn_thread_info {
+	__s32 pid;
+	__s32 tid;
+	__u32 node;
+	__u32 flags;
+	__u64 out;
+	__u64 back;
+	__u64 bounces;
+	__u64 syscalls;
+	__u64 pages_out;
+	__u64 pages_back;
+	__u64 grants;
+	__u64 out_ns_first;
+	__u64 out_ns_last;
+	__u64 back_ns_last;
+	__u64 reserved;
+	char comm[POPCORN_NAME_LEN];
+};
+
+/**
+ * struct popcorn_threads - POPCORN_IOC_THREADS: list the distributed threads of this origin
+ * @size:      sizeof(struct popcorn_threads)
+ * @count:     in: room at @threads, in entries; out: threads that there are (may be more)
+ * @threads:   pointer to an array of struct popcorn_thread_info
+ * @info_size: in: sizeof(struct popcorn_thread_info) of the caller
+ * @pid:       only the threads of this process; 0: of all processes that the caller may ptrace-read
+ */
+struct popcorn_threads {
+	__u32 size;
+	__u32 count;
+	__u64 threads;
+	__u32 info_size;
+	__s32 pid;
+};
+
+/* popcorn_ping.flags */
+#define POPCORN_PING_POLL	(1u << 0) /* spin for each answer instead of sleeping */
+
+/**
+ * struct popcorn_ping - POPCORN_IOC_PING: time message round trips to a node (for measurements)
+ * @size:     sizeof(struct popcorn_ping)
+ * @node:     the node
+ * @bytes:    payload each way, at most 4096
+ * @count:    round trips to make, 1 to 100000
+ * @flags:    POPCORN_PING_*
+ * @reserved: zero
+ * @total_ns: out: time of all together
+ * @min_ns:   out: the fastest
+ * @max_ns:   out: the slowest
+ *
+ * ENODEV no such node, EHOSTDOWN not online, EPERM not CAP_SYS_ADMIN, EINTR killed.
+ */
+struct popcorn_ping {
+	__u32 size;
+	__u32 node;
+	__u32 bytes;
+	__u32 count;
+	__u32 flags;
+	__u32 reserved;
+	__u64 total_ns;
+	__u64 min_ns;
+	__u64 max_ns;
+};
+
+/**
+ * POPCORN_IOC_WHERE: the node where the calling thread runs now (as the return value).
+ */
+#define POPCORN_IOC_MAGIC	'P'
+#define POPCORN_IOC_MIGRATE	_IOW(POPCORN_IOC_MAGIC, 0x81, struct popcorn_migrate)
+#define POPCORN_IOC_NODES	_IOWR(POPCORN_IOC_MAGIC, 0x82, struct popcorn_nodes)
+#define POPCORN_IOC_THREADS	_IOWR(POPCORN_IOC_MAGIC, 0x83, struct popcorn_threads)
+#define POPCORN_IOC_WHERE	_IO(POPCORN_IOC_MAGIC, 0x84)
+#define POPCORN_IOC_PING	_IOWR(POPCORN_IOC_MAGIC, 0x85, struct popcorn_ping)
+
+#endif /* _UAPI_LINUX_POPCORN_H */

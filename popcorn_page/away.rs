@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The side of a remote: asks the origin for pages, and gives them back when told to.
+
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use popcorn_core::ids::NodeId;
+use popcorn_core::proto;
+use popcorn_core::proto::Content;
+use popcorn_core::proto::Outcome;
+use popcorn_kernel::errno;
+use popcorn_kernel::hooks::Fault;
+use popcorn_kernel::hooks::FaultResult;
+use popcorn_kernel::mm::page_buffer;
+use popcorn_kernel::mm::MmUser;
+use popcorn_kernel::mm::PageBuffer;
+use popcorn_kernel::mm::Take;
+use popcorn_kernel::mm::Taken;
+use popcorn_kernel::mm::PAGE_SIZE;
+use popcorn_kernel::task::sleep_us;
+
+use crate::space::Role;
+use crate::space::Space;
+
+/// Attempts to take a page that is swapped out or locked before the origin is put off.
+const TAKE_ATTEMPTS: u32 = 200;
+/// Between two attempts, in microseconds.
+const PAUSE_US: u32 = 20;
+
+/// What a fault did, for the thread's statistics and for what it does next.
+pub struct Report {
+    /// For the kernel.
+    pub result: FaultResult,
+    /// Pages of data that came to this node.
+    pub pages: u64,
+    /// Answers without data.
+    pub grants: u64,
+    /// The access cannot be served on this node, only at home: the page, and why.
+    pub unservable: Option<(u64, Error)>,
+}
+
+impl Report {
+    pub(crate) fn new(result: FaultResult) -> Self {
+        Self {
+            result,
+            pages: 0,
+            grants: 0,
+            unservable: None,
+        }
+    }
+}
+
+impl Space {
+    /// A fault in this space, of a thread on this node.
+    pub fn fault(self: &Arc<Self>, fault: Fault<'_>) -> Report {
+        match self.role {
+            Role::Origin => self.fault_at_home(fault),
+            Role::Remote(origin) => self.fault_away(origin, fault),
+        }
+    }
+
+    fn fault_away(&self, origin: NodeId, fault: Fault<'_>) -> Report {
+        let address = fault.address();
+        let write = fault.is_write();
+        let unlocked = match fault.unlock() {
+            Ok(unlocked) => unlocked,
+            Err(result) => return Report::new(result),
+        };
+        match self.request(origin, address, write) {
+            Ok(brought) => Report {
+                pages: u64::from(brought),
+                grants: u64::from(!brought),
+                ..Report::new(FaultResult::Retry(unlocked))
+            },
+            Err(error) if error == EAGAIN => {
+                sleep_us(PAUSE_US);
+                Report::new(FaultResult::Retry(unlocked))
+            }
+            Err(error) => Report {
+                unservable: Some((address as u64, error)),
+                ..Report::new(FaultResult::Completed(unlocked))
+            },
+        }
+    }
+
+    /// Asks for a page and maps it. Whether data came.
+    fn request(&self, origin: NodeId, address: usize, write: bool) -> Result<bool> {
+        let user = self.mm.user().ok_or(ESRCH)?;
+        let message = proto::PageRequest {
+            space: self.id,
+            address: address as u64,
+            write: u32::from(write),
+            reserved: 0,
+        };
+        let response = crate::talk::call(origin, &message, &[])?;
+        let (grant, bytes) = response.decode_prefix::<proto::Grant>()?;
+        let content = content(grant.content, bytes)?;
+        let exclusive = grant.exclusive != 0;
+        if grant.acknowledge == 0 {
+            // We hold enough: at most the protection is left over.
+            if write {
+                let _ = user.upgrade(address);
+            }
+            return Ok(false);
+        }
+        let outcome = match map(&user, address, content, exclusive) {
+            Ok(()) => Outcome::Mapped,
+            Err(error) if error == ENOENT => Outcome::Missing,
+            Err(_) => Outcome::Refused,
+        };
+        let message = proto::Mapped {
+            space: self.id,
+            address: address as u64,
+            outcome: outcome as u32,
+            reserved: 0,
+        };
+        crate::talk::post(origin, &message, &[])?;
+        if outcome == Outcome::Mapped {
+            Ok(matches!(content, Some(Some(_))))
+        } else {
+            Err(EAGAIN)
+        }
+    }
+
+    /// The origin wants a page; `None`: it is not here. From a worker.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` to be asked again.
+    pub(crate) fn give(&self, address: usize, keep: bool) -> Result<Option<Given>> {
+        let take = if keep { Take::Share } else { Take::Drop };
+        let mut buffer = page_buffer()?;
+        let taken = self.take_away(address, take, Some(&mut *buffer))?;
+        Ok(match taken {
+            Taken::Bytes => Some(Given::Bytes(buffer)),
+            Taken::Zeros => Some(Given::Zeros),
+            Taken::Nothing => None,
+        })
+    }
+
+    /// The origin takes a copy back. From a worker.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` to be asked again.
+    pub(crate) fn drop_copy(&self, address: usize) -> Result {
+        self.take_away(address, Take::Drop, None).map(|_| ())
+    }
+
+    fn take_away(
+        &self,
+        address: usize,
+        take: Take,
+        mut buffer: Option<&mut [u8; PAGE_SIZE]>,
+    ) -> Result<Taken> {
+        let Some(user) = self.mm.user() else {
+            // The address space is being torn down, and its pages with it.
+            return Ok(Taken::Nothing);
+        };
+        for _ in 0..TAKE_ATTEMPTS {
+            match user.take(address, take, buffer.as_deref_mut()) {
+                // Busy, or swapped out.
+                Err(error) if error == EAGAIN => {
+                    if user.fault_in(address).is_err() {
+                        sleep_us(PAUSE_US);
+                    }
+                }
+                Err(error) if error == EFAULT => return Ok(Taken::Nothing),
+                Err(_) => return Err(EAGAIN),
+                taken => return taken,
+            }
+        }
+        Err(EAGAIN)
+    }
+}
+
+/// What [`Space::give`] gives.
+pub(crate) enum Given {
+    /// Zeros.
+    Zeros,
+    /// These bytes.
+    Bytes(PageBuffer),
+}
+
+/// Checks what a peer says of a page: `None` nothing comes, `Some(None)` zeros.
+pub(crate) fn content(kind: u32, bytes: &[u8]) -> Result<Option<Option<&[u8; PAGE_SIZE]>>> {
+    match (Content::new(kind), bytes.len()) {
+        (Some(Content::Nothing), 0) => Ok(None),
+        (Some(Content::Zeros), 0) => Ok(Some(None)),
+        (Some(Content::Bytes), PAGE_SIZE) => {
+            Ok(Some(Some(bytes.try_into().map_err(|_| errno::protocol())?)))
+        }
+        _ => Err(errno::protocol()),
+    }
+}
+
+fn map(
+    user: &MmUser<'_>,
+    address: usize,
+    content: Option<Option<&[u8; PAGE_SIZE]>>,
+    exclusive: bool,
+) -> Result {
+    loop {
+        let result = match content {
+            Some(bytes) => user.install(address, bytes, exclusive),
+            None => user.upgrade(address),
+        };
+        match result {
+            Err(error) if error == EAGAIN => sleep_us(PAUSE_US),
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,547 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The origin's side: the directory decides (`popcorn_core::directory`), this carries it out.
+//!
+//! An operation on a page is driven by one thread at a time: the thread that faulted, or a worker
+//! that got a request or a receipt. While a grant to a remote is under way nobody drives it; the
+//! receipt goes on. The directory's lock is held for one step of an entry, never across a message.
+
+use kernel::prelude::*;
+use kernel::rbtree::RBTreeNode;
+use kernel::sync::Arc;
+use popcorn_core::directory::Access;
+use popcorn_core::directory::Answer;
+use popcorn_core::directory::Entry;
+use popcorn_core::directory::Keep;
+use popcorn_core::directory::NodeSet;
+use popcorn_core::directory::Receipt;
+use popcorn_core::directory::Refusal;
+use popcorn_core::directory::Step;
+use popcorn_core::directory::Unexpected;
+use popcorn_core::ids::NodeId;
+use popcorn_core::interval::Interval;
+use popcorn_core::proto;
+use popcorn_kernel::current;
+use popcorn_kernel::err_ratelimited;
+use popcorn_kernel::errno;
+use popcorn_kernel::hooks::Fault;
+use popcorn_kernel::hooks::FaultResult;
+use popcorn_kernel::mm::page_buffer;
+use popcorn_kernel::mm::MmUser;
+use popcorn_kernel::mm::Take;
+use popcorn_kernel::mm::Taken;
+use popcorn_kernel::task::sleep_us;
+
+use crate::away::Report;
+use crate::space::Directory;
+use crate::space::Hand;
+use crate::space::Page;
+use crate::space::Space;
+
+/// Attempts to take a page of our own before a request for it is put off.
+const TAKE_ATTEMPTS: u32 = 50;
+/// Attempts to get memory for a page that came home before it is given up.
+const INSTALL_ATTEMPTS: u32 = 100;
+/// Between two attempts, in microseconds.
+const PAUSE_US: u32 = 20;
+
+/// How an operation ended, for this thread.
+pub(crate) enum Ended {
+    /// The page is as wanted, here.
+    Done,
+    /// The requester holds enough already.
+    AlreadyGranted,
+    /// Send this to the requester; its receipt ends the operation.
+    Grant {
+        /// Shared or exclusive.
+        access: Access,
+        /// What goes along, if anything does.
+        hand: Option<Hand>,
+    },
+}
+
+impl Directory {
+    fn refuses(&self, node: NodeId, address: usize) -> bool {
+        self.frozen.contains(address as u64) || self.dead.contains(node)
+    }
+}
+
+impl Space {
+    /// A remote wants a page. From a worker; may sleep, never for `mmap_lock`.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` to ask again; others: the remote cannot have it.
+    pub(crate) fn serve(self: &Arc<Self>, node: NodeId, address: usize, access: Access) -> Result<Ended> {
+        let user = self.mm.user().ok_or(ESRCH)?;
+        let step = self.begin(node, address, access, true)?;
+        Operation::new(self, &user, address).drive(step)
+    }
+
+    /// A thread of the origin faulted.
+    pub(crate) fn fault_at_home(self: &Arc<Self>, fault: Fault<'_>) -> Report {
+        let address = fault.address();
+        let access = if fault.is_write() {
+            Access::Write
+        } else {
+            Access::Read
+        };
+        // Once the lock is released the fault can only be tried again, so look first.
+        let gone = {
+            let directory = self.directory.lock();
+            match directory.pages.get(&(address as u64)) {
+                Some(page) => page.entry.is_lost(),
+                None => fault.is_missing(),
+            }
+        };
+        if gone || self.is_lost() && fault.is_missing() {
+            return Report::new(FaultResult::Bus);
+        }
+        let unlocked = match fault.unlock() {
+            Ok(unlocked) => unlocked,
+            Err(result) => return Report::new(result),
+        };
+        // An error is found again by the access that is tried again.
+        let brought = self.bring_home(address, access).unwrap_or(false);
+        Report {
+            pages: u64::from(brought),
+            ..Report::new(FaultResult::Retry(unlocked))
+        }
+    }
+
+    /// Makes a page accessible here. Whether data came.
+    fn bring_home(self: &Arc<Self>, address: usize, access: Access) -> Result<bool> {
+        let user = self.mm.user().ok_or(ESRCH)?;
+        let home = popcorn_msg::this_node();
+        let known = self
+            .directory
+            .lock()
+            .pages
+            .get(&(address as u64))
+            .is_some();
+        if !known {
+            // Home since it was looked up, or protected without need.
+            return user.upgrade(address).map(|()| false);
+        }
+        let step = match self.begin(home, address, access, false) {
+            Err(error) if error == EAGAIN => return self.wait_idle(address).map(|()| false),
+            step => step?,
+        };
+        let fetches = matches!(step, Step::Gather { supplier: Some(_), .. });
+        match Operation::new(self, &user, address).drive(step)? {
+            Ended::AlreadyGranted if access == Access::Write => {
+                user.upgrade(address).map(|()| false)
+            }
+            Ended::Done => Ok(fetches),
+            _ => Ok(false),
+        }
+    }
+
+    /// Waits until no operation runs on a page; killable.
+    fn wait_idle(&self, address: usize) -> Result {
+        self.changed.wait_killable(|| {
+            self.is_lost()
+                || self
+                    .directory
+                    .lock()
+                    .pages
+                    .get(&(address as u64))
+                    .map_or(true, |page| !page.entry.is_busy())
+        })
+    }
+
+    fn begin(&self, node: NodeId, address: usize, access: Access, create: bool) -> Result<Step> {
+        let key = address as u64;
+        let mut spare = None;
+        loop {
+            let mut directory = self.directory.lock();
+            let remote = node != popcorn_msg::this_node();
+            if remote && directory.refuses(node, address) {
+                return Err(EAGAIN);
+            }
+            if let Some(page) = directory.pages.get_mut(&key) {
+                return match page.entry.begin(node, access) {
+                    Ok(step) => {
+                        page.driven = step != Step::AlreadyGranted;
+                        Ok(step)
+                    }
+                    Err(Refusal::Busy) => Err(EAGAIN),
+                    Err(Refusal::Lost) => Err(EFAULT),
+                };
+            }
+            if !create {
+                return Err(EAGAIN);
+            }
+            match spare.take() {
+                Some(node) => {
+                    let replaced = directory.pages.insert(node);
+                    drop(directory);
+                    drop(replaced);
+                }
+                None => {
+                    drop(directory);
+                    let page = Page {
+                        entry: Entry::new(popcorn_msg::this_node()),
+                        hand: None,
+                        driven: false,
+                    };
+                    spare = Some(RBTreeNode::new(key, page, GFP_KERNEL)?);
+                }
+            }
+        }
+    }
+
+    /// A remote says what became of a grant. From a worker.
+    ///
+    /// # Errors
+    ///
+    /// `EPROTO` if it had none.
+    pub(crate) fn receipt(self: &Arc<Self>, node: NodeId, address: usize, receipt: Receipt) -> Result {
+        let Some(user) = self.mm.user() else {
+            return Ok(());
+        };
+        let (step, hand) = {
+            let mut directory = self.directory.lock();
+            let page = directory.pages.get_mut(&(address as u64)).ok_or(errno::protocol())?;
+            if page.driven {
+                return Err(errno::protocol());
+            }
+            let step = page
+                .entry
+                .receipt(node, receipt)
+                .map_err(|Unexpected| errno::protocol())?;
+            page.driven = true;
+            (step, page.hand.take())
+        };
+        self.finish_step(&user, address, step, hand);
+        Ok(())
+    }
+
+    fn finish_step(self: &Arc<Self>, user: &MmUser<'_>, address: usize, step: Step, hand: Option<Hand>) {
+        let mut operation = Operation::new(self, user, address);
+        operation.hand = hand;
+        // What could be done was done; nobody waits for an answer.
+        let _ = operation.drive(step);
+    }
+
+    /// A node died: what it held is lost, what it was to answer is answered. From a worker.
+    pub fn node_lost(self: &Arc<Self>, node: NodeId) {
+        {
+            let mut directory = self.directory.lock();
+            directory.dead = directory.dead.with(node);
+        }
+        let Some(user) = self.mm.user() else {
+            return;
+        };
+        let mut from = 0;
+        while let Some(key) = self.next_page(from, u64::MAX) {
+            from = key + 1;
+            let address = key as usize;
+            // Whoever drives an operation learns of the death by its own message.
+            let _ = self.changed.wait_killable(|| {
+                self.directory
+                    .lock()
+                    .pages
+                    .get(&key)
+                    .map_or(true, |page| !page.driven)
+            });
+            let next = {
+                let mut directory = self.directory.lock();
+                directory.pages.get_mut(&key).map(|page| {
+                    let step = page.entry.node_lost(node);
+                    page.driven = step != Step::Wait;
+                    let hand = if page.driven { page.hand.take() } else { None };
+                    (step, hand)
+                })
+            };
+            match next {
+                Some((step, hand)) if step != Step::Wait => {
+                    self.finish_step(&user, address, step, hand)
+                }
+                _ => self.changed.wake_all(),
+            }
+        }
+    }
+
+    fn next_page(&self, from: u64, end: u64) -> Option<u64> {
+        let mut directory = self.directory.lock();
+        let cursor = directory.pages.cursor_lower_bound(&from)?;
+        let key = *cursor.current().0;
+        (key < end).then_some(key)
+    }
+
+    /// From now on requests of remotes for pages in `range` come again later. Waits, killable,
+    /// while an overlapping range is frozen.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR`.
+    pub fn freeze(&self, range: Interval) -> Result {
+        self.changed
+            .wait_killable(|| self.directory.lock().frozen.insert(range).is_ok())
+    }
+
+    /// The part of `range` around `address` that is not frozen; `None` if `address` is.
+    pub fn unfrozen_around(&self, address: u64, range: Interval) -> Option<Interval> {
+        self.directory
+            .lock()
+            .frozen
+            .difference(range)
+            .find(|part| part.contains(address))
+    }
+
+    /// Undoes [`Space::freeze`].
+    pub fn unfreeze(&self, range: Interval) {
+        self.directory.lock().frozen.remove(range);
+        self.changed.wake_all();
+    }
+
+    /// Brings every page of a frozen range home: afterwards they are ordinary memory.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR` when killed. May sleep; the caller holds no lock.
+    pub fn recall(self: &Arc<Self>, range: Interval) -> Result {
+        let user = self.mm.user().ok_or(ESRCH)?;
+        let mut from = range.start() & !(proto::PAGE_SIZE as u64 - 1);
+        while let Some(key) = self.next_page(from, range.end()) {
+            if current::fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            let begun = {
+                let mut directory = self.directory.lock();
+                directory.pages.get_mut(&key).map(|page| {
+                    let begun = page.entry.begin_recall();
+                    page.driven |= matches!(begun, Ok(step) if step != Step::AlreadyGranted);
+                    begun
+                })
+            };
+            match begun {
+                None => from = key + 1,
+                Some(Err(Refusal::Busy)) => self.wait_idle(key as usize)?,
+                Some(Err(Refusal::Lost)) | Some(Ok(Step::AlreadyGranted)) => {
+                    self.drop_page(key);
+                    from = key + 1;
+                }
+                Some(Ok(step)) => {
+                    // A refusal (a pinned page, say) is tried again until it succeeds.
+                    if Operation::new(self, &user, key as usize).drive(step).is_err() {
+                        sleep_us(PAUSE_US);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_page(&self, key: u64) {
+        let node = self.directory.lock().pages.remove_node(&key);
+        drop(node);
+    }
+}
+
+/// An operation on one page, in the hands of the thread that drives it.
+struct Operation<'a> {
+    space: &'a Arc<Space>,
+    user: &'a MmUser<'a>,
+    address: usize,
+    /// The content, once a holder gave it.
+    hand: Option<Hand>,
+    /// Why our own page cannot be taken.
+    error: Option<Error>,
+}
+
+impl<'a> Operation<'a> {
+    fn new(space: &'a Arc<Space>, user: &'a MmUser<'a>, address: usize) -> Self {
+        Self {
+            space,
+            user,
+            address,
+            hand: None,
+            error: None,
+        }
+    }
+
+    /// Carries out one step after the other until the operation ends or a receipt is awaited.
+    fn drive(mut self, mut step: Step) -> Result<Ended> {
+        let home = popcorn_msg::this_node();
+        loop {
+            step = match step {
+                Step::AlreadyGranted => return Ok(Ended::AlreadyGranted),
+                Step::Gather {
+                    supplier,
+                    invalidate,
+                } => self.gather(supplier, invalidate),
+                Step::Grant { to, access, data } if to == home => self.install(access, data),
+                Step::Grant { access, data, .. } => return Ok(self.grant(access, data)),
+                Step::Done => {
+                    self.finish();
+                    return Ok(Ended::Done);
+                }
+                Step::Retry { .. } => {
+                    self.finish();
+                    // What our own memory refuses for good is an error; all else is tried again.
+                    return Err(match self.error {
+                        Some(error) if error == errno::not_supported() || error == EBUSY => error,
+                        _ => EAGAIN,
+                    });
+                }
+                Step::Fail { .. } => {
+                    self.finish();
+                    return Err(self.error.unwrap_or(EFAULT));
+                }
+                // Each answer that is outstanding was given by gather(); this cannot be.
+                Step::Wait => {
+                    err_ratelimited!("operation on page {:#x} has no end\n", self.address);
+                    self.finish();
+                    return Err(EIO);
+                }
+            }
+        }
+    }
+
+    /// Advances the entry; the page exists, since its entry is busy.
+    fn advance(&self, step: impl FnOnce(&mut Entry) -> Step) -> Step {
+        let mut directory = self.space.directory.lock();
+        match directory.pages.get_mut(&(self.address as u64)) {
+            Some(page) => step(&mut page.entry),
+            None => Step::Done,
+        }
+    }
+
+    fn answered(&self, from: NodeId, answer: Result<Answer>) -> Step {
+        match answer {
+            Ok(answer) => self.advance(|entry| entry.answer(from, answer).unwrap_or(Step::Wait)),
+            // It died: the event comes to other pages, this one is told here.
+            Err(_) => self.advance(|entry| entry.node_lost(from)),
+        }
+    }
+
+    fn gather(&mut self, supplier: Option<(NodeId, Keep)>, invalidate: NodeSet) -> Step {
+        let mut step = Step::Wait;
+        for node in invalidate {
+            let answer = self.space.invalidate_at(node, self.address);
+            step = self.answered(node, answer);
+        }
+        if let Some((node, keep)) = supplier {
+            let answer = if node == popcorn_msg::this_node() {
+                Ok(self.take(keep))
+            } else {
+                match self.space.fetch_from(node, self.address, keep) {
+                    Ok(Some(hand)) => {
+                        self.hand = Some(hand);
+                        Ok(Answer::Data)
+                    }
+                    Ok(None) => Ok(Answer::Missing),
+                    Err(error) if error == EAGAIN => {
+                        sleep_us(PAUSE_US);
+                        Ok(Answer::Declined)
+                    }
+                    Err(error) => Err(error),
+                }
+            };
+            step = self.answered(node, answer);
+        }
+        step
+    }
+
+    /// Takes the origin's own page.
+    fn take(&mut self, keep: Keep) -> Answer {
+        let take = match keep {
+            Keep::ReadCopy => Take::Share,
+            Keep::Nothing => Take::Mark,
+        };
+        let result = page_buffer().and_then(|mut buffer| {
+            for _ in 0..TAKE_ATTEMPTS {
+                match self.user.take(self.address, take, Some(&mut *buffer)) {
+                    Err(error) if error == EAGAIN => match self.user.fault_in(self.address) {
+                        Err(error) if error == EAGAIN => sleep_us(PAUSE_US),
+                        result => result?,
+                    },
+                    Ok(Taken::Bytes) => return Ok(Hand::Bytes(Arc::new(buffer, GFP_KERNEL)?)),
+                    Ok(Taken::Zeros) => return Ok(Hand::Zeros),
+                    // A marker, though the directory says that we have it: a lost page.
+                    Ok(Taken::Nothing) => return Err(ENOENT),
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(EAGAIN)
+        });
+        match result {
+            Ok(hand) => {
+                self.hand = Some(hand);
+                Answer::Data
+            }
+            Err(error) => {
+                self.error = Some(error);
+                if error == EFAULT || error == ENOENT {
+                    Answer::Missing
+                } else {
+                    Answer::Declined
+                }
+            }
+        }
+    }
+
+    /// The page comes home: maps it here.
+    fn install(&mut self, access: Access, data: bool) -> Step {
+        let writable = access == Access::Write;
+        let mut attempts = 0;
+        let receipt = loop {
+            let result = match (&self.hand, data) {
+                (Some(Hand::Bytes(bytes)), true) => {
+                    self.user.install(self.address, Some(&***bytes), writable)
+                }
+                (Some(Hand::Zeros), true) => self.user.install(self.address, None, writable),
+                (None, true) => Err(ENOENT),
+                (_, false) => self.user.upgrade(self.address),
+            };
+            match result {
+                Ok(()) => break Receipt::Mapped,
+                Err(error) if error == EEXIST => break Receipt::Mapped,
+                Err(error) if error == EAGAIN => sleep_us(PAUSE_US),
+                Err(error) if error == ENOMEM && attempts < INSTALL_ATTEMPTS => {
+                    attempts += 1;
+                    sleep_us(PAUSE_US * 50);
+                }
+                // Unmapped meanwhile, or the process is being killed: nobody will miss it.
+                Err(_) => break Receipt::Missing,
+            }
+        };
+        let home = popcorn_msg::this_node();
+        self.advance(|entry| entry.receipt(home, receipt).unwrap_or(Step::Wait))
+    }
+
+    /// The page goes to a remote; it stays in hand until the receipt.
+    fn grant(&mut self, access: Access, data: bool) -> Ended {
+        let hand = self.hand.take();
+        let mut directory = self.space.directory.lock();
+        if let Some(page) = directory.pages.get_mut(&(self.address as u64)) {
+            page.hand = hand.clone();
+            page.driven = false;
+        }
+        drop(directory);
+        Ended::Grant {
+            access,
+            hand: if data { hand } else { None },
+        }
+    }
+
+    /// The operation is over: a page that is wholly ours again needs no entry.
+    fn finish(&mut self) {
+        let key = self.address as u64;
+        let node = {
+            let mut directory = self.space.directory.lock();
+            let local = directory.pages.get_mut(&key).map(|page| {
+                page.driven = false;
+                page.entry.is_local()
+            });
+            if local == Some(true) {
+                directory.pages.remove_node(&key)
+            } else {
+                None
+            }
+        };
+        drop(node);
+        self.space.changed.wake_all();
+    }
+}

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The messages about pages: see `popcorn_core::proto`.
+//!
+//! All handlers run in a worker and may sleep, but for nothing that waits for a message itself,
+//! with one exception that has no cycle: [`proto::PageRequest`] waits for holders' answers, and
+//! those are given without waiting for a message.
+
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use popcorn_core::directory::Access;
+use popcorn_core::directory::Keep;
+use popcorn_core::directory::Receipt;
+use popcorn_core::ids::NodeId;
+use popcorn_core::proto;
+use popcorn_core::proto::Content;
+use popcorn_core::proto::Outcome;
+use popcorn_core::wire::Wire;
+use popcorn_kernel::err_ratelimited;
+use popcorn_kernel::errno;
+use popcorn_kernel::mm::PAGE_SIZE;
+use popcorn_msg::Handler;
+use popcorn_msg::NodeEvent;
+use popcorn_msg::Registration;
+use popcorn_msg::Request;
+
+use crate::away;
+use crate::away::Given;
+use crate::home::Ended;
+use crate::space;
+use crate::space::Hand;
+use crate::space::Role;
+use crate::space::Space;
+
+struct Service;
+
+pub(crate) fn register() -> Result<Registration> {
+    popcorn_msg::register(proto::PAGE_TYPES, &Service)
+}
+
+/// The origin's side of a space that `from` may ask about.
+fn origin_of(id: u64, from: NodeId) -> Result<Arc<Space>> {
+    let space = space::find(id).ok_or(ESRCH)?;
+    if space.role != Role::Origin || !space.nodes().contains(from) {
+        return Err(EPERM);
+    }
+    Ok(space)
+}
+
+/// The remote side of a space of `from`'s.
+fn remote_of(id: u64, from: NodeId) -> Result<Arc<Space>> {
+    let space = space::find(id).ok_or(ESRCH)?;
+    if space.role != Role::Remote(from) {
+        return Err(EPERM);
+    }
+    Ok(space)
+}
+
+fn page_address(raw: u64) -> Result<usize> {
+    let address = usize::try_from(raw).map_err(|_| errno::protocol())?;
+    if address % PAGE_SIZE != 0 {
+        return Err(errno::protocol());
+    }
+    Ok(address)
+}
+
+fn page_request(request: &Request) -> Result<Reply> {
+    let (message, _) = request.decode_prefix::<proto::PageRequest>()?;
+    let space = origin_of(message.space, request.from())?;
+    let address = page_address(message.address)?;
+    let access = if message.write != 0 {
+        Access::Write
+    } else {
+        Access::Read
+    };
+    let mut grant = proto::Grant {
+        content: Content::Nothing as u32,
+        exclusive: 0,
+        acknowledge: 0,
+        reserved: 0,
+    };
+    match space.serve(request.from(), address, access)? {
+        Ended::Grant { access, hand } => {
+            grant.exclusive = u32::from(access == Access::Write);
+            grant.acknowledge = 1;
+            grant.content = match &hand {
+                None => Content::Nothing,
+                Some(Hand::Zeros) => Content::Zeros,
+                Some(Hand::Bytes(_)) => Content::Bytes,
+            } as u32;
+            Ok(Reply::Grant(grant, hand))
+        }
+        Ended::AlreadyGranted => Ok(Reply::Grant(grant, None)),
+        // The requester was lost meanwhile.
+        Ended::Done => Err(EAGAIN),
+    }
+}
+
+fn mapped(request: &Request) -> Result<Reply> {
+    let (message, _) = request.decode_prefix::<proto::Mapped>()?;
+    let space = origin_of(message.space, request.from())?;
+    let receipt = match Outcome::new(message.outcome).ok_or(errno::protocol())? {
+        Outcome::Mapped => Receipt::Mapped,
+        Outcome::Refused => Receipt::Refused,
+        Outcome::Missing => Receipt::Missing,
+    };
+    space.receipt(request.from(), page_address(message.address)?, receipt)?;
+    Ok(Reply::Empty)
+}
+
+fn fetch(request: &Request) -> Result<Reply> {
+    let (message, _) = request.decode_prefix::<proto::Fetch>()?;
+    let space = remote_of(message.space, request.from())?;
+    let given = space.give(page_address(message.address)?, message.keep != 0)?;
+    let answer = proto::PageData {
+        content: match &given {
+            None => Content::Nothing,
+            Some(Given::Zeros) => Content::Zeros,
+            Some(Given::Bytes(_)) => Content::Bytes,
+        } as u32,
+        reserved: 0,
+    };
+    Ok(Reply::Data(answer, given))
+}
+
+fn invalidate(request: &Request) -> Result<Reply> {
+    let (message, _) = request.decode_prefix::<proto::Invalidate>()?;
+    let space = remote_of(message.space, request.from())?;
+    space.drop_copy(page_address(message.address)?)?;
+    Ok(Reply::Empty)
+}
+
+/// What is answered. It owns the page that goes along.
+enum Reply {
+    Empty,
+    Grant(proto::Grant, Option<Hand>),
+    Data(proto::PageData, Option<Given>),
+}
+
+impl Reply {
+    fn send(&self, request: Request) -> Result {
+        match self {
+            Reply::Empty => request.reply(0, &[]),
+            Reply::Grant(grant, Some(Hand::Bytes(bytes))) => {
+                request.reply_with(grant, &[&bytes[..]])
+            }
+            Reply::Grant(grant, _) => request.reply_with(grant, &[]),
+            Reply::Data(data, Some(Given::Bytes(bytes))) => {
+                request.reply_with(data, &[&bytes[..]])
+            }
+            Reply::Data(data, _) => request.reply_with(data, &[]),
+        }
+    }
+}
+
+impl Handler for Service {
+    fn request(&self, from: NodeId, request: Request) {
+        let result = match request.kind() {
+            proto::PageRequest::TYPE => page_request(&request),
+            proto::Mapped::TYPE => mapped(&request),
+            proto::Fetch::TYPE => fetch(&request),
+            proto::Invalidate::TYPE => invalidate(&request),
+            _ => Err(errno::protocol()),
+        };
+        // A reply that cannot be sent has nobody who waits for it.
+        let _ = match result {
+            Ok(reply) => reply.send(request),
+            Err(error) => {
+                if error == errno::protocol() || error == EPERM {
+                    let kind = request.kind();
+                    err_ratelimited!("message {:#x} of node {} refused: {:?}\n", kind, from, error);
+                }
+                request.reply_error(error)
+            }
+        };
+    }
+
+    fn node_event(&self, node: NodeId, event: NodeEvent) {
+        if event == NodeEvent::Online {
+            return;
+        }
+        let Some(spaces) = space::SPACES.get() else {
+            return;
+        };
+        let mut from = 0;
+        while let Some((id, space)) = spaces.table.next(from) {
+            from = id + 1;
+            if space.role == Role::Origin && space.nodes().contains(node) {
+                space.node_lost(node);
+            }
+        }
+    }
+}
+
+impl Space {
+    /// Fetches a page from its holder; `None`: it is not there.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if the holder puts us off; others: it is gone.
+    pub(crate) fn fetch_from(&self, node: NodeId, address: usize, keep: Keep) -> Result<Option<Hand>> {
+        let message = proto::Fetch {
+            space: self.id,
+            address: address as u64,
+            keep: u32::from(keep == Keep::ReadCopy),
+            reserved: 0,
+        };
+        // Before the page leaves its holder: it must not get lost for want of memory.
+        let mut buffer = popcorn_kernel::mm::page_buffer()?;
+        // Not killable: the page is in the answer. The peer gives it without waiting for anybody.
+        let response = crate::talk::call_bounded(node, &message, &[])?;
+        let (data, bytes) = response.decode_prefix::<proto::PageData>()?;
+        Ok(match away::content(data.content, bytes)? {
+            None => None,
+            Some(None) => Some(Hand::Zeros),
+            Some(Some(bytes)) => {
+                buffer.copy_from_slice(bytes);
+                Some(Hand::Bytes(Arc::new(buffer, GFP_KERNEL)?))
+            }
+        })
+    }
+
+    /// Makes a sharer drop its copy.
+    ///
+    /// # Errors
+    ///
+    /// It is gone.
+    pub(crate) fn invalidate_at(
+        &self,
+        node: NodeId,
+        address: usize,
+    ) -> Result<popcorn_core::directory::Answer> {
+        let message = proto::Invalidate {
+            space: self.id,
+            address: address as u64,
+        };
+        match crate::talk::call_bounded(node, &message, &[]) {
+            Ok(_) => Ok(popcorn_core::directory::Answer::Invalidated),
+            Err(error) if error == EAGAIN => Ok(popcorn_core::directory::Answer::Declined),
+            Err(error) => Err(error),
+        }
+    }
+}

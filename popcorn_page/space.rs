@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A distributed address space, as one node sees it.
+
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering;
+
+use kernel::new_mutex;
+use kernel::new_spinlock;
+use kernel::prelude::*;
+use kernel::rbtree::RBTree;
+use kernel::sync::Arc;
+use kernel::sync::Mutex;
+use kernel::sync::SpinLock;
+use popcorn_core::directory::Entry;
+use popcorn_core::directory::NodeSet;
+use popcorn_core::ids::NodeId;
+use popcorn_core::interval::IntervalSet;
+use popcorn_kernel::errno;
+use popcorn_kernel::global::Global;
+use popcorn_kernel::mm::Mm;
+use popcorn_kernel::mm::PageBuffer;
+use popcorn_kernel::new_table;
+use popcorn_kernel::new_waitqueue;
+use popcorn_kernel::table::Table;
+use popcorn_kernel::wait::WaitQueue;
+
+/// Ranges that may be frozen at once.
+pub(crate) const FROZEN_MAX: usize = 8;
+
+/// The content of a page on its way, shared by the message that carries it and the operation that
+/// keeps it until it has arrived.
+#[derive(Clone)]
+pub(crate) enum Hand {
+    /// It is zeros.
+    Zeros,
+    /// These bytes.
+    Bytes(Arc<PageBuffer>),
+}
+
+/// A page that a remote touched.
+pub(crate) struct Page {
+    pub(crate) entry: Entry,
+    /// What a grant under way carries, until its receipt.
+    pub(crate) hand: Option<Hand>,
+    /// A thread carries out the operation now; otherwise a busy entry waits for a receipt.
+    pub(crate) driven: bool,
+}
+
+/// What the origin knows of its pages.
+pub(crate) struct Directory {
+    /// By address. No entry: ordinary memory of the origin.
+    pub(crate) pages: RBTree<u64, Page>,
+    /// Where the layout changes: requests of remotes come again later.
+    pub(crate) frozen: IntervalSet<FROZEN_MAX>,
+    /// Nodes whose requests are not begun any more.
+    pub(crate) dead: NodeSet,
+}
+
+/// Which side of an address space a node has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The process was created here.
+    Origin,
+    /// Threads of it run here; it was created there.
+    Remote(NodeId),
+}
+
+/// A distributed address space, as this node sees it.
+#[pin_data]
+pub struct Space {
+    /// The same on all nodes.
+    pub id: u64,
+    /// This node's side.
+    pub role: Role,
+    /// This node's address space.
+    pub mm: Mm,
+    #[pin]
+    pub(crate) directory: SpinLock<Directory>,
+    /// Woken when an entry of the directory stops to be busy, or a range is unfrozen.
+    #[pin]
+    pub(crate) changed: WaitQueue,
+    /// Origin: the nodes that have, or had, threads of it, by bit.
+    nodes: AtomicU64,
+    /// Its other side is gone.
+    lost: AtomicBool,
+    /// For popcorn_vma. Origin: the version of the layout. Remote: the oldest version that is not
+    /// out of date; held while the layout here changes, outside of `mmap_lock`.
+    #[pin]
+    pub layout: Mutex<u64>,
+}
+
+/// All of them on this node, by id.
+#[pin_data]
+pub(crate) struct Spaces {
+    #[pin]
+    pub(crate) table: Table<Arc<Space>>,
+    next: AtomicU64,
+}
+
+pub(crate) static SPACES: Global<Spaces> = Global::new();
+
+/// Bits of an id below those of its origin.
+const ID_SHIFT: u32 = 48;
+
+impl Spaces {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            table <- new_table!("popcorn spaces"),
+            next: AtomicU64::new(1),
+        })
+    }
+}
+
+/// The space with this id, if this node has a side of it.
+pub fn find(id: u64) -> Option<Arc<Space>> {
+    SPACES.get()?.table.get(id)
+}
+
+impl Space {
+    fn new(id: u64, role: Role, mm: Mm) -> Result<Arc<Self>> {
+        let space = Arc::pin_init(
+            pin_init!(Self {
+                id,
+                role,
+                mm,
+                directory <- new_spinlock!(Directory {
+                    pages: RBTree::new(),
+                    frozen: IntervalSet::new(),
+                    dead: NodeSet::EMPTY,
+                }, "popcorn directory"),
+                changed <- new_waitqueue!("popcorn page"),
+                nodes: AtomicU64::new(0),
+                lost: AtomicBool::new(false),
+                layout <- new_mutex!(1, "popcorn layout"),
+            }),
+            GFP_KERNEL,
+        )?;
+        SPACES
+            .get()
+            .ok_or(ENODEV)?
+            .table
+            .insert(id, space.clone())?;
+        let attached = match space.mm.user() {
+            Some(user) => user.attach(space.clone(), role != Role::Origin),
+            None => Err(ESRCH),
+        };
+        if let Err(error) = attached {
+            space.forget();
+            return Err(error);
+        }
+        Ok(space)
+    }
+
+    /// Makes the current process distributed.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it is (another thread was faster), `EOPNOTSUPP` if it uses userfaultfd,
+    /// `ENOMEM`, `EINTR`.
+    pub fn new_origin() -> Result<Arc<Self>> {
+        let spaces = SPACES.get().ok_or(ENODEV)?;
+        let home = u64::from(popcorn_msg::this_node().get());
+        let id = home << ID_SHIFT | spaces.next.fetch_add(1, Ordering::Relaxed);
+        Self::new(id, Role::Origin, Mm::current().ok_or(EINVAL)?)
+    }
+
+    /// Makes the current task's address space this node's side of space `id`.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if there is one, `EPROTO` if `origin` cannot have made that id, `ENOMEM`.
+    pub fn new_remote(id: u64, origin: NodeId) -> Result<Arc<Self>> {
+        if id >> ID_SHIFT != u64::from(origin.get()) || origin == popcorn_msg::this_node() {
+            return Err(errno::protocol());
+        }
+        Self::new(id, Role::Remote(origin), Mm::current().ok_or(EINVAL)?)
+    }
+
+    /// Takes the space out of the table: no message reaches it any more.
+    pub fn forget(&self) {
+        if let Some(spaces) = SPACES.get() {
+            drop(spaces.table.remove(self.id));
+        }
+    }
+
+    /// The node that keeps the directory.
+    pub fn origin(&self) -> NodeId {
+        match self.role {
+            Role::Origin => popcorn_msg::this_node(),
+            Role::Remote(origin) => origin,
+        }
+    }
+
+    /// Notes that `node` has threads of it. Whether that is new.
+    pub fn add_node(&self, node: NodeId) -> bool {
+        let bit = NodeSet::only(node).bits();
+        self.nodes.fetch_or(bit, Ordering::AcqRel) & bit == 0
+    }
+
+    /// The nodes that have, or had, threads of it.
+    pub fn nodes(&self) -> NodeSet {
+        NodeSet::from_bits(self.nodes.load(Ordering::Acquire))
+    }
+
+    /// Notes that the other side, or what it held, is gone. Whether that is new.
+    pub fn set_lost(&self) -> bool {
+        let new = !self.lost.swap(true, Ordering::AcqRel);
+        self.changed.wake_all();
+        new
+    }
+
+    /// Whether the other side is gone.
+    pub fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+}

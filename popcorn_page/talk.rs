@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Typed messages with a tail, as the services of processes, layouts and pages use them.
+
+use kernel::prelude::*;
+use popcorn_core::ids::NodeId;
+use popcorn_core::wire::Wire;
+use popcorn_kernel::errno;
+use popcorn_kernel::wait::Sleep;
+use popcorn_msg::CallOptions;
+use popcorn_msg::Response;
+use popcorn_msg::FIXED_MAX;
+
+/// Stands for no limit: what is asked may take as long as it likes, and the death of the node that
+/// is asked ends it.
+const NO_LIMIT: u32 = u32::MAX;
+
+fn with_bytes<M: Wire, R>(message: &M, then: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {
+    const { assert!(M::SIZE <= FIXED_MAX) };
+    let mut bytes = [0; FIXED_MAX];
+    let length = message
+        .encode(&mut bytes)
+        .map_err(|_| errno::message_size())?;
+    then(&bytes[..length])
+}
+
+fn ask<M: Wire>(node: NodeId, message: &M, tail: &[u8], sleep: Sleep) -> Result<Response> {
+    let options = CallOptions {
+        timeout_ms: NO_LIMIT,
+        sleep,
+        poll_us: None,
+    };
+    with_bytes(message, |bytes| {
+        popcorn_msg::endpoint()?.call(node, M::TYPE, &[bytes, tail], options)
+    })
+}
+
+/// Asks and waits; ended by a fatal signal and by the death of the node.
+///
+/// # Errors
+///
+/// `EINTR`, `EHOSTDOWN`, or what the node answered.
+pub fn call<M: Wire>(node: NodeId, message: &M, tail: &[u8]) -> Result<Response> {
+    ask(node, message, tail, Sleep::Killable)
+}
+
+/// Asks and waits; ended only by the death of the node. For what must not be abandoned halfway, and
+/// is answered without waiting for anybody.
+///
+/// # Errors
+///
+/// `EHOSTDOWN`, or what the node answered.
+pub fn call_bounded<M: Wire>(node: NodeId, message: &M, tail: &[u8]) -> Result<Response> {
+    ask(node, message, tail, Sleep::Idle)
+}
+
+/// Tells, without an answer. Waits, killable, while the way is full.
+///
+/// # Errors
+///
+/// `EINTR`, `EHOSTDOWN`.
+pub fn post<M: Wire>(node: NodeId, message: &M, tail: &[u8]) -> Result {
+    with_bytes(message, |bytes| {
+        popcorn_msg::post(node, M::TYPE, &[bytes, tail])
+    })
+}

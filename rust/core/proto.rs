@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What the kernels say to each other about processes, address spaces and pages.
+//!
+//! One number range for each service, so that a dump of messages can be read:
+//! `0x01xx` threads (popcorn_process), `0x02xx` layout (popcorn_vma), `0x03xx` pages (popcorn_page).
+//! Answers to requests are not messages of their own: their payload is a [`Wire`](crate::wire::Wire)
+//! too, with the number of the request plus `0x80`.
+
+use crate::wire_message;
+
+/// The first and last type of the thread service.
+pub const THREAD_TYPES: core::ops::RangeInclusive<u16> = 0x0100..=0x01ff;
+/// The first and last type of the layout service.
+pub const LAYOUT_TYPES: core::ops::RangeInclusive<u16> = 0x0200..=0x02ff;
+/// The first and last type of the page service.
+pub const PAGE_TYPES: core::ops::RangeInclusive<u16> = 0x0300..=0x03ff;
+
+/// Bytes of a page.
+pub const PAGE_SIZE: usize = 4096;
+
+/// The general registers as they travel: the layout of `struct popcorn_regs`.
+pub const REGS: usize = 21;
+/// Most bytes of extended state that a message may carry (AVX-512 needs 2,696; AMX 11,008).
+pub const FPU_MAX: usize = 16 * 1024;
+
+wire_message! {
+    /// Start a thread at the receiver. Request; the tail is the extended state. Answered, without
+    /// payload, when the thread is about to run its first instruction.
+    pub struct Migrate = 0x0101 {
+        /// Its address space.
+        space: u64,
+        /// The thread, unique in the origin's life.
+        thread: u64,
+        /// Where its vDSO reads time from, or 0.
+        clock_address: u64,
+        /// The physical address of that page.
+        clock_physical: u64,
+        /// Command name.
+        name: [u8; 16],
+        /// General registers.
+        regs: [u64; 21],
+    }
+
+    /// A thread comes home. One-way; the tail is the extended state.
+    pub struct Back = 0x0102 {
+        /// Its address space.
+        space: u64,
+        /// The thread.
+        thread: u64,
+        /// Why: see [`Reason`].
+        reason: u32,
+        /// [`Reason::Trap`]: the signal.
+        signal: i32,
+        /// [`Reason::Trap`]: its code. [`Reason::Fault`]: 0 or the errno why it is not served.
+        code: i32,
+        /// [`Reason::Fault`]: see [`FaultKind`].
+        kind: u32,
+        /// [`Reason::Fault`], [`Reason::Trap`]: the address.
+        address: u64,
+        /// Pages of data that the thread's faults brought to the remote.
+        pages: u64,
+        /// Faults of the thread that were answered without data.
+        grants: u64,
+        /// General registers.
+        regs: [u64; 21],
+    }
+
+    /// Run a system call of a remote thread at home. Request, answered by [`SyscallDone`].
+    pub struct Syscall = 0x0103 {
+        /// Its address space.
+        space: u64,
+        /// The thread.
+        thread: u64,
+        /// Its number.
+        number: u64,
+        /// General registers at its entry.
+        regs: [u64; 21],
+    }
+
+    /// The answer to [`Syscall`].
+    pub struct SyscallDone = 0x0183 {
+        /// What the thread does next: see [`Verdict`].
+        verdict: u32,
+        /// Zero.
+        reserved: u32,
+        /// [`Verdict::Done`]: the result.
+        result: i64,
+    }
+
+    /// The origin wants a thread back, because of a signal for one. One-way.
+    pub struct Recall = 0x0104 {
+        /// Its address space.
+        space: u64,
+        /// The thread.
+        thread: u64,
+    }
+
+    /// The origin thread has exited: its remote thread ends. One-way.
+    pub struct Abandon = 0x0105 {
+        /// Its address space.
+        space: u64,
+        /// The thread.
+        thread: u64,
+    }
+
+    /// The process is gone: its address space at the receiver ends. One-way, from the origin.
+    pub struct SpaceExit = 0x0106 {
+        /// The address space.
+        space: u64,
+    }
+
+    /// The address space at the sender was killed, with the pages it held. One-way, to the origin.
+    pub struct SpaceLost = 0x0107 {
+        /// The address space.
+        space: u64,
+    }
+
+    /// What is mapped at an address? Request, to the origin; answered by [`VmaInfo`].
+    pub struct VmaRequest = 0x0201 {
+        /// The address space.
+        space: u64,
+        /// The address.
+        address: u64,
+    }
+
+    /// The answer to [`VmaRequest`].
+    pub struct VmaInfo = 0x0281 {
+        /// First byte.
+        start: u64,
+        /// First byte behind it.
+        end: u64,
+        /// `PROT_*`.
+        protection: u64,
+        /// The version of the layout that this is of.
+        version: u64,
+    }
+
+    /// Unmap a range, whose pages are home or unwanted. Request, from the origin; the answer is empty.
+    pub struct Unmap = 0x0202 {
+        /// The address space.
+        space: u64,
+        /// First byte.
+        start: u64,
+        /// First byte behind it.
+        end: u64,
+        /// The version of the layout from now on: what is of an older one is out of date.
+        version: u64,
+    }
+
+    /// Give me a page, or the right to write it. Request, to the origin; answered by [`Grant`].
+    pub struct PageRequest = 0x0301 {
+        /// The address space.
+        space: u64,
+        /// The page.
+        address: u64,
+        /// 1 to write, 0 to read.
+        write: u32,
+        /// Zero.
+        reserved: u32,
+    }
+
+    /// The answer to [`PageRequest`]; the tail is a page if `content` says so.
+    pub struct Grant = 0x0381 {
+        /// What comes along: see [`Content`].
+        content: u32,
+        /// 1 if the page may be written.
+        exclusive: u32,
+        /// 1 if a [`Mapped`] must follow.
+        acknowledge: u32,
+        /// Zero.
+        reserved: u32,
+    }
+
+    /// Send a page home. Request, from the origin; answered by [`PageData`].
+    pub struct Fetch = 0x0302 {
+        /// The address space.
+        space: u64,
+        /// The page.
+        address: u64,
+        /// 1 to keep a copy for reading.
+        keep: u32,
+        /// Zero.
+        reserved: u32,
+    }
+
+    /// The answer to [`Fetch`]; the tail is a page if `content` says so.
+    pub struct PageData = 0x0382 {
+        /// What comes along: see [`Content`].
+        content: u32,
+        /// Zero.
+        reserved: u32,
+    }
+
+    /// Drop a copy. Request, from the origin; the answer is empty.
+    pub struct Invalidate = 0x0303 {
+        /// The address space.
+        space: u64,
+        /// The page.
+        address: u64,
+    }
+
+    /// What became of a [`Grant`]. One-way, to the origin.
+    pub struct Mapped = 0x0304 {
+        /// The address space.
+        space: u64,
+        /// The page.
+        address: u64,
+        /// See [`Outcome`].
+        outcome: u32,
+        /// Zero.
+        reserved: u32,
+    }
+}
+
+/// Declares an enum that travels as a number, and its check.
+macro_rules! wire_enum {
+    ($(#[$meta:meta])* pub enum $name:ident { $( $(#[$vmeta:meta])* $variant:ident = $value:literal ),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $( $(#[$vmeta])* $variant = $value ),* }
+
+        impl $name {
+            /// From the wire; `None` for a number that stands for nothing.
+            pub const fn new(raw: u32) -> Option<Self> {
+                match raw {
+                    $( $value => Some(Self::$variant), )*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+wire_enum! {
+    /// Why a thread comes home.
+    pub enum Reason {
+        /// It asked to, or was asked to.
+        Asked = 0,
+        /// For a system call that needs its registers. They are those before the call instruction.
+        Syscall = 1,
+        /// An access that the remote cannot serve. They are those before the access.
+        Fault = 2,
+        /// An exception that is not a fault (a breakpoint, say), to be delivered at home.
+        Trap = 3,
+        /// The origin said so in answer to a system call, which it has begun: only the extended
+        /// state of the message counts.
+        Resume = 4,
+    }
+}
+
+wire_enum! {
+    /// What a remote thread does after a system call was run at home.
+    pub enum Verdict {
+        /// Go on with the result.
+        Done = 0,
+        /// Come home, as before the call instruction.
+        ComeHome = 1,
+        /// Come home; the origin has the registers.
+        Resume = 2,
+        /// End: the thread has exited.
+        Exit = 3,
+    }
+}
+
+wire_enum! {
+    /// What of a page travels with a message.
+    pub enum Content {
+        /// Nothing: the receiver has it.
+        Nothing = 0,
+        /// Nothing: it is zeros.
+        Zeros = 1,
+        /// A page of bytes, in the tail.
+        Bytes = 2,
+    }
+}
+
+wire_enum! {
+    /// What became of a grant.
+    pub enum Outcome {
+        /// It is mapped.
+        Mapped = 0,
+        /// It is not; what the node had before, it has.
+        Refused = 1,
+        /// It is not, and the copy it relied on is gone.
+        Missing = 2,
+    }
+}
+
+wire_enum! {
+    /// What a thread did that a remote cannot serve.
+    pub enum FaultKind {
+        /// It read.
+        Read = 0,
+        /// It wrote.
+        Write = 1,
+        /// Anything else; only doing it again at home tells what it comes to.
+        Other = 2,
+    }
+}
