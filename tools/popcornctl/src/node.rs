@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `popcornctl node`: the nodes, and the way to one of them.
+
+use crate::cli::PingArgs;
+use crate::device::Popcorn;
+use crate::failure::Failure;
+use crate::output;
+use crate::output::Output;
+use crate::uapi;
+use crate::uapi::NodeInfo;
+use crate::uapi::Ping;
+use nix::errno::Errno;
+use serde::Serialize;
+
+/// A node as it is printed.
+#[derive(Debug, Serialize)]
+struct Node {
+    id: u32,
+    #[serde(rename = "self")]
+    is_self: bool,
+    state: &'static str,
+    name: String,
+    cpus: u32,
+    memory_bytes: u64,
+    sent: u64,
+    received: u64,
+    sent_bytes: u64,
+    received_bytes: u64,
+    doorbells: u64,
+}
+
+impl From<&NodeInfo> for Node {
+    fn from(info: &NodeInfo) -> Self {
+        Self {
+            id: info.id,
+            is_self: info.flags & uapi::NODE_SELF != 0,
+            state: state_name(info.state),
+            name: uapi::name(&info.name),
+            cpus: info.cpus,
+            memory_bytes: info.memory,
+            sent: info.sent,
+            received: info.received,
+            sent_bytes: info.sent_bytes,
+            received_bytes: info.received_bytes,
+            doorbells: info.doorbells,
+        }
+    }
+}
+
+fn state_name(state: u32) -> &'static str {
+    match state {
+        uapi::NODE_OFFLINE => "offline",
+        uapi::NODE_ONLINE => "online",
+        uapi::NODE_DEAD => "dead",
+        _ => "unknown",
+    }
+}
+
+/// `node list`
+pub(crate) fn list(device: &impl Popcorn, output: &Output) -> Result<(), Failure> {
+    let infos = device
+        .nodes()
+        .map_err(|errno| Failure::refused("listing the nodes", errno))?;
+    let nodes: Vec<Node> = infos.iter().map(Node::from).collect();
+    output.result(&nodes, || nodes_table(&nodes))
+}
+
+fn nodes_table(nodes: &[Node]) -> String {
+    let rows: Vec<Vec<String>> = nodes
+        .iter()
+        .map(|node| {
+            vec![
+                format!("{}{}", if node.is_self { "*" } else { "" }, node.id),
+                node.state.into(),
+                node.name.clone(),
+                node.cpus.to_string(),
+                output::bytes(node.memory_bytes),
+                node.sent.to_string(),
+                output::bytes(node.sent_bytes),
+                node.received.to_string(),
+                output::bytes(node.received_bytes),
+                node.doorbells.to_string(),
+            ]
+        })
+        .collect();
+    output::table(
+        &[
+            "NODE",
+            "<STATE",
+            "<NAME",
+            "CPUS",
+            "MEMORY",
+            "SENT",
+            "BYTES",
+            "RECEIVED",
+            "BYTES",
+            "DOORBELLS",
+        ],
+        &rows,
+    )
+}
+
+/// The result of `node ping`.
+#[derive(Debug, Serialize)]
+struct PingResult {
+    node: u32,
+    bytes: u32,
+    count: u32,
+    poll: bool,
+    mean_ns: u64,
+    min_ns: u64,
+    max_ns: u64,
+}
+
+/// `node ping`
+pub(crate) fn ping(device: &impl Popcorn, args: &PingArgs, output: &Output) -> Result<(), Failure> {
+    let flags = if args.poll { uapi::PING_POLL } else { 0 };
+    let answer = device
+        .ping(Ping::new(args.node, args.bytes, args.count, flags))
+        .map_err(|errno| ping_failure(args.node, errno))?;
+    let result = PingResult {
+        node: args.node,
+        bytes: args.bytes,
+        count: args.count,
+        poll: args.poll,
+        mean_ns: answer.total_ns / u64::from(args.count.max(1)),
+        min_ns: answer.min_ns,
+        max_ns: answer.max_ns,
+    };
+    output.result(&result, || {
+        format!(
+            "node {}: {} round trips of {} bytes: {} on average, {} at best, {} at worst",
+            result.node,
+            result.count,
+            result.bytes,
+            output::duration(result.mean_ns),
+            output::duration(result.min_ns),
+            output::duration(result.max_ns)
+        )
+    })
+}
+
+fn ping_failure(node: u32, errno: Errno) -> Failure {
+    let what = format!("ping to node {node}");
+    if errno == Errno::EPERM {
+        return Failure {
+            next: "run this as root (it needs CAP_SYS_ADMIN)".into(),
+            ..Failure::refused(what, errno)
+        };
+    }
+    Failure::refused(what, errno)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(id: u32, state: u32, flags: u32) -> NodeInfo {
+        let mut name = [0; uapi::NAME_LEN];
+        name[..5].copy_from_slice(b"nodeX");
+        NodeInfo {
+            id,
+            state,
+            flags,
+            cpus: 1,
+            memory: 512 << 20,
+            sent: 3,
+            name,
+            ..NodeInfo::default()
+        }
+    }
+
+    #[test]
+    fn nodes_as_json() {
+        let node = Node::from(&info(1, uapi::NODE_ONLINE, 0));
+        let value = serde_json::to_value(&node).unwrap();
+        assert_eq!(
+            value,
+            serde_json::json!({
+                "id": 1, "self": false, "state": "online", "name": "nodeX", "cpus": 1,
+                "memory_bytes": 536_870_912u64, "sent": 3, "received": 0, "sent_bytes": 0,
+                "received_bytes": 0, "doorbells": 0
+            })
+        );
+    }
+
+    #[test]
+    fn nodes_as_a_table() {
+        let nodes = [
+            Node::from(&info(0, uapi::NODE_ONLINE, uapi::NODE_SELF)),
+            Node::from(&info(1, uapi::NODE_DEAD, 0)),
+            Node::from(&info(2, 77, 0)),
+        ];
+        let text = nodes_table(&nodes);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines[1].trim_start().starts_with("*0  online"), "{text}");
+        assert!(
+            lines[2].contains("dead") && lines[2].contains("512.0 MiB"),
+            "{text}"
+        );
+        assert!(lines[3].contains("unknown"), "{text}");
+    }
+
+    #[test]
+    fn ping_without_privilege_speaks_of_root() {
+        assert!(ping_failure(1, Errno::EPERM).next.contains("CAP_SYS_ADMIN"));
+        assert!(ping_failure(1, Errno::ENODEV).next.contains("node list"));
+    }
+}
