@@ -267,7 +267,7 @@ def scan(folder, nodes):
 
 def main():
     p = argparse.ArgumentParser()
-    for name in ("tree", "root", "cache", "logs", "kernel", "modules", "accel", "append"):
+    for name in ("tree", "root", "cache", "logs", "kernel", "modules", "initrd", "accel", "append"):
         p.add_argument(f"--{name}", required=True)
     for name in ("nodes", "cpus", "mib", "timeout"):
         p.add_argument(f"--{name}", type=int, required=True)
@@ -275,18 +275,20 @@ def main():
     p.add_argument("argv", nargs="+")
     a = p.parse_args()
 
-    for path in [a.kernel] + ([a.modules] if a.nodes > 1 else []):
-        if not os.path.exists(path):
-            complain(f"{path} is not there (or not below the tree or the cache)")
+    for path in [a.kernel] + ([a.modules, a.initrd] if a.nodes > 1 else []):
+        if not os.path.exists(path) or a.nodes > 1 and not path.startswith(a.tree + "/"):
+            complain(f"{path} is not there, or not below the tree, which is what the guest sees")
             return 125
     total, areas, parameters = place(a.nodes, a.mib)
-    inside = lambda path: "/opt/popcorn" + path[len(a.tree):] if path.startswith(a.tree + "/") else path
+    inside = lambda path: "/opt/popcorn" + path.removeprefix(a.tree)
     settings = {
         "nodes": a.nodes, "cpus": a.cpus, "share": int(a.share), "modules": inside(a.modules), "kernel": inside(a.kernel),
+        "initrd": inside(a.initrd),
     }
     for k, (base, size, low) in enumerate(areas, 1):
-        settings |= {f"memory_base{k}": f"{base:#x}", f"memory_size{k}": f"{size:#x}", f"low{k}": f"{low:#x}"}
-    # for development: files outside the tree travel by the tree's share only if they lie in it
+        # the primary has the first processors, each secondary one of the others
+        settings |= {f"memory_base{k}": f"{base:#x}", f"memory_size{k}": f"{size:#x}", f"low{k}": f"{low:#x}",
+                     f"cpu{k}": a.cpus + k - 1}
     image = f"{a.logs}/initramfs"
     with open(image, "wb") as f:
         f.write(initramfs(a.tree, settings, a.argv))
@@ -300,7 +302,7 @@ def main():
     for k in range(1, a.nodes):
         ports.file(f"node{k}", f"{a.logs}/node{k}.log")
     command = (
-        ["qemu-system-x86_64", "-M", "q35", *accel, "-smp", str(a.nodes * a.cpus), "-m", f"{total >> 20}M",
+        ["qemu-system-x86_64", "-M", "q35", *accel, "-smp", str(a.cpus + a.nodes - 1), "-m", f"{total >> 20}M",
          "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
          "-kernel", a.kernel, "-initrd", image,
          "-append", " ".join(["console=ttyS0,115200 panic=-1 oops=panic watchdog_thresh=60", *parameters, a.append]),
