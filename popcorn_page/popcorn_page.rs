@@ -20,6 +20,7 @@ pub mod talk;
 
 pub use away::Report;
 pub use space::find;
+pub use space::is_made_by;
 pub use space::Role;
 pub use space::Space;
 

@@ -20,6 +20,7 @@ use popcorn_kernel::errno;
 use popcorn_kernel::global::Global;
 use popcorn_kernel::mm::Mm;
 use popcorn_kernel::mm::PageBuffer;
+use popcorn_kernel::module::Pinned;
 use popcorn_kernel::new_table;
 use popcorn_kernel::new_waitqueue;
 use popcorn_kernel::table::Table;
@@ -88,6 +89,8 @@ pub struct Space {
     /// out of date; held while the layout here changes, outside of `mmap_lock`.
     #[pin]
     pub layout: Mutex<u64>,
+    /// The module whose hooks take the space back at its end.
+    _user: Pinned,
 }
 
 /// All of them on this node, by id.
@@ -112,13 +115,18 @@ impl Spaces {
     }
 }
 
+/// Whether `origin` can have made the space with this id.
+pub fn is_made_by(id: u64, origin: NodeId) -> bool {
+    id >> ID_SHIFT == u64::from(origin.get())
+}
+
 /// The space with this id, if this node has a side of it.
 pub fn find(id: u64) -> Option<Arc<Space>> {
     SPACES.get()?.table.get(id)
 }
 
 impl Space {
-    fn new(id: u64, role: Role, mm: Mm) -> Result<Arc<Self>> {
+    fn new(id: u64, role: Role, mm: Mm, user: Pinned) -> Result<Arc<Self>> {
         let space = Arc::pin_init(
             pin_init!(Self {
                 id,
@@ -133,6 +141,7 @@ impl Space {
                 nodes: AtomicU64::new(0),
                 lost: AtomicBool::new(false),
                 layout <- new_mutex!(1, "popcorn layout"),
+                _user: user,
             }),
             GFP_KERNEL,
         )?;
@@ -152,17 +161,17 @@ impl Space {
         Ok(space)
     }
 
-    /// Makes the current process distributed.
+    /// Makes the current process distributed. `user` is the module that has registered the hooks.
     ///
     /// # Errors
     ///
     /// `EBUSY` if it is (another thread was faster), `EOPNOTSUPP` if it uses userfaultfd,
     /// `ENOMEM`, `EINTR`.
-    pub fn new_origin() -> Result<Arc<Self>> {
+    pub fn new_origin(user: Pinned) -> Result<Arc<Self>> {
         let spaces = SPACES.get().ok_or(ENODEV)?;
         let home = u64::from(popcorn_msg::this_node().get());
         let id = home << ID_SHIFT | spaces.next.fetch_add(1, Ordering::Relaxed);
-        Self::new(id, Role::Origin, Mm::current().ok_or(EINVAL)?)
+        Self::new(id, Role::Origin, Mm::current().ok_or(EINVAL)?, user)
     }
 
     /// Makes the current task's address space this node's side of space `id`.
@@ -170,11 +179,11 @@ impl Space {
     /// # Errors
     ///
     /// `EEXIST` if there is one, `EPROTO` if `origin` cannot have made that id, `ENOMEM`.
-    pub fn new_remote(id: u64, origin: NodeId) -> Result<Arc<Self>> {
-        if id >> ID_SHIFT != u64::from(origin.get()) || origin == popcorn_msg::this_node() {
+    pub fn new_remote(id: u64, origin: NodeId, user: Pinned) -> Result<Arc<Self>> {
+        if !is_made_by(id, origin) || origin == popcorn_msg::this_node() {
             return Err(errno::protocol());
         }
-        Self::new(id, Role::Remote(origin), Mm::current().ok_or(EINVAL)?)
+        Self::new(id, Role::Remote(origin), Mm::current().ok_or(EINVAL)?, user)
     }
 
     /// Takes the space out of the table: no message reaches it any more.

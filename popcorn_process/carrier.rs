@@ -23,6 +23,7 @@ use popcorn_kernel::errno;
 use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::hooks::BadAccess;
 use popcorn_kernel::mm::PAGE_SIZE;
+use popcorn_kernel::module::Pinned;
 use popcorn_kernel::regs;
 use popcorn_kernel::regs::CurrentRegs;
 use popcorn_kernel::regs::Fpu;
@@ -38,6 +39,7 @@ use popcorn_page::Space;
 use crate::attached::Attached;
 use crate::registry::Registry;
 use crate::service::refuse;
+use crate::this_module;
 
 const SIGILL: i32 = 4;
 const SIGTRAP: i32 = 5;
@@ -87,8 +89,13 @@ pub(crate) struct Carrier {
     state: SpinLock<State>,
     /// The origin thread is gone: nothing is sent home any more.
     dead: AtomicBool,
+    /// An exception of the current instruction: signal and code; 0 if there is none. Set under
+    /// siglock, which interrupts take, so it is not in `state`.
+    exception: AtomicU64,
+    exception_address: AtomicU64,
     pages: AtomicU64,
     grants: AtomicU64,
+    _module: Pinned,
 }
 
 impl Carrier {
@@ -99,6 +106,7 @@ impl Carrier {
     /// `EEXIST` if that thread is here, `EPROTO`, `ENOMEM`.
     pub(crate) fn new(space: Arc<Space>, thread: u64, request: Request) -> Result<Arc<Self>> {
         let origin = request.from();
+        let pinned = Pinned::new(this_module())?;
         let carrier = Arc::pin_init(
             pin_init!(Self {
                 thread,
@@ -110,8 +118,11 @@ impl Carrier {
                     task: None,
                 }, "popcorn carrier"),
                 dead: AtomicBool::new(false),
+                exception: AtomicU64::new(0),
+                exception_address: AtomicU64::new(0),
                 pages: AtomicU64::new(0),
                 grants: AtomicU64::new(0),
+                _module: pinned,
             }),
             GFP_KERNEL,
         )?;
@@ -215,28 +226,38 @@ impl Carrier {
         true
     }
 
-    /// A signal: ours are sent at home, so this is an exception, or somebody on this node.
+    /// A signal: ours are sent at home, so this is an exception, or somebody on this node. Under
+    /// siglock.
     pub(crate) fn signal(&self, signal: i32, code: i32, address: u64) -> bool {
         match signal {
-            SIGKILL => false,
-            SIGTRAP => {
-                self.leave(Leaving::Trap {
-                    signal,
-                    code,
-                    address,
-                });
-                true
-            }
+            SIGKILL => return false,
+            SIGTRAP => (),
+            SIGSEGV | SIGBUS | SIGFPE | SIGILL | SIGSYS if code > 0 => (),
+            _ => return true,
+        }
+        self.exception_address.store(address, Ordering::Relaxed);
+        let exception = (signal as u32 as u64) << 32 | code as u32 as u64;
+        self.exception.store(exception, Ordering::Relaxed);
+        UserTask::current().notify();
+        true
+    }
+
+    fn take_exception(&self) -> Option<Leaving> {
+        let exception = self.exception.swap(0, Ordering::Relaxed);
+        let address = self.exception_address.load(Ordering::Relaxed);
+        match (exception >> 32) as i32 {
+            0 => None,
+            SIGTRAP => Some(Leaving::Trap {
+                signal: SIGTRAP,
+                code: exception as u32 as i32,
+                address,
+            }),
             // At home the same instruction comes to the same end.
-            SIGSEGV | SIGBUS | SIGFPE | SIGILL | SIGSYS if code > 0 => {
-                self.leave(Leaving::Fault {
-                    address,
-                    kind: FaultKind::Other,
-                    errno: 0,
-                });
-                true
-            }
-            _ => true,
+            _ => Some(Leaving::Fault {
+                address,
+                kind: FaultKind::Other,
+                errno: 0,
+            }),
         }
     }
 
@@ -303,7 +324,8 @@ impl Carrier {
                 return true;
             }
         }
-        let leaving = self.state.lock().leaving.take();
+        let exception = self.take_exception();
+        let leaving = exception.or_else(|| self.state.lock().leaving.take());
         match leaving {
             None => false,
             Some(why) => {

@@ -16,6 +16,7 @@ use popcorn_core::ids::NodeId;
 use popcorn_core::proto;
 use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::mm;
+use popcorn_kernel::module::Pinned;
 use popcorn_kernel::new_waitqueue;
 use popcorn_kernel::task;
 use popcorn_kernel::task::Body;
@@ -44,6 +45,7 @@ pub(crate) struct Host {
     wake: WaitQueue,
     /// No more threads: the leader ends, and all with it.
     stop: AtomicBool,
+    _module: Pinned,
 }
 
 impl Host {
@@ -87,6 +89,7 @@ impl Host {
                 Err(EPERM)
             };
         }
+        let pinned = Pinned::new(this_module())?;
         let mut places = KVec::with_capacity(ARRIVALS_MAX, GFP_KERNEL)?;
         for _ in 0..ARRIVALS_MAX {
             places.push(None, GFP_KERNEL)?;
@@ -98,6 +101,7 @@ impl Host {
                 arrivals <- new_spinlock!(places, "popcorn host"),
                 wake <- new_waitqueue!("popcorn host"),
                 stop: AtomicBool::new(false),
+                _module: pinned,
             }),
             GFP_KERNEL,
         )?;
@@ -136,7 +140,7 @@ impl Host {
         let task = UserTask::current();
         task.attach(Arc::new(Attached::Leader(self.clone()), GFP_KERNEL)?)?;
         task::set_current_name(b"popcorn-host\0\0\0\0");
-        let space = Space::new_remote(self.id, self.origin)?;
+        let space = Space::new_remote(self.id, self.origin, Pinned::new(this_module())?)?;
         let mut clock = false;
         loop {
             self.wake.wait_killable(|| {

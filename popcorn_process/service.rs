@@ -60,15 +60,15 @@ fn abandon(request: &Request) -> Result {
 
 fn space_exit(request: &Request) -> Result {
     let (message, _) = request.decode_prefix::<proto::SpaceExit>()?;
+    if !popcorn_page::is_made_by(message.space, request.from()) {
+        return Err(EPERM);
+    }
     let registry = Registry::get()?;
     // First, for a thread that is on its way here: messages may overtake each other in workers.
     registry.set_ended(message.space);
     let Some(host) = registry.hosts.get(message.space) else {
         return Ok(());
     };
-    if host.origin() != request.from() {
-        return Err(EPERM);
-    }
     host.stop();
     Ok(())
 }

@@ -23,6 +23,7 @@ use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
 use popcorn_kernel::mm;
 use popcorn_kernel::mm::Mm;
+use popcorn_kernel::module::Pinned;
 use popcorn_kernel::new_waitqueue;
 use popcorn_kernel::regs;
 use popcorn_kernel::regs::CurrentRegs;
@@ -44,6 +45,7 @@ use popcorn_vma::Change;
 use crate::attached::Attached;
 use crate::registry::Registry;
 use crate::service::refuse;
+use crate::this_module;
 
 /// Where somebody wants a thread to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +117,7 @@ pub(crate) struct Thread {
     #[pin]
     wake: WaitQueue,
     pub(crate) statistics: Statistics,
+    _module: Pinned,
 }
 
 impl Thread {
@@ -130,6 +133,7 @@ impl Thread {
             return Ok(thread);
         }
         let id = registry.new_thread_id();
+        let pinned = Pinned::new(this_module())?;
         let thread = Arc::pin_init(
             pin_init!(Self {
                 id,
@@ -147,6 +151,7 @@ impl Thread {
                 }, "popcorn thread"),
                 wake <- new_waitqueue!("popcorn thread"),
                 statistics: Statistics::default(),
+                _module: pinned,
             }),
             GFP_KERNEL,
         )?;
@@ -413,7 +418,7 @@ impl Thread {
         let begin = now_ns();
         let space = match mm::attached_to_current::<Space>() {
             Some(space) => space,
-            None => match Space::new_origin() {
+            None => match Space::new_origin(Pinned::new(this_module())?) {
                 // Another thread of the process was faster.
                 Err(error) if error == EBUSY => {
                     mm::attached_to_current::<Space>().ok_or(EBUSY)?

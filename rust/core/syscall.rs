@@ -30,6 +30,7 @@ const IOPERM: u64 = 173;
 const EXIT_GROUP: u64 = 231;
 const EXECVEAT: u64 = 322;
 const RSEQ: u64 = 334;
+const RESTART_SYSCALL: u64 = 219;
 const CLONE3: u64 = 435;
 const MAP_SHADOW_STACK: u64 = 453;
 
@@ -52,4 +53,14 @@ pub const fn is_exec(number: u64) -> bool {
 /// signals: `ERESTARTSYS`, `ERESTARTNOINTR`, `ERESTARTNOHAND` or `ERESTART_RESTARTBLOCK`.
 pub const fn wants_restart(result: i64) -> bool {
     matches!(result, -512 | -513 | -514 | -516)
+}
+
+/// The call that restarts system call `number`, which had this [`wants_restart`] result.
+pub const fn restart(number: u64, result: i64) -> u64 {
+    const ERESTART_RESTARTBLOCK: i64 = -516;
+    if result == ERESTART_RESTARTBLOCK {
+        RESTART_SYSCALL
+    } else {
+        number
+    }
 }

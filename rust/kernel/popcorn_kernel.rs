@@ -23,6 +23,7 @@ pub mod hooks;
 pub mod kthread;
 pub mod miscdevice;
 pub mod mm;
+pub mod module;
 pub mod param;
 pub mod print;
 pub mod regs;

@@ -10,6 +10,7 @@ use kernel::error::to_result;
 use kernel::prelude::*;
 use popcorn_core::proto::FPU_MAX;
 use popcorn_core::proto::REGS;
+use popcorn_core::syscall;
 
 use crate::bindings;
 use crate::errno;
@@ -38,8 +39,13 @@ const SYSCALL_LENGTH: u64 = 2;
 const NO_SYSCALL: u64 = u64::MAX;
 
 impl UserRegs {
-    /// As if the thread were not in a system call: nothing is restarted.
+    /// As if the thread were not in a system call. One that is to be restarted is about to be.
     pub fn outside_syscall(mut self) -> Self {
+        let number = self.0[index::ORIG_AX];
+        let result = self.0[index::AX] as i64;
+        if number != NO_SYSCALL && syscall::wants_restart(result) {
+            return self.before_syscall(syscall::restart(number, result));
+        }
         self.0[index::ORIG_AX] = NO_SYSCALL;
         self
     }
@@ -48,7 +54,8 @@ impl UserRegs {
     pub fn before_syscall(mut self, number: u64) -> Self {
         self.0[index::IP] = self.0[index::IP].wrapping_sub(SYSCALL_LENGTH);
         self.0[index::AX] = number;
-        self.outside_syscall()
+        self.0[index::ORIG_AX] = NO_SYSCALL;
+        self
     }
 
     /// The arguments of a system call.
