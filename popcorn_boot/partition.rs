@@ -18,6 +18,8 @@ use crate::loader;
 use crate::loader::Identity;
 use crate::loader::Image;
 use crate::loader::Target;
+use crate::peer;
+use crate::peer::Peer;
 use core::mem;
 use kernel::c_str;
 use kernel::prelude::*;
@@ -29,6 +31,7 @@ use popcorn_core::boot_status;
 use popcorn_core::boot_status::Report;
 use popcorn_core::boot_status::STATUS_SIZE;
 use popcorn_core::bootparams::Extent;
+use popcorn_core::ids::NodeId;
 use popcorn_core::partition;
 use popcorn_core::partition::PartitionError;
 use popcorn_core::ring::Memory;
@@ -108,11 +111,13 @@ struct Facts {
 }
 
 struct Inner {
-    /// Somebody has the turn, and with it `processor` and `module`.
+    /// Somebody has the turn, and with it `processor`, `module` and `peer`.
     busy: bool,
     processor: Option<LentProcessor>,
     /// Held while a kernel runs: this module must not go then.
     module: Option<ModuleRef>,
+    /// From the first start on.
+    peer: Option<Peer>,
     facts: Facts,
 }
 
@@ -121,6 +126,7 @@ struct Turn<'a> {
     partition: &'a Partition,
     processor: Option<LentProcessor>,
     module: Option<ModuleRef>,
+    peer: Option<Peer>,
 }
 
 impl Partition {
@@ -165,6 +171,7 @@ impl Partition {
                     busy: false,
                     processor: None,
                     module: None,
+                    peer: None,
                     facts: Facts {
                         state: State::Empty,
                         processor: None,
@@ -230,11 +237,7 @@ impl Partition {
             })?;
             turn.set_processor(Some(processor));
         }
-        self.console.clear();
-        self.status.write(0, &boot_status::initial());
-        self.note(|facts| facts.state = State::Loaded);
-
-        match turn.launch(&trampoline) {
+        match turn.bring_up(&trampoline) {
             Ok(()) => {
                 turn.module = Some(module);
                 self.note(|facts| {
@@ -274,6 +277,9 @@ impl Partition {
         }
         turn.reset();
         turn.module = None;
+        if let Some(peer) = &mut turn.peer {
+            peer.died();
+        }
         if running {
             self.note(|facts| facts.state = State::Stopped);
             pr_info!("second kernel stopped\n");
@@ -343,7 +349,12 @@ impl Partition {
     pub(crate) fn close(&self) {
         self.stop_at_end.set(None);
         let mut inner = self.inner.lock();
-        let held = (inner.processor.take(), inner.module.take());
+        // In this order: the window is not used any more when it goes.
+        let held = (
+            inner.processor.take(),
+            inner.peer.take(),
+            inner.module.take(),
+        );
         inner.facts.processor = None;
         drop(inner);
         // Without the lock, for it sleeps long.
@@ -359,6 +370,7 @@ impl Partition {
             partition: self,
             processor: inner.processor.take(),
             module: inner.module.take(),
+            peer: inner.peer.take(),
         })
     }
 
@@ -378,7 +390,7 @@ impl Partition {
 
     /// Whether the second kernel has told that it has come to its end.
     fn has_ended(&self) -> bool {
-        self.report().is_some_and(|(report, _)| report.is_final())
+        peer::end_of(&self.status).is_some()
     }
 }
 
@@ -395,6 +407,25 @@ impl Turn<'_> {
         if let Some(processor) = &self.processor {
             processor.reset();
         }
+    }
+
+    /// Makes everything ready for the loaded kernel and starts it. May sleep.
+    fn bring_up(&mut self, trampoline: &Trampoline) -> Result {
+        let partition = self.partition;
+        partition.console.clear();
+        partition.status.write(0, &boot_status::initial());
+        partition.note(|facts| facts.state = State::Loaded);
+
+        // The old window goes before there is a new one.
+        self.peer = None;
+        let node = NodeId::new(NODE.into()).ok_or(EINVAL)?;
+        let window = partition.layout.window();
+        let mut peer = Peer::attach(&partition.memory, window, node, NODES as usize)
+            .inspect_err(|e| pr_err!("no message window: {:?}\n", e))?;
+        self.launch(trampoline)?;
+        peer.watch(partition.status.clone())?;
+        self.peer = Some(peer);
+        Ok(())
     }
 
     /// Starts the processor and waits until it has entered the kernel. May sleep.
@@ -422,6 +453,7 @@ impl Drop for Turn<'_> {
         let mut inner = self.partition.inner.lock();
         inner.processor = self.processor.take();
         inner.module = self.module.take();
+        inner.peer = self.peer.take();
         inner.busy = false;
     }
 }

@@ -11,6 +11,7 @@
 //! | `partition.rs` | which state the second kernel is in, and what may follow |
 //! | `loader.rs` | what lies in its memory when it starts |
 //! | `console.rs` | its console log |
+//! | `peer.rs` | its message window, and the news of its death |
 //! | `device.rs` | `/dev/popcorn_boot` |
 //! | `secondary.rs` | the second kernel's side |
 //! | `x86/` | processors: reset, start, the first instructions |
@@ -22,6 +23,7 @@ mod console;
 mod device;
 mod loader;
 mod partition;
+mod peer;
 mod secondary;
 
 use crate::device::Device;
