@@ -190,7 +190,11 @@ impl Endpoint {
     ///
     /// `ENODEV`: there is no window for it.
     pub(crate) fn detach(&self, peer: NodeId) -> Result {
-        let attached = self.links.lock().get_mut(peer.index()).and_then(Option::take);
+        let attached = self
+            .links
+            .lock()
+            .get_mut(peer.index())
+            .and_then(Option::take);
         let Attached { link, thread } = attached.ok_or(ENODEV)?;
         drop(thread);
         // Workers may still hold the link; wait for them, so that the mapping goes now.
@@ -272,7 +276,11 @@ impl Endpoint {
         options: CallOptions,
     ) -> Result<Response> {
         let link = self.online_link(node)?;
-        let CallOptions { timeout_ms, sleep, poll_us } = options;
+        let CallOptions {
+            timeout_ms,
+            sleep,
+            poll_us,
+        } = options;
         let call = self.core.pending().begin(node, sleep, timeout_ms)?;
         link.send_request(kind, Class::Request, call.id(), parts, sleep, timeout_ms)?;
         let poll_ns = match poll_us {
@@ -324,7 +332,9 @@ impl Endpoint {
         tail: &[&[u8]],
         options: CallOptions,
     ) -> Result<R> {
-        let response = encoded(request, tail, |parts| self.call(node, Q::TYPE, parts, options))?;
+        let response = encoded(request, tail, |parts| {
+            self.call(node, Q::TYPE, parts, options)
+        })?;
         response.decode()
     }
 

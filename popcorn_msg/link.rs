@@ -299,7 +299,9 @@ impl Link {
         }
         {
             let mut guard = self.transmit.lock();
-            let transmit = guard.as_mut().ok_or(SendError::Failed(errno::host_down()))?;
+            let transmit = guard
+                .as_mut()
+                .ok_or(SendError::Failed(errno::host_down()))?;
             if life.is_some_and(|life| life != transmit.peer) {
                 return Err(errno::host_down().into());
             }

@@ -158,7 +158,10 @@ impl Pending {
         for slot in 0..SLOTS {
             // One at a time: the lock is not held for long, and never while waking.
             let waiter = match self.slots.lock().all.get_mut(slot) {
-                Some(Slot { waiter: Some((to, waiter)), .. }) if *to == node => waiter.clone(),
+                Some(Slot {
+                    waiter: Some((to, waiter)),
+                    ..
+                }) if *to == node => waiter.clone(),
                 _ => continue,
             };
             if !waiter.is_done() {
@@ -209,7 +212,10 @@ impl Drop for Call<'_> {
         let waiter = {
             let mut slots = self.table.slots.lock();
             slots.used -= 1;
-            slots.all.get_mut(self.id.slot()).and_then(|slot| slot.waiter.take())
+            slots
+                .all
+                .get_mut(self.id.slot())
+                .and_then(|slot| slot.waiter.take())
         };
         drop(waiter);
         self.table.room.wake_one();

@@ -25,6 +25,8 @@ mod receiver;
 mod request;
 mod service;
 mod settings;
+#[cfg(CONFIG_KUNIT)]
+mod tests;
 
 pub use endpoint::CallOptions;
 pub use endpoint::Endpoint;
@@ -70,7 +72,9 @@ pub fn endpoint() -> Result<Arc<Endpoint>> {
 
 /// The id of this kernel.
 pub fn this_node() -> NodeId {
-    ENDPOINT.get().map_or(NodeId::PRIMARY, |endpoint| endpoint.node())
+    ENDPOINT
+        .get()
+        .map_or(NodeId::PRIMARY, |endpoint| endpoint.node())
 }
 
 /// See [`Endpoint::register`].
@@ -148,7 +152,9 @@ pub fn call_typed<Q: Wire, R: Wire>(
 
 /// See [`Endpoint::is_online`].
 pub fn is_online(node: NodeId) -> bool {
-    ENDPOINT.get().is_some_and(|endpoint| endpoint.is_online(node))
+    ENDPOINT
+        .get()
+        .is_some_and(|endpoint| endpoint.is_online(node))
 }
 
 /// See [`Endpoint::wait_online`].
@@ -243,7 +249,10 @@ impl kernel::Module for PopcornMsg {
             global: None,
         };
         attach_by_parameters(&this.endpoint).inspect_err(|error| {
-            pr_err!("the range given by shm and shm_size cannot be used: {:?}\n", error);
+            pr_err!(
+                "the range given by shm and shm_size cannot be used: {:?}\n",
+                error
+            );
         })?;
         this.global = Some(ENDPOINT.set(this.endpoint.clone())?);
         pr_info!("this is node {}\n", node);

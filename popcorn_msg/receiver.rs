@@ -126,7 +126,9 @@ fn drain(link: &Arc<Link>, receive: &mut Receive) -> core::result::Result<usize,
             status => Err(errno::from_status(status).err().unwrap_or(EIO)),
         });
         // Nobody waits for it any more if this is false: a late response.
-        link.core().pending().finish(link.peer(), header.request, result);
+        link.core()
+            .pending()
+            .finish(link.peer(), header.request, result);
     }
     responses.consumer.release();
     let mut taken = 0;
@@ -280,7 +282,11 @@ impl Thread {
     pub(crate) fn new(link: Arc<Link>) -> Self {
         let bell = Doorbell::new(Bell(link.clone()));
         if let Err(error) = &bell {
-            pr_warn!("no doorbell for node {} ({:?}): polling\n", link.peer(), error);
+            pr_warn!(
+                "no doorbell for node {} ({:?}): polling\n",
+                link.peer(),
+                error
+            );
         }
         Self {
             link,
@@ -351,7 +357,9 @@ impl Thread {
         }
         self.address = self.bell.as_ref().and_then(Doorbell::address);
         let introduction = self.link.introduce(self.own);
-        self.link.own_header().introduce(&introduction, self.address);
+        self.link
+            .own_header()
+            .introduce(&introduction, self.address);
         self.link.ring_if_sleeping();
     }
 
@@ -451,7 +459,9 @@ impl Thread {
                 self.peer_beats = header.heartbeat();
                 self.missed = 0;
                 self.phase = Phase::Accepted(introduction.incarnation);
-                self.link.own_header().accept(Some(introduction.incarnation));
+                self.link
+                    .own_header()
+                    .accept(Some(introduction.incarnation));
                 self.link.ring_if_sleeping();
                 if header.accepts(self.own) {
                     self.up(introduction.incarnation);
@@ -519,7 +529,11 @@ impl Thread {
         pr_info!(
             "node {} {}\n",
             link.peer(),
-            if event == NodeEvent::Dead { "is dead" } else { "has left" }
+            if event == NodeEvent::Dead {
+                "is dead"
+            } else {
+                "has left"
+            }
         );
         link.core().tell(link.peer(), event);
     }

@@ -139,7 +139,15 @@ impl Request {
         }
         let (kind, id) = (self.header.kind, self.header.request);
         let life = self.header.incarnation;
-        let sent = self.link.send(Some(life), Lane::Responses, kind, Class::Response, status, id, parts);
+        let sent = self.link.send(
+            Some(life),
+            Lane::Responses,
+            kind,
+            Class::Response,
+            status,
+            id,
+            parts,
+        );
         match sent {
             Err(SendError::Full) if self.in_receiver => {
                 // The peer may be waiting in the same way for us: let a worker wait.
@@ -152,7 +160,13 @@ impl Request {
                 self.link.core().spawn(move || {
                     let parts: &[&[u8]] = &[&copy];
                     let sent = link.send_waiting(
-                        Some(life), Lane::Responses, kind, Class::Response, status, id, parts,
+                        Some(life),
+                        Lane::Responses,
+                        kind,
+                        Class::Response,
+                        status,
+                        id,
+                        parts,
                     );
                     if sent.is_err() && link.is_online() {
                         warn_ratelimited!("a response to node {} was lost\n", link.peer());
@@ -162,7 +176,13 @@ impl Request {
             Err(SendError::Full) => {
                 self.answered = true;
                 self.link.send_waiting(
-                    Some(life), Lane::Responses, kind, Class::Response, status, id, parts,
+                    Some(life),
+                    Lane::Responses,
+                    kind,
+                    Class::Response,
+                    status,
+                    id,
+                    parts,
                 )
             }
             Err(SendError::Failed(error)) => Err(error),

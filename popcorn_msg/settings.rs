@@ -25,7 +25,8 @@ impl Settings {
 
     /// Milliseconds without a heartbeat until a node counts as dead.
     pub(crate) fn dead_ms(&self) -> u32 {
-        self.dead_ms.unwrap_or_else(|| param!(popcorn_msg_dead_ms: u32))
+        self.dead_ms
+            .unwrap_or_else(|| param!(popcorn_msg_dead_ms: u32))
     }
 
     /// Nanoseconds to look for more before sleeping; at most a millisecond.

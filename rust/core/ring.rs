@@ -245,9 +245,7 @@ impl<M: Memory> Producer<M> {
             }
             index = index.wrapping_add(part.len() as u64);
         }
-        self.head = self
-            .head
-            .wrapping_add(Geometry::footprint(length as u64));
+        self.head = self.head.wrapping_add(Geometry::footprint(length as u64));
         Ok(())
     }
 
@@ -256,8 +254,7 @@ impl<M: Memory> Producer<M> {
         if self.head == self.published {
             return false;
         }
-        self.memory
-            .store(self.geometry.base + HEAD, self.head);
+        self.memory.store(self.geometry.base + HEAD, self.head);
         self.published = self.head;
         true
     }
@@ -319,7 +316,8 @@ impl<M: Memory> Consumer<M> {
             }
         }
         let mut word = [0; WORD as usize];
-        self.memory.read(self.geometry.locate(self.tail).0, &mut word);
+        self.memory
+            .read(self.geometry.locate(self.tail).0, &mut word);
         let word = u64::from_le_bytes(word);
         let length = word as u32;
         let fits = (1..=self.geometry.record_max()).contains(&(length as usize))
@@ -364,8 +362,7 @@ impl<M: Memory> Consumer<M> {
         if self.tail == self.released {
             return false;
         }
-        self.memory
-            .store(self.geometry.base + TAIL, self.tail);
+        self.memory.store(self.geometry.base + TAIL, self.tail);
         self.released = self.tail;
         true
     }

@@ -42,9 +42,8 @@ impl<T: Ring> Doorbell<T> {
     pub fn new(ring: T) -> Result<Self> {
         let ring = KBox::into_raw(KBox::new(ring, GFP_KERNEL)?);
         // SAFETY: `ring` stays where it is until drop() has freed the interrupt.
-        let inner = from_err_ptr(unsafe {
-            bindings::pcn_doorbell_new(Some(Self::interrupt), ring.cast())
-        });
+        let inner =
+            from_err_ptr(unsafe { bindings::pcn_doorbell_new(Some(Self::interrupt), ring.cast()) });
         let inner = match inner.and_then(|inner| NonNull::new(inner).ok_or(ENOMEM)) {
             Ok(inner) => inner,
             Err(error) => {

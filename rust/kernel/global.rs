@@ -57,7 +57,10 @@ impl<T: Send + Sync + 'static> Global<T> {
         let raw = Arc::into_raw(value).cast_mut();
         let null = core::ptr::null_mut();
         // INVARIANT: `raw` is from `into_raw`.
-        match self.value.compare_exchange(null, raw, Ordering::Release, Ordering::Relaxed) {
+        match self
+            .value
+            .compare_exchange(null, raw, Ordering::Release, Ordering::Relaxed)
+        {
             Ok(_) => Ok(Guard(self)),
             Err(_) => {
                 // SAFETY: `raw` is from `into_raw` just above and was not stored.

@@ -106,7 +106,8 @@ impl Memory for SharedMemory {
     }
 
     fn load(&self, offset: usize) -> u64 {
-        self.word(offset).map_or(0, |word| word.load(Ordering::Acquire))
+        self.word(offset)
+            .map_or(0, |word| word.load(Ordering::Acquire))
     }
 
     fn store(&self, offset: usize, value: u64) {

@@ -68,7 +68,10 @@ impl<V: Clone + Send> Table<V> {
     pub fn remove_if(&self, mut wanted: impl FnMut(u64, &V) -> bool) -> Option<V> {
         let node = {
             let mut tree = self.tree.lock();
-            let key = tree.iter().find(|(key, value)| wanted(**key, value)).map(|(key, _)| *key);
+            let key = tree
+                .iter()
+                .find(|(key, value)| wanted(**key, value))
+                .map(|(key, _)| *key);
             key.and_then(|key| tree.remove_node(&key))
         };
         node.map(|node| node.to_key_value().1)

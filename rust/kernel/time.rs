@@ -14,3 +14,9 @@ pub fn now_ns() -> u64 {
 pub fn now_ms() -> u64 {
     now_ns() / 1_000_000
 }
+
+/// Sleeps, not killable: only for short, fixed times.
+pub fn sleep_ms(ms: u32) {
+    // SAFETY: process context, as the caller may sleep.
+    unsafe { crate::bindings::pcn_sleep_ms(ms) };
+}

@@ -2,9 +2,9 @@
 //! The structures and calls of `include/uapi/linux/popcorn.h`, and copying them from and to a user
 //! by the rule of that header: structures start with their size and can grow.
 
-use kernel::ioctl::_IOWR;
 use kernel::ioctl::_IO;
 use kernel::ioctl::_IOW;
+use kernel::ioctl::_IOWR;
 use kernel::prelude::*;
 use kernel::uaccess::UserSlice;
 
@@ -82,7 +82,9 @@ const SIZE_MAX: usize = 4096;
 /// `EFAULT`; `EINVAL`: a size below 4; `E2BIG`: longer than known, and not zeros there.
 pub fn read_sized<T: Plain>(user: usize) -> Result<T> {
     let mut size = [0; 4];
-    UserSlice::new(user as _, 4).reader().read_slice(&mut size)?;
+    UserSlice::new(user as _, 4)
+        .reader()
+        .read_slice(&mut size)?;
     let size = u32::from_ne_bytes(size) as usize;
     if size < 4 {
         return Err(EINVAL);

@@ -65,7 +65,11 @@ impl WorkQueue {
     /// # Errors
     ///
     /// `ENOMEM`; `work` is dropped then.
-    pub fn spawn<F: FnOnce() + Send + 'static>(&self, flags: kernel::alloc::Flags, work: F) -> Result {
+    pub fn spawn<F: FnOnce() + Send + 'static>(
+        &self,
+        flags: kernel::alloc::Flags,
+        work: F,
+    ) -> Result {
         Ok(self.try_spawn(flags, work)?)
     }
 
@@ -120,11 +124,7 @@ macro_rules! new_delayed_work {
 
 impl<F: Fn() + Send + Sync> DelayedWork<F> {
     /// Not scheduled. Use [`new_delayed_work!`](crate::new_delayed_work).
-    pub fn new(
-        function: F,
-        name: &'static CStr,
-        key: &'static LockClassKey,
-    ) -> impl PinInit<Self> {
+    pub fn new(function: F, name: &'static CStr, key: &'static LockClassKey) -> impl PinInit<Self> {
         let key: *const LockClassKey = key;
         pin_init!(Self {
             work <- Opaque::ffi_init(|slot: *mut kernel::bindings::delayed_work| {

@@ -2,6 +2,7 @@
 /* See kernel.h. All is exported, for inlined Rust in other modules calls it. */
 #include <linux/capability.h>
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
@@ -162,6 +163,12 @@ bool pcn_need_resched(void)
 	return need_resched();
 }
 EXPORT_SYMBOL_GPL(pcn_need_resched);
+
+void pcn_sleep_ms(unsigned int ms)
+{
+	msleep(ms);
+}
+EXPORT_SYMBOL_GPL(pcn_sleep_ms);
 
 unsigned int pcn_cpus_online(void)
 {

@@ -43,6 +43,8 @@ bool pcn_capable_sys_admin(void);
 void pcn_cond_resched(void);
 bool pcn_need_resched(void);
 
+void pcn_sleep_ms(unsigned int ms);
+
 unsigned int pcn_cpus_online(void);
 u64 pcn_memory_bytes(void);
 void pcn_host_name(char *name, size_t size);

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The window's layout and headers.
+
+#![cfg(not(loom))]
+
+use popcorn_core::ids::Incarnation;
+use popcorn_core::ids::NodeId;
+use popcorn_core::ring::Memory;
+use popcorn_core::window::pair;
+use popcorn_core::window::Doorbell;
+use popcorn_core::window::Header;
+use popcorn_core::window::Introduction;
+use popcorn_core::window::Lane;
+use popcorn_core::window::Layout;
+use popcorn_core::window::Mismatch;
+use popcorn_core::window::Side;
+use popcorn_core::window::State;
+use popcorn_core::window::HEADER_SIZE;
+use popcorn_core::window::NAME_LEN;
+use popcorn_core::window::RING_MIN;
+use proptest::prelude::*;
+use std::cell::RefCell;
+
+struct Plain(RefCell<Vec<u8>>);
+
+impl Plain {
+    fn filled(size: usize, byte: u8) -> Self {
+        Self(RefCell::new(vec![byte; size]))
+    }
+}
+
+impl Memory for Plain {
+    fn size(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    fn load(&self, offset: usize) -> u64 {
+        let mut word = [0; 8];
+        self.read(offset, &mut word);
+        u64::from_le_bytes(word)
+    }
+
+    fn store(&self, offset: usize, value: u64) {
+        self.write(offset, &value.to_le_bytes());
+    }
+
+    fn read(&self, offset: usize, out: &mut [u8]) {
+        out.copy_from_slice(&self.0.borrow()[offset..offset + out.len()]);
+    }
+
+    fn write(&self, offset: usize, bytes: &[u8]) {
+        self.0.borrow_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+fn node(id: u64) -> NodeId {
+    NodeId::new(id).expect("a node")
+}
+
+fn introduction() -> Introduction {
+    let mut name = [0; NAME_LEN];
+    name[..5].copy_from_slice(b"north");
+    Introduction {
+        node: node(3),
+        incarnation: Incarnation::new(77).expect("not zero"),
+        protocol: 0x1234,
+        cpus: 2,
+        memory: 1 << 30,
+        name,
+    }
+}
+
+proptest! {
+    /// The parts of a window lie one behind the other, inside, whatever its size.
+    #[test]
+    fn parts_do_not_overlap(size in 0usize..64 << 20) {
+        match Layout::new(size) {
+            None => prop_assert!(size < 2 * HEADER_SIZE + 4 * (256 + RING_MIN)),
+            Some(layout) => {
+                let mut begins = vec![0, HEADER_SIZE];
+                for side in [Side::Low, Side::High] {
+                    for lane in [Lane::Requests, Lane::Responses] {
+                        begins.push(layout.ring(side, lane));
+                    }
+                }
+                prop_assert!(begins.is_sorted());
+                prop_assert!(begins[2] >= 2 * HEADER_SIZE);
+                for two in begins[2..].windows(2) {
+                    prop_assert!(two[1] - two[0] >= layout.ring_length());
+                }
+                prop_assert!(begins[5] + layout.ring_length() <= size);
+                prop_assert_eq!(layout.used(), begins[5] + layout.ring_length());
+                prop_assert!((layout.ring_length() - 256).is_power_of_two());
+            }
+        }
+    }
+
+    /// The windows of all pairs of nodes are apart, inside, and the same seen from both.
+    #[test]
+    fn pairs_are_apart(nodes in 2usize..9, size in 0usize..1 << 24) {
+        let mut windows = Vec::new();
+        for a in 0..nodes {
+            for b in 0..nodes {
+                let found = pair(size, nodes, node(a as u64), node(b as u64));
+                prop_assert_eq!(found.is_some(), a != b);
+                prop_assert_eq!(found, pair(size, nodes, node(b as u64), node(a as u64)));
+                if a < b {
+                    windows.extend(found);
+                }
+            }
+        }
+        windows.sort_unstable();
+        for two in windows.windows(2) {
+            prop_assert!(two[0].0 + two[0].1 <= two[1].0);
+        }
+        if let Some(last) = windows.last() {
+            prop_assert!(last.0 + last.1 <= size);
+            prop_assert_eq!(last.1 % 4096, 0);
+        }
+        prop_assert_eq!(pair(size, nodes, node(0), node(nodes as u64)), None);
+    }
+
+    /// A header of noise is never taken for one, and no word of it makes the reader fail.
+    #[test]
+    fn noise_is_no_header(seed in prop::collection::vec(any::<u8>(), HEADER_SIZE)) {
+        let memory = Plain(RefCell::new([seed, vec![0; HEADER_SIZE]].concat()));
+        let header = Header::new(&memory, Side::Low);
+        prop_assert_eq!(header.introduction(node(3), 0x1234), Err(Mismatch::Absent));
+        prop_assert_eq!(header.state(), State::Left);
+        if let Some(doorbell) = header.doorbell() {
+            prop_assert!((32..0xec).contains(&doorbell.vector));
+        }
+    }
+}
+
+#[test]
+fn introduction_comes_back() {
+    let memory = Plain::filled(2 * HEADER_SIZE, 0xa5);
+    let own = Header::new(&memory, Side::High);
+    let bell = Doorbell {
+        vector: 0x41,
+        apic_id: 300,
+    };
+    own.introduce(&introduction(), Some(bell));
+    assert_eq!(own.introduction(node(3), 0x1234), Ok(introduction()));
+    assert_eq!(own.state(), State::Joined);
+    assert_eq!(own.doorbell(), Some(bell));
+    assert_eq!(own.incarnation(), 77);
+    assert!(!own.sleeping());
+    assert_eq!(own.heartbeat(), 0);
+    // The other side's header was not touched.
+    assert!(memory.0.borrow()[..HEADER_SIZE]
+        .iter()
+        .all(|&byte| byte == 0xa5));
+
+    assert_eq!(own.introduction(node(2), 0x1234), Err(Mismatch::Node(3)));
+    assert_eq!(
+        own.introduction(node(3), 0x1235),
+        Err(Mismatch::Protocol(0x1234))
+    );
+    memory.store(HEADER_SIZE + 8, 99);
+    assert_eq!(own.introduction(node(3), 0x1234), Err(Mismatch::Abi(99)));
+}
+
+#[test]
+fn acceptance_and_leaving() {
+    let memory = Plain::filled(2 * HEADER_SIZE, 0);
+    let own = Header::new(&memory, Side::Low);
+    own.introduce(&introduction(), None);
+    let peer = Incarnation::new(5).expect("not zero");
+    assert!(!own.accepts(peer));
+    own.accept(Some(peer));
+    assert!(own.accepts(peer));
+    own.set_sleeping(true);
+    assert!(own.sleeping());
+    own.leave();
+    assert_eq!(own.state(), State::Left);
+    assert!(!own.accepts(peer));
+    assert_eq!(own.doorbell(), None);
+}
+
+/// A peer may not make us raise one of the processor's exceptions or Linux's own vectors.
+#[test]
+fn vectors_are_checked() {
+    let memory = Plain::filled(2 * HEADER_SIZE, 0);
+    let header = Header::new(&memory, Side::Low);
+    for (vector, allowed) in [
+        (0, false),
+        (31, false),
+        (32, true),
+        (0xeb, true),
+        (0xec, false),
+        (0xff, false),
+    ] {
+        header.set_doorbell(Some(Doorbell { vector, apic_id: 1 }));
+        assert_eq!(header.doorbell().is_some(), allowed, "{vector}");
+    }
+}
