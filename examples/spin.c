@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SEGMENT		(1UL << 18)
+#define SEGMENT (1UL << 18)
 
 /* All primes below limit, in a new array; *count says how many. */
 static uint32_t *small_primes(uint64_t limit, size_t *count)
@@ -55,7 +55,8 @@ int main(int argc, char **argv)
 		uint64_t low = s * SEGMENT;
 
 		memset(composite, 0, sizeof(composite));
-		for (size_t i = 0; i < base_count && (uint64_t)base[i] * base[i] < low + SEGMENT; i++) {
+		for (size_t i = 0; i < base_count && (uint64_t)base[i] * base[i] < low + SEGMENT;
+		     i++) {
 			uint64_t p = base[i], m = (low + p - 1) / p * p;
 
 			if (m < p * p)

@@ -27,11 +27,11 @@
 
 #include <popcorn.h>
 
-#define PAGE		4096UL
-#define MAX_THREADS	64
-#define LENGTHS		64 /* words of this length and longer are counted together */
-#define BUCKETS		8192 /* of words, by hash */
-#define STEP		(1UL << 20) /* bytes between two updates of the shared counters */
+#define PAGE	    4096UL
+#define MAX_THREADS 64
+#define LENGTHS	    64 /* words of this length and longer are counted together */
+#define BUCKETS	    8192 /* of words, by hash */
+#define STEP	    (1UL << 20) /* bytes between two updates of the shared counters */
 
 /* What one thread counts: on pages of its own, as every thread writes it all the time. */
 struct slice {
@@ -111,8 +111,8 @@ static void know_words(void)
 }
 
 /* FNV-1a, byte by byte; mixed in the end, as only the low bits choose the bucket. */
-#define HASH_START	0xcbf29ce484222325ULL
-#define HASH_FACTOR	0x100000001b3ULL
+#define HASH_START  0xcbf29ce484222325ULL
+#define HASH_FACTOR 0x100000001b3ULL
 
 static void count_word(struct slice *s, uint64_t hash, uint64_t length)
 {
@@ -270,7 +270,8 @@ static void check_sums(void)
 	for (int i = 0; i < BUCKETS; i++)
 		in_buckets += total.buckets[i];
 	if (bytes != text_size || progress.bytes != text_size)
-		die("counted %lu bytes, %lu by the shared counter, of %lu", bytes, progress.bytes, text_size);
+		die("counted %lu bytes, %lu by the shared counter, of %lu", bytes, progress.bytes,
+		    text_size);
 	if (words != total.words || in_buckets != words || progress.words != words)
 		die("words: %lu by threads, %lu by length, %lu by bucket, %lu by the shared counter",
 		    total.words, words, in_buckets, progress.words);
@@ -289,7 +290,8 @@ static void print_result(void)
 	}
 	printf("bytes %lu\nlines %lu\nwords %lu\nword-hash %016lx\n", text_size, total.bytes['\n'],
 	       total.words, total.word_hash);
-	printf("buckets %u, fullest %u with %u, digest %016lx\n", used, most, total.buckets[most], digest);
+	printf("buckets %u, fullest %u with %u, digest %016lx\n", used, most, total.buckets[most],
+	       digest);
 	for (int i = 1; i <= LENGTHS; i++)
 		if (total.lengths[i])
 			printf("length %d%s %lu\n", i, i == LENGTHS ? "+" : "", total.lengths[i]);
@@ -298,8 +300,8 @@ static void print_result(void)
 			printf("byte %02x %lu\n", i, total.bytes[i]);
 }
 
-static const struct popcorn_thread_info *find(const struct popcorn_thread_info *info, int count_listed,
-					      pid_t tid)
+static const struct popcorn_thread_info *find(const struct popcorn_thread_info *info,
+					      int count_listed, pid_t tid)
 {
 	static const struct popcorn_thread_info none;
 
@@ -312,12 +314,13 @@ static const struct popcorn_thread_info *find(const struct popcorn_thread_info *
 static void print_report(const struct popcorn_thread_info *info, int listed, uint64_t wall_ns)
 {
 	if (options.json)
-		fprintf(stderr, "{\"bytes\": %lu, \"wall_ns\": %lu, \"migrated\": %s, \"threads\": [", text_size,
-			wall_ns, options.migrate ? "true" : "false");
+		fprintf(stderr,
+			"{\"bytes\": %lu, \"wall_ns\": %lu, \"migrated\": %s, \"threads\": [",
+			text_size, wall_ns, options.migrate ? "true" : "false");
 	else
-		fprintf(stderr, "%7s %5s %12s %10s %11s %7s %9s %14s %13s %11s\n", "thread", "node", "bytes",
-			"pages out", "pages back", "grants", "syscalls", "first out (us)", "home (us)",
-			"wall (ms)");
+		fprintf(stderr, "%7s %5s %12s %10s %11s %7s %9s %14s %13s %11s\n", "thread", "node",
+			"bytes", "pages out", "pages back", "grants", "syscalls", "first out (us)",
+			"home (us)", "wall (ms)");
 	for (int i = 0; i < options.threads; i++) {
 		const struct worker *w = &workers[i];
 		const struct popcorn_thread_info *t = find(info, listed, w->tid);
@@ -328,19 +331,22 @@ static void print_report(const struct popcorn_thread_info *info, int listed, uin
 				"\"pages_out\": %llu, \"pages_back\": %llu, \"grants\": %llu, "
 				"\"syscalls\": %llu, \"bounces\": %llu, \"out_ns_first\": %llu, "
 				"\"out_ns_last\": %llu, \"back_ns_last\": %llu, \"wall_ns\": %lu}",
-				i ? "," : "", i, w->node, w->to - w->from, t->out, t->back, t->pages_out,
-				t->pages_back, t->grants, t->syscalls, t->bounces, t->out_ns_first,
-				t->out_ns_last, t->back_ns_last, w->wall_ns);
+				i ? "," : "", i, w->node, w->to - w->from, t->out, t->back,
+				t->pages_out, t->pages_back, t->grants, t->syscalls, t->bounces,
+				t->out_ns_first, t->out_ns_last, t->back_ns_last, w->wall_ns);
 		else
-			fprintf(stderr, "%7d %5d %12lu %10llu %11llu %7llu %9llu %14.1f %13.1f %11.1f\n", i,
-				w->node, w->to - w->from, t->pages_out, t->pages_back, t->grants, t->syscalls,
-				t->out_ns_first / 1e3, t->back_ns_last / 1e3, w->wall_ns / 1e6);
+			fprintf(stderr,
+				"%7d %5d %12lu %10llu %11llu %7llu %9llu %14.1f %13.1f %11.1f\n", i,
+				w->node, w->to - w->from, t->pages_out, t->pages_back, t->grants,
+				t->syscalls, t->out_ns_first / 1e3, t->back_ns_last / 1e3,
+				w->wall_ns / 1e6);
 	}
 	if (options.json)
 		fprintf(stderr, "\n]}\n");
 	else
-		fprintf(stderr, "all: %.1f MiB in %.1f ms, %lu of %d threads away\n", text_size / 1048576.0,
-			wall_ns / 1e6, progress.threads_away, options.threads);
+		fprintf(stderr, "all: %.1f MiB in %.1f ms, %lu of %d threads away\n",
+			text_size / 1048576.0, wall_ns / 1e6, progress.threads_away,
+			options.threads);
 }
 
 static const char usage[] =
@@ -368,7 +374,14 @@ static int number(const char *text, int least, int most, const char *what)
 
 static void parse(int argc, char **argv)
 {
-	enum { THREADS = 256, NODE, STAY, REPORT, JSON, HELP };
+	enum {
+		THREADS = 256,
+		NODE,
+		STAY,
+		REPORT,
+		JSON,
+		HELP
+	};
 	static const struct option known[] = {
 		{ "threads", required_argument, NULL, THREADS },
 		{ "remote-node", required_argument, NULL, NODE },
@@ -386,7 +399,8 @@ static void parse(int argc, char **argv)
 			options.threads = number(optarg, 1, MAX_THREADS, "--threads");
 			break;
 		case NODE:
-			options.remote_node = number(optarg, 0, POPCORN_NODE_MAX - 1, "--remote-node");
+			options.remote_node =
+				number(optarg, 0, POPCORN_NODE_MAX - 1, "--remote-node");
 			break;
 		case STAY:
 			options.migrate = false;
@@ -423,7 +437,8 @@ int main(int argc, char **argv)
 	if (options.migrate) {
 		home = popcorn_where();
 		if (home < 0)
-			die("/dev/popcorn: %s (load the modules, or use --no-migrate)", strerror(errno));
+			die("/dev/popcorn: %s (load the modules, or use --no-migrate)",
+			    strerror(errno));
 	}
 	open_files(argc - optind, argv + optind);
 

@@ -12,7 +12,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define POPCORN_DEVICE	"/dev/popcorn"
+#define POPCORN_DEVICE "/dev/popcorn"
 
 static int device = -1;
 

@@ -115,7 +115,8 @@ static void ping(const char *name, const char *what, unsigned int bytes, unsigne
 	if (popcorn_ping(&p))
 		give_up("ping");
 	/* the kernel gives sum and extremes only */
-	add(name, what, p.count, (double)p.total_ns / p.count, (double)p.total_ns / p.count, p.min_ns);
+	add(name, what, p.count, (double)p.total_ns / p.count, (double)p.total_ns / p.count,
+	    p.min_ns);
 }
 
 static void messages(void)
@@ -126,7 +127,10 @@ static void messages(void)
 	ping("ping_4096_poll", "message round trip, 4 KiB, polled", 4096, POPCORN_PING_POLL);
 }
 
-enum touch { READ, WRITE };
+enum touch {
+	READ,
+	WRITE
+};
 
 /* Touch every page once, one time stamp for each. */
 static void touch_pages(volatile uint64_t *memory, uint64_t *ticks, enum touch how)
@@ -153,7 +157,8 @@ static void faults(void)
 	memset(ticks, 1, options.pages * sizeof(*ticks)); /* the same pages in every run */
 
 	touch_pages(memory, ticks, WRITE);
-	add_ticks("local_fault", "first touch of a page at home, for comparison", ticks, options.pages);
+	add_ticks("local_fault", "first touch of a page at home, for comparison", ticks,
+		  options.pages);
 	if (at_home_only)
 		return;
 
@@ -172,7 +177,8 @@ static void faults(void)
 	add_ticks("home_upgrade", "write at home to a page that both have", ticks, options.pages);
 	move(options.node);
 	touch_pages(memory, ticks, WRITE);
-	add_ticks("remote_write_fault", "write away to a page that is at home", ticks, options.pages);
+	add_ticks("remote_write_fault", "write away to a page that is at home", ticks,
+		  options.pages);
 	move(POPCORN_NODE_ORIGIN);
 	touch_pages(memory, ticks, WRITE);
 	add_ticks("home_write_fault", "write at home to a page that is away", ticks, options.pages);
@@ -200,7 +206,9 @@ static struct popcorn_thread_info self_info(void)
  */
 static void first_migrations(void)
 {
-	enum { CHILDREN = 20 };
+	enum {
+		CHILDREN = 20
+	};
 	uint64_t out[CHILDREN], from_user[CHILDREN];
 	int count = 0;
 
@@ -369,12 +377,13 @@ static void print_table(void)
 {
 	double one = unit();
 
-	printf("%-22s %12s %12s %12s %9s  %s\n", "", "median (us)", "mean (us)", "least (us)", "x ping",
-	       "what");
+	printf("%-22s %12s %12s %12s %9s  %s\n", "", "median (us)", "mean (us)", "least (us)",
+	       "x ping", "what");
 	for (size_t i = 0; i < figure_count; i++) {
 		const struct figure *f = &figures[i];
 
-		printf("%-22s %12.2f %12.2f %12.2f ", f->name, f->median / 1e3, f->mean / 1e3, f->min / 1e3);
+		printf("%-22s %12.2f %12.2f %12.2f ", f->name, f->median / 1e3, f->mean / 1e3,
+		       f->min / 1e3);
 		if (one > 0)
 			printf("%9.2f", f->median / one);
 		else
@@ -430,10 +439,14 @@ static uint64_t boot_ns;
 static void parse(int argc, char **argv)
 {
 	static const struct option known[] = {
-		{ "json", required_argument, NULL, 'j' },  { "node", required_argument, NULL, 'n' },
-		{ "pages", required_argument, NULL, 'p' }, { "moves", required_argument, NULL, 'm' },
-		{ "calls", required_argument, NULL, 'c' }, { "boot-ns", required_argument, NULL, 'b' },
-		{ "help", no_argument, NULL, 'h' },	   { 0 },
+		{ "json", required_argument, NULL, 'j' },
+		{ "node", required_argument, NULL, 'n' },
+		{ "pages", required_argument, NULL, 'p' },
+		{ "moves", required_argument, NULL, 'm' },
+		{ "calls", required_argument, NULL, 'c' },
+		{ "boot-ns", required_argument, NULL, 'b' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
 	};
 	int option;
 
@@ -503,8 +516,8 @@ int main(int argc, char **argv)
 	if (!at_home_only)
 		ping_pong();
 	if (boot_ns)
-		add("second_kernel_boot", "start of the second kernel until it has booted", 1, boot_ns, boot_ns,
-		    boot_ns);
+		add("second_kernel_boot", "start of the second kernel until it has booted", 1,
+		    boot_ns, boot_ns, boot_ns);
 	print_table();
 	if (options.json)
 		print_json(options.json);

@@ -41,9 +41,11 @@ static void check_call(const struct call *c)
 	CHECK(home_only() || !c->result, "migrate: %s", strerror(-c->result));
 }
 
-#define LOAD_CALL(c)	[nr] "m"((c)->number), [fd] "m"((c)->fd), [rq] "m"((c)->request), [mv] "r"(&(c)->move)
-#define DO_CALL		"movq %[nr], %%rax\n movq %[fd], %%rdi\n movq %[rq], %%rsi\n movq %[mv], %%rdx\n syscall\n"
-#define CALL_CLOBBERS	"rax", "rcx", "r11", "rdi", "rsi", "rdx", "memory", "cc"
+#define LOAD_CALL(c) \
+	[nr] "m"((c)->number), [fd] "m"((c)->fd), [rq] "m"((c)->request), [mv] "r"(&(c)->move)
+#define DO_CALL \
+	"movq %[nr], %%rax\n movq %[fd], %%rdi\n movq %[rq], %%rsi\n movq %[mv], %%rdx\n syscall\n"
+#define CALL_CLOBBERS "rax", "rcx", "r11", "rdi", "rsi", "rdx", "memory", "cc"
 
 /* Run a case's step out and back, several times. */
 static void both_ways(void (*step)(struct call *c))
@@ -91,11 +93,15 @@ static void general_step(struct call *c)
 		"movq %%r10, %c[out]+16(%%rbx)\n movq %%r12, %c[out]+24(%%rbx)\n"
 		"movq %%r13, %c[out]+32(%%rbx)\n movq %%r14, %c[out]+40(%%rbx)\n"
 		"movq %%r15, %c[out]+48(%%rbx)\n"
-		: : "b"(&g), [in] "i"(offsetof(struct general, in)), [out] "i"(offsetof(struct general, out)),
-		    [flags] "i"(offsetof(struct general, flags)),
-		    [nr] "i"(offsetof(struct general, c.number)), [fd] "i"(offsetof(struct general, c.fd)),
-		    [rq] "i"(offsetof(struct general, c.request)), [mv] "i"(offsetof(struct general, c.move)),
-		    [result] "i"(offsetof(struct general, c.result))
+		:
+		: "b"(&g), [in] "i"(offsetof(struct general, in)),
+		  [out] "i"(offsetof(struct general, out)),
+		  [flags] "i"(offsetof(struct general, flags)),
+		  [nr] "i"(offsetof(struct general, c.number)),
+		  [fd] "i"(offsetof(struct general, c.fd)),
+		  [rq] "i"(offsetof(struct general, c.request)),
+		  [mv] "i"(offsetof(struct general, c.move)),
+		  [result] "i"(offsetof(struct general, c.result))
 		: "r8", "r9", "r10", "r12", "r13", "r14", "r15", CALL_CLOBBERS);
 	c->result = g.c.result;
 	for (size_t i = 0; i < ARRAY_SIZE(g.in); i++)
@@ -119,16 +125,15 @@ static void x87_step(struct call *c)
 		"fninit\n"
 		"fldl 56(%[in])\n fldl 48(%[in])\n fldl 40(%[in])\n fldl 32(%[in])\n"
 		"fldl 24(%[in])\n fldl 16(%[in])\n fldl 8(%[in])\n fldl 0(%[in])\n"
-		"fldcw %[control]\n"
-		DO_CALL
-		"movq %%rax, %[result]\n"
+		"fldcw %[control]\n" DO_CALL "movq %%rax, %[result]\n"
 		"fnstcw %[now]\n fnstsw %[status]\n"
 		"fstpl 0(%[out])\n fstpl 8(%[out])\n fstpl 16(%[out])\n fstpl 24(%[out])\n"
 		"fstpl 32(%[out])\n fstpl 40(%[out])\n fstpl 48(%[out])\n fstpl 56(%[out])\n"
 		"fninit\n"
 		: [result] "=m"(c->result), [now] "=m"(control_now), [status] "=m"(status)
 		: [in] "r"(in), [out] "r"(out), [control] "m"(control), LOAD_CALL(c)
-		: "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)", CALL_CLOBBERS);
+		: "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)",
+		  CALL_CLOBBERS);
 	CHECK(control_now == control, "control word %x", control_now);
 	CHECK(((status >> 11) & 7) == 0, "top of stack %d", (status >> 11) & 7);
 	for (int i = 0; i < 8; i++)
@@ -155,9 +160,7 @@ static void sse_step(struct call *c)
 		"movdqu 144(%[in]), %%xmm9\n movdqu 160(%[in]), %%xmm10\n movdqu 176(%[in]), %%xmm11\n"
 		"movdqu 192(%[in]), %%xmm12\n movdqu 208(%[in]), %%xmm13\n"
 		"movdqu 224(%[in]), %%xmm14\n movdqu 240(%[in]), %%xmm15\n"
-		"ldmxcsr %[control]\n"
-		DO_CALL
-		"movq %%rax, %[result]\n"
+		"ldmxcsr %[control]\n" DO_CALL "movq %%rax, %[result]\n"
 		"stmxcsr %[now]\n ldmxcsr %[normal]\n"
 		"movdqu %%xmm0, 0(%[out])\n movdqu %%xmm1, 16(%[out])\n movdqu %%xmm2, 32(%[out])\n"
 		"movdqu %%xmm3, 48(%[out])\n movdqu %%xmm4, 64(%[out])\n movdqu %%xmm5, 80(%[out])\n"
@@ -167,7 +170,8 @@ static void sse_step(struct call *c)
 		"movdqu %%xmm13, 208(%[out])\n movdqu %%xmm14, 224(%[out])\n"
 		"movdqu %%xmm15, 240(%[out])\n"
 		: [result] "=m"(c->result), [now] "=m"(control_now)
-		: [in] "r"(in), [out] "r"(out), [control] "m"(control), [normal] "m"(normal), LOAD_CALL(c)
+		: [in] "r"(in), [out] "r"(out), [control] "m"(control), [normal] "m"(normal),
+		  LOAD_CALL(c)
 		: "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9",
 		  "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", CALL_CLOBBERS);
 	CHECK((control_now & ~0x3f) == control, "MXCSR %x", control_now);
@@ -203,8 +207,7 @@ static void avx_step(struct call *c)
 		"vmovdqu 256(%[in]), %%ymm8\n vmovdqu 288(%[in]), %%ymm9\n"
 		"vmovdqu 320(%[in]), %%ymm10\n vmovdqu 352(%[in]), %%ymm11\n"
 		"vmovdqu 384(%[in]), %%ymm12\n vmovdqu 416(%[in]), %%ymm13\n"
-		"vmovdqu 448(%[in]), %%ymm14\n vmovdqu 480(%[in]), %%ymm15\n"
-		DO_CALL
+		"vmovdqu 448(%[in]), %%ymm14\n vmovdqu 480(%[in]), %%ymm15\n" DO_CALL
 		"movq %%rax, %[result]\n"
 		"vmovdqu %%ymm0, 0(%[out])\n vmovdqu %%ymm1, 32(%[out])\n vmovdqu %%ymm2, 64(%[out])\n"
 		"vmovdqu %%ymm3, 96(%[out])\n vmovdqu %%ymm4, 128(%[out])\n"
@@ -235,8 +238,7 @@ static void avx512_step(struct call *c)
 	fill(in, sizeof(in), 9);
 	__asm__ volatile(
 		"vmovdqu64 0(%[in]), %%zmm3\n vmovdqu64 64(%[in]), %%zmm17\n"
-		"vmovdqu64 128(%[in]), %%zmm31\n kmovw 0(%[in]), %%k1\n kmovw 8(%[in]), %%k7\n"
-		DO_CALL
+		"vmovdqu64 128(%[in]), %%zmm31\n kmovw 0(%[in]), %%k1\n kmovw 8(%[in]), %%k7\n" DO_CALL
 		"movq %%rax, %[result]\n"
 		"vmovdqu64 %%zmm3, 0(%[out])\n vmovdqu64 %%zmm17, 64(%[out])\n"
 		"vmovdqu64 %%zmm31, 128(%[out])\n"

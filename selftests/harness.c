@@ -211,7 +211,8 @@ ssize_t mismatch(const void *memory, size_t bytes, uint64_t seed)
 
 void *anon(size_t bytes)
 {
-	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	CHECK(memory != MAP_FAILED, "mmap: %s", strerror(errno));
 	return memory;
@@ -373,8 +374,9 @@ int run_tests(const struct test *tests, size_t count)
 			continue;
 		}
 		result = run_case(&tests[i], timeout_ms);
-		printf("%s %zu - %s%s\n", result == CASE_PASS || result == CASE_SKIP ? "ok" : "not ok",
-		       i + 1, tests[i].name, result == CASE_SKIP ? " # SKIP" : "");
+		printf("%s %zu - %s%s\n",
+		       result == CASE_PASS || result == CASE_SKIP ? "ok" : "not ok", i + 1,
+		       tests[i].name, result == CASE_SKIP ? " # SKIP" : "");
 		fflush(stdout);
 		failed += result != CASE_PASS && result != CASE_SKIP;
 	}

@@ -21,20 +21,20 @@
 
 #include <popcorn.h>
 
-#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
-#define PAGE		4096UL
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define PAGE	      4096UL
 
 /* Exit statuses of a case, as of kselftest. */
-#define CASE_PASS	0
-#define CASE_FAIL	1
-#define CASE_SKIP	4
+#define CASE_PASS 0
+#define CASE_FAIL 1
+#define CASE_SKIP 4
 
 struct test {
 	const char *name;
 	void (*run)(void);
 };
 
-#define TEST(function)	{ #function, function }
+#define TEST(function) { #function, function }
 
 /* Run the cases, each in a child; print TAP; return main's exit status. */
 int run_tests(const struct test *tests, size_t count);
@@ -49,26 +49,28 @@ void case_skip(const char *format, ...) __attribute__((noreturn, format(printf, 
 /* A line "# ..." of TAP. */
 void diag(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-#define CHECK(condition, ...) do {						\
-	if (!(condition))							\
-		check_failed(__FILE__, __LINE__, #condition, " " __VA_ARGS__);	\
-} while (0)
+#define CHECK(condition, ...)                                                          \
+	do {                                                                           \
+		if (!(condition))                                                      \
+			check_failed(__FILE__, __LINE__, #condition, " " __VA_ARGS__); \
+	} while (0)
 
 /* CHECK for a call that answers -1 with errno: says which error it was. */
-#define CHECK_OK(call) do {							\
-	if ((call) < 0)								\
-		case_fail(__FILE__, __LINE__, "%s: %s", #call, strerror(errno));\
-} while (0)
+#define CHECK_OK(call)                                                                   \
+	do {                                                                             \
+		if ((call) < 0)                                                          \
+			case_fail(__FILE__, __LINE__, "%s: %s", #call, strerror(errno)); \
+	} while (0)
 
 /* CHECK that a call fails with this errno. */
-#define CHECK_ERRNO(call, error) do {						\
-	long ret_ = (call);							\
-	int err_ = errno;							\
-	if (ret_ != -1 || err_ != (error))					\
-		case_fail(__FILE__, __LINE__, "%s: returned %ld, %s; expected %s",\
-			  #call, ret_, ret_ == -1 ? strerror(err_) : "no error",\
-			  #error);						\
-} while (0)
+#define CHECK_ERRNO(call, error)                                                                  \
+	do {                                                                                      \
+		long ret_ = (call);                                                               \
+		int err_ = errno;                                                                 \
+		if (ret_ != -1 || err_ != (error))                                                \
+			case_fail(__FILE__, __LINE__, "%s: returned %ld, %s; expected %s", #call, \
+				  ret_, ret_ == -1 ? strerror(err_) : "no error", #error);        \
+	} while (0)
 
 /* True if the moves are nothing (POPCORN_NODE=home). */
 bool home_only(void);
@@ -90,10 +92,11 @@ void check_home(void);
  * Wait, asleep, until a condition becomes true. It has no deadline of its own: the case's time-out
  * ends a wait that never comes true.
  */
-#define WAIT_UNTIL(condition) do {						\
-	while (!(condition))							\
-		nap();								\
-} while (0)
+#define WAIT_UNTIL(condition)        \
+	do {                         \
+		while (!(condition)) \
+			nap();       \
+	} while (0)
 void nap(void);
 
 /* An integer from the environment, or the default. */
@@ -105,12 +108,13 @@ uint64_t random_next(uint64_t *state);
 void fill(void *memory, size_t bytes, uint64_t seed);
 /* Return: offset of the first wrong word, -1 if all is right. */
 ssize_t mismatch(const void *memory, size_t bytes, uint64_t seed);
-#define CHECK_FILL(memory, bytes, seed) do {					\
-	ssize_t at_ = mismatch(memory, bytes, seed);				\
-	if (at_ >= 0)								\
-		case_fail(__FILE__, __LINE__, "%s: wrong at offset %zd of %zu",	\
-			  #memory, at_, (size_t)(bytes));			\
-} while (0)
+#define CHECK_FILL(memory, bytes, seed)                                                          \
+	do {                                                                                     \
+		ssize_t at_ = mismatch(memory, bytes, seed);                                     \
+		if (at_ >= 0)                                                                    \
+			case_fail(__FILE__, __LINE__, "%s: wrong at offset %zd of %zu", #memory, \
+				  at_, (size_t)(bytes));                                         \
+	} while (0)
 
 /* Anonymous private memory; fails the case if there is none. */
 void *anon(size_t bytes);

@@ -20,9 +20,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define VICTIM		"popcorn-victim"
-#define THREADS		4
-#define PAGES		64 /* that each thread touches */
+#define VICTIM	"popcorn-victim"
+#define THREADS 4
+#define PAGES	64 /* that each thread touches */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t shared[512] __attribute__((aligned(4096)));
@@ -159,7 +159,8 @@ static void kill_at_random_moments(void)
 	/* had each left but a quarter of its pages, it would be more than this */
 	after = available_kib();
 	diag("available memory: %ld KiB, then %ld KiB", before, after);
-	CHECK(before - after < kills * THREADS * PAGES * 4 / 4, "%ld KiB are missing", before - after);
+	CHECK(before - after < kills * THREADS * PAGES * 4 / 4, "%ld KiB are missing",
+	      before - after);
 
 	/* and the node works */
 	for (int i = 0; i < 5; i++) {

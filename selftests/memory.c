@@ -14,8 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define KIB	1024UL
-#define MIB	(1024 * KIB)
+#define KIB 1024UL
+#define MIB (1024 * KIB)
 
 static const uint64_t constants[4 * PAGE / 8] = { 11, 22, 33, [2047] = 55 };
 static uint64_t initialised[4 * PAGE / 8] = { 7, [1024] = 8, [2047] = 9 };
@@ -200,7 +200,10 @@ static void big_array_both_ways(void)
 /* Pages that differ in what happened to them: nothing, read or written, at home or away. */
 static void mixed_history(void)
 {
-	enum { PAGES = 256, WORDS = PAGE / 8 };
+	enum {
+		PAGES = 256,
+		WORDS = PAGE / 8
+	};
 	uint64_t *p = anon(PAGES * PAGE);
 	uint64_t shadow[PAGES] = { 0 };
 	uint64_t random = 1;
@@ -214,8 +217,8 @@ static void mixed_history(void)
 
 			if (!what)
 				continue;
-			CHECK(peek(page + i) == shadow[i], "round %d page %d: %lu, not %lu",
-			      round, i, page[i], shadow[i]);
+			CHECK(peek(page + i) == shadow[i], "round %d page %d: %lu, not %lu", round,
+			      i, page[i], shadow[i]);
 			CHECK(peek(page + WORDS - 1) == shadow[i] || i == WORDS - 1);
 			if (what == 1)
 				continue;
@@ -272,8 +275,7 @@ static void across_two_pages(void)
 	CHECK(got == value + 1, "%#lx", got);
 	/* a string move, too */
 	__builtin_memset(p, 'x', PAGE);
-	__asm__ volatile("rep movsb"
-			 : : "S"(p), "D"(p + 2 * PAGE + 100), "c"(PAGE) : "memory");
+	__asm__ volatile("rep movsb" : : "S"(p), "D"(p + 2 * PAGE + 100), "c"(PAGE) : "memory");
 	come_home();
 	for (size_t i = 0; i < PAGE; i++)
 		CHECK(p[2 * PAGE + 100 + i] == 'x', "byte %zu", i);
@@ -294,7 +296,9 @@ static void thread_local_storage(void)
 
 static void private_file(void)
 {
-	enum { BYTES = 64 * 4096 };
+	enum {
+		BYTES = 64 * 4096
+	};
 	uint64_t *buffer = malloc(BYTES), *p;
 	int fd = temp_file();
 
@@ -332,7 +336,9 @@ static void private_file(void)
 
 static void private_file_mapped_away(void)
 {
-	enum { BYTES = 32 * 4096 };
+	enum {
+		BYTES = 32 * 4096
+	};
 	uint64_t *p;
 	int fd;
 
@@ -375,7 +381,9 @@ static void end_of_file_in_mapping(void)
 /* Map at the same place again and again; no byte of an earlier mapping may be seen. */
 static void address_is_reused(void)
 {
-	enum { BYTES = 16 * 4096 };
+	enum {
+		BYTES = 16 * 4096
+	};
 	uint64_t *at = anon(BYTES);
 
 	for (int round = 0; round < 16; round++) {
@@ -428,8 +436,8 @@ static void map_over(void)
 	p[2 * PAGE] = 'a';
 	come_home();
 	CHECK(p[2 * PAGE] == 'a' && !p[3 * PAGE]);
-	CHECK(mmap(p, PAGE, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p);
+	CHECK(mmap(p, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		   0) == p);
 	go_away();
 	CHECK(!p[0] && p[2 * PAGE] == 'a');
 }
@@ -485,8 +493,8 @@ static void write_to_read_only(void)
 	CHECK_FILL(memory, 2 * PAGE, 1);
 	p[8] = 1;
 	CHECK(faults == 1, "%d faults", faults);
-	CHECK(fault_code == SEGV_ACCERR && fault_address == memory + 8, "code %d address %p", fault_code,
-	      fault_address);
+	CHECK(fault_code == SEGV_ACCERR && fault_address == memory + 8, "code %d address %p",
+	      fault_code, fault_address);
 	CHECK(p[8] == 1);
 	check_away();
 
@@ -560,7 +568,9 @@ static void unmapped_at_home(void)
 
 static void mremap_moves(void)
 {
-	enum { BYTES = 16 * 4096 };
+	enum {
+		BYTES = 16 * 4096
+	};
 
 	for (int round = 0; round < 4; round++) {
 		bool fill_away = round & 1, move_away = round & 2;
@@ -595,7 +605,9 @@ static void mremap_moves(void)
 
 static void dont_need(void)
 {
-	enum { BYTES = 16 * 4096 };
+	enum {
+		BYTES = 16 * 4096
+	};
 	uint64_t *p = anon(BYTES);
 
 	for (int round = 0; round < 8; round++) {
@@ -623,9 +635,11 @@ static void dont_need(void)
 /* Other advice must not lose anything, whatever this kernel makes of it. */
 static void other_advice(void)
 {
-	static const int advice[] = { MADV_WILLNEED, MADV_COLD, MADV_PAGEOUT, MADV_NORMAL,
-				      MADV_RANDOM, MADV_SEQUENTIAL };
-	enum { BYTES = 64 * 4096 };
+	static const int advice[] = { MADV_WILLNEED, MADV_COLD,	  MADV_PAGEOUT,
+				      MADV_NORMAL,   MADV_RANDOM, MADV_SEQUENTIAL };
+	enum {
+		BYTES = 64 * 4096
+	};
 	uint64_t *p = anon(BYTES);
 
 	fill(p, BYTES, 1);
@@ -661,7 +675,9 @@ static void huge_pages(void)
 
 static void fork_while_away(void)
 {
-	enum { BYTES = 64 * 4096 };
+	enum {
+		BYTES = 64 * 4096
+	};
 	char *p = anon(BYTES), *q = anon(BYTES);
 	int to_child[2];
 	pid_t pid;
@@ -696,7 +712,9 @@ static void fork_while_away(void)
 /* Fork at home when pages are still owned by the remote; the child goes its own ways. */
 static void fork_after_return(void)
 {
-	enum { BYTES = 64 * 4096 };
+	enum {
+		BYTES = 64 * 4096
+	};
 	char *p = anon(BYTES);
 	pid_t pid[2];
 
@@ -730,7 +748,9 @@ static void fork_after_return(void)
 /* The kernel itself reads and writes pages that are away, for system calls. */
 static void kernel_reads_and_writes(void)
 {
-	enum { BYTES = 512 * 1024 };
+	enum {
+		BYTES = 512 * 1024
+	};
 	char *from = anon(BYTES), *to = anon(BYTES);
 	int fd = temp_file();
 
@@ -807,7 +827,9 @@ static void data_does_not_run(void)
 /* Shared memory between processes: right on both sides, or the process is refused. */
 static void shared_with_child(void)
 {
-	enum { BYTES = 8 * 4096 };
+	enum {
+		BYTES = 8 * 4096
+	};
 	char *p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int to_child[2], to_parent[2];
 	pid_t pid;
@@ -839,7 +861,9 @@ static void shared_with_child(void)
 
 static void shared_file(void)
 {
-	enum { BYTES = 8 * 4096 };
+	enum {
+		BYTES = 8 * 4096
+	};
 	char *buffer = malloc(BYTES), *p;
 	int fd = temp_file();
 
@@ -864,13 +888,16 @@ static void shared_file(void)
 
 static void many_mappings(void)
 {
-	enum { COUNT = 300 };
+	enum {
+		COUNT = 300
+	};
 	char *p[COUNT];
 
 	go_away();
 	for (int i = 0; i < COUNT; i++) {
 		/* alternating protection: the kernel cannot merge them */
-		p[i] = mmap(NULL, 2 * PAGE, PROT_READ | (i % 2 ? PROT_WRITE : PROT_WRITE | PROT_EXEC),
+		p[i] = mmap(NULL, 2 * PAGE,
+			    PROT_READ | (i % 2 ? PROT_WRITE : PROT_WRITE | PROT_EXEC),
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		CHECK(p[i] != MAP_FAILED);
 		p[i][0] = i;

@@ -264,7 +264,8 @@ static void thread_list(void)
 	CHECK(info[0].pid == getpid() && info[0].tid == gettid());
 	CHECK((int)info[0].node == away_node(), "listed on node %u", info[0].node);
 	CHECK(info[0].flags & POPCORN_THREAD_AWAY);
-	CHECK(info[0].out == 1 && info[0].back == 0, "out %llu back %llu", info[0].out, info[0].back);
+	CHECK(info[0].out == 1 && info[0].back == 0, "out %llu back %llu", info[0].out,
+	      info[0].back);
 	CHECK(info[0].syscalls > 0);
 	CHECK(info[0].out_ns_first > 0);
 	CHECK(!info[0].reserved);
@@ -276,7 +277,8 @@ static void thread_list(void)
 	CHECK(popcorn_threads(getpid(), info, ARRAY_SIZE(info)) == 1);
 	CHECK((int)info[0].node == home_node());
 	CHECK(!(info[0].flags & POPCORN_THREAD_AWAY));
-	CHECK(info[0].out == 2 && info[0].back == 2, "out %llu back %llu", info[0].out, info[0].back);
+	CHECK(info[0].out == 2 && info[0].back == 2, "out %llu back %llu", info[0].out,
+	      info[0].back);
 	CHECK(info[0].back_ns_last > 0);
 }
 
@@ -317,7 +319,8 @@ static void not_my_process(void)
 		CHECK_OK(setgid(65534));
 		CHECK_OK(setuid(65534));
 		CHECK_ERRNO(popcorn_migrate_thread(victim, away_node(), 0), EPERM);
-		CHECK_ERRNO(popcorn_migrate_thread(victim, away_node(), POPCORN_MIGRATE_PROCESS), EPERM);
+		CHECK_ERRNO(popcorn_migrate_thread(victim, away_node(), POPCORN_MIGRATE_PROCESS),
+			    EPERM);
 		CHECK_ERRNO(popcorn_migrate_thread(1, away_node(), 0), EPERM);
 		_exit(0);
 	}

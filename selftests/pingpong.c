@@ -31,13 +31,14 @@ static void home_and_away(void *(*at_home)(void *), void *(*away)(void *))
 }
 
 /* Spin; give the processor away now and then, as there may be only one for all. */
-#define SPIN_UNTIL(condition) do {				\
-	for (unsigned int spins_ = 1; !(condition); spins_++) {	\
-		__asm__ volatile("pause");			\
-		if (spins_ % 4096 == 0)				\
-			sched_yield();				\
-	}							\
-} while (0)
+#define SPIN_UNTIL(condition)                                           \
+	do {                                                            \
+		for (unsigned int spins_ = 1; !(condition); spins_++) { \
+			__asm__ volatile("pause");                      \
+			if (spins_ % 4096 == 0)                         \
+				sched_yield();                          \
+		}                                                       \
+	} while (0)
 
 static uint64_t plain_counter[512] __attribute__((aligned(4096)));
 
@@ -123,7 +124,7 @@ static void store_buffering(void)
 
 /* Message passing: several pages of plain data, then a flag. */
 static uint64_t *message;
-#define MESSAGE_PAGES	4
+#define MESSAGE_PAGES 4
 
 static void send(uint64_t i)
 {
@@ -173,8 +174,8 @@ static void false_sharing_side(int me)
 {
 	for (long i = 1; i <= rounds; i++) {
 		for (int word = me; word < 512; word += 2) {
-			CHECK(shared_page[word] == (uint64_t)i - 1, "word %d: %lu instead of %ld", word,
-			      shared_page[word], i - 1);
+			CHECK(shared_page[word] == (uint64_t)i - 1, "word %d: %lu instead of %ld",
+			      word, shared_page[word], i - 1);
 			shared_page[word] = i;
 		}
 	}
@@ -198,7 +199,8 @@ static void false_sharing(void)
 	rounds = env_long("POPCORN_ROUNDS", 300);
 	home_and_away(false_sharing_home, false_sharing_away);
 	for (int word = 0; word < 512; word++)
-		CHECK(shared_page[word] == (uint64_t)rounds, "word %d: %lu", word, shared_page[word]);
+		CHECK(shared_page[word] == (uint64_t)rounds, "word %d: %lu", word,
+		      shared_page[word]);
 }
 
 /* One location: who reads it again never sees an older value; the end is the last write. */
@@ -271,8 +273,8 @@ static void atomic_instructions(void)
 {
 	rounds = env_long("POPCORN_ROUNDS", 20) * 1000;
 	home_and_away(add_home, add_away);
-	CHECK(x.value == 2 * (uint64_t)rounds && y.value == 6 * (uint64_t)rounds, "%lu %lu", x.value,
-	      y.value);
+	CHECK(x.value == 2 * (uint64_t)rounds && y.value == 6 * (uint64_t)rounds, "%lu %lu",
+	      x.value, y.value);
 }
 
 /* A seqlock over two pages: a reader that finds an even, unchanged sequence has seen one state. */
@@ -361,7 +363,8 @@ static void *independent_thread(void *arg)
 			uint64_t now = i;
 
 			/* a: x is new but y is old; b: y is new but x is old */
-			CHECK(!(a->first == now && a->second != now && b->first == now && b->second != now),
+			CHECK(!(a->first == now && a->second != now && b->first == now &&
+				b->second != now),
 			      "round %ld: the readers disagree", i);
 		}
 	}
@@ -383,7 +386,7 @@ static void independent_writes(void)
 }
 
 /* More pages than one, chosen at random, each guarded by a lock in the page itself. */
-#define ARENA_PAGES	32
+#define ARENA_PAGES 32
 
 struct page {
 	_Atomic uint64_t lock;

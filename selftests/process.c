@@ -75,7 +75,9 @@ static void generations(void)
 /* Many children at once; their ends arrive by SIGCHLD and wait4 in any order. */
 static void crowd(void)
 {
-	enum { CHILDREN = 20 };
+	enum {
+		CHILDREN = 20
+	};
 	unsigned int seen = 0;
 
 	go_away();
@@ -377,7 +379,8 @@ static void fork_with_busy_threads(void)
 			uint64_t before = *(volatile uint64_t *)busy;
 
 			CHECK_FILL(quiet, 16 * PAGE, 5 + i);
-			CHECK(*(volatile uint64_t *)busy == before, "the parent's thread writes here");
+			CHECK(*(volatile uint64_t *)busy == before,
+			      "the parent's thread writes here");
 			_exit(0);
 		}
 		fill(quiet, 16 * PAGE, 6 + i);

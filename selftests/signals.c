@@ -119,7 +119,9 @@ static uint64_t compute(uint64_t *memory, size_t words, unsigned int rounds)
 
 static void timer_while_computing(void)
 {
-	enum { WORDS = 4096 };
+	enum {
+		WORDS = 4096
+	};
 	struct itimerval interval = { { 0, 5000 }, { 0, 5000 } }, off = { 0 };
 	uint64_t *memory = anon(WORDS * 8), expected = compute(memory, WORDS, 20);
 
@@ -252,7 +254,8 @@ static void thread_signal_while_spinning(void)
 	for (int i = 1; i <= 10; i++) {
 		CHECK(!pthread_kill(p.thread, SIGUSR1));
 		WAIT_UNTIL(count == i);
-		CHECK(got_tid == p.tid && got_code == SI_TKILL, "thread %d, code %d", got_tid, got_code);
+		CHECK(got_tid == p.tid && got_code == SI_TKILL, "thread %d, code %d", got_tid,
+		      got_code);
 	}
 	p.state = 2;
 	CHECK(!pthread_join(p.thread, NULL));
@@ -382,7 +385,9 @@ static __attribute__((noinline)) uint64_t divide_by_zero(void)
 
 	__asm__ volatile("xorl %%ecx, %%ecx\n movl $1, %%eax\n cltd\n"
 			 ".globl fault_divide\nfault_divide: idivl %%ecx\n movq %%r12, %0\n"
-			 : "=r"(r12) : : "rax", "rcx", "rdx", "r12", "cc");
+			 : "=r"(r12)
+			 :
+			 : "rax", "rcx", "rdx", "r12", "cc");
 	return r12;
 }
 
@@ -391,7 +396,9 @@ static __attribute__((noinline)) uint64_t undefined_instruction(void)
 	uint64_t r12 = 0;
 
 	__asm__ volatile(".globl fault_undefined\nfault_undefined: ud2\n movq %%r12, %0\n"
-			 : "=r"(r12) : : "r12");
+			 : "=r"(r12)
+			 :
+			 : "r12");
 	return r12;
 }
 
@@ -400,7 +407,9 @@ static __attribute__((noinline)) uint64_t breakpoint(void)
 	uint64_t r12 = 0;
 
 	__asm__ volatile(".globl fault_breakpoint\nfault_breakpoint: int3\n movq %%r12, %0\n"
-			 : "=r"(r12) : : "r12");
+			 : "=r"(r12)
+			 :
+			 : "r12");
 	return r12;
 }
 
@@ -408,9 +417,12 @@ static __attribute__((noinline)) uint64_t general_protection(void)
 {
 	uint64_t r12 = 0;
 
-	__asm__ volatile("movabsq $0x8000000000000000, %%rax\n"
-			 ".globl fault_general\nfault_general: movb (%%rax), %%al\n movq %%r12, %0\n"
-			 : "=r"(r12) : : "rax", "r12");
+	__asm__ volatile(
+		"movabsq $0x8000000000000000, %%rax\n"
+		".globl fault_general\nfault_general: movb (%%rax), %%al\n movq %%r12, %0\n"
+		: "=r"(r12)
+		:
+		: "rax", "r12");
 	return r12;
 }
 
@@ -429,8 +441,8 @@ static void faults_of_instructions(void)
 
 	CHECK(undefined_instruction() == 0x5ca1ab1e);
 	CHECK(count == 2 && got_signal == SIGILL && got_code == ILL_ILLOPN, "code %d", got_code);
-	CHECK(got_address == fault_undefined && context_rip == fault_undefined, "address %p, rip %p, at %p",
-	      got_address, context_rip, fault_undefined);
+	CHECK(got_address == fault_undefined && context_rip == fault_undefined,
+	      "address %p, rip %p, at %p", got_address, context_rip, fault_undefined);
 
 	skip_bytes = 0; /* a trap: it is behind already */
 	CHECK(breakpoint() == 0x5ca1ab1e);
@@ -498,7 +510,8 @@ static void die_away(int how)
 
 static void default_actions_kill(void)
 {
-	static const int signals[] = { SIGILL, SIGSEGV, SIGFPE, SIGTRAP, SIGABRT, SIGTERM, SIGPIPE, SIGKILL };
+	static const int signals[] = { SIGILL,	SIGSEGV, SIGFPE,  SIGTRAP,
+				       SIGABRT, SIGTERM, SIGPIPE, SIGKILL };
 
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		die_away(signals[i]);
@@ -558,7 +571,8 @@ static void stop_and_continue(void)
 		CHECK(waitpid(pid, &status, WUNTRACED) == pid);
 		CHECK(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP, "status %x", status);
 		CHECK_OK(kill(pid, SIGCONT));
-		CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status), "status %x", status);
+		CHECK(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status), "status %x",
+		      status);
 	}
 	CHECK_OK(kill(pid, SIGUSR1));
 	expect_exit(pid, 7);
@@ -594,7 +608,8 @@ static void stopped_is_stopped(void)
 	CHECK(got == -1 && errno == EAGAIN);
 	for (int i = 0; i < 100; i++) {
 		nap();
-		CHECK(read(ends[0], buffer, sizeof(buffer)) == -1 && errno == EAGAIN, "it still writes");
+		CHECK(read(ends[0], buffer, sizeof(buffer)) == -1 && errno == EAGAIN,
+		      "it still writes");
 	}
 	CHECK_OK(kill(pid, SIGKILL));
 	expect_killed(pid, SIGKILL);
@@ -654,7 +669,8 @@ static void nested_outer(int signal)
 
 static void nested_handlers(void)
 {
-	struct sigaction outer = { .sa_handler = nested_outer }, inner = { .sa_handler = nested_inner };
+	struct sigaction outer = { .sa_handler = nested_outer },
+			 inner = { .sa_handler = nested_inner };
 
 	CHECK_OK(sigaction(SIGUSR1, &outer, NULL));
 	CHECK_OK(sigaction(SIGUSR2, &inner, NULL));

@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define MAX_THREADS	64
+#define MAX_THREADS 64
 
 /* One page per thread, written by its owner and read by its neighbour. */
 struct slot {
@@ -102,7 +102,8 @@ static void storm(void)
 	for (long i = 0; i < thread_count; i++)
 		CHECK(!pthread_join(threads[i], NULL));
 	CHECK(total == (uint64_t)(thread_count * round_count), "%lu", total);
-	CHECK(under_mutex == (uint64_t)(thread_count * ((round_count + 7) / 8)), "%lu", under_mutex);
+	CHECK(under_mutex == (uint64_t)(thread_count * ((round_count + 7) / 8)), "%lu",
+	      under_mutex);
 	for (long i = 0; i < thread_count; i++)
 		check_own(&slots[i], 2 * round_count);
 	/* the threads have ended: nothing of them may be left */

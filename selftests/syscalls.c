@@ -29,7 +29,8 @@
 
 static void identity(void)
 {
-	pid_t pid = getpid(), tid = gettid(), parent = getppid(), group = getpgrp(), session = getsid(0);
+	pid_t pid = getpid(), tid = gettid(), parent = getppid(), group = getpgrp(),
+	      session = getsid(0);
 	struct utsname at_home, away;
 
 	CHECK_OK(uname(&at_home));
@@ -114,17 +115,22 @@ static void errors(void)
 	CHECK_ERRNO(open(unmapped, O_RDONLY), EFAULT);
 	CHECK_ERRNO(syscall(0xfff), ENOSYS);
 	CHECK_ERRNO(syscall(SYS_futex, (int *)unmapped, 0, 0, NULL), EFAULT);
-	CHECK_ERRNO(syscall(SYS_mmap, 1, PAGE, PROT_READ, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+	CHECK_ERRNO(syscall(SYS_mmap, 1, PAGE, PROT_READ, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0),
 		    EINVAL);
 	check_away();
 }
 
 static void big_and_vectored(void)
 {
-	enum { BYTES = 1 << 20 };
+	enum {
+		BYTES = 1 << 20
+	};
 	char *from = malloc(BYTES), *to = malloc(BYTES);
 	struct iovec vector[3] = {
-		{ from, 100 }, { from + 4000, 5000 }, { from + BYTES - 300, 300 },
+		{ from, 100 },
+		{ from + 4000, 5000 },
+		{ from + BYTES - 300, 300 },
 	};
 	char head[100], middle[5000], tail[300];
 	struct iovec back[3] = { { head, 100 }, { middle, 5000 }, { tail, 300 } };

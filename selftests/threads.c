@@ -17,7 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define THREADS	8
+#define THREADS 8
 
 struct worker {
 	pthread_t thread;
@@ -206,8 +206,8 @@ static void barrier_separates(void)
 	CHECK(!pthread_barrier_destroy(&barrier));
 }
 
-#define ITEMS	1000
-#define ROOM	7
+#define ITEMS 1000
+#define ROOM  7
 
 static struct {
 	pthread_mutex_t mutex;
@@ -274,7 +274,8 @@ static void *read_or_write(void *arg)
 	for (int i = 0; i < 200; i++) {
 		if ((i + w->index) % 4) {
 			pthread_rwlock_rdlock(&rwlock);
-			CHECK(guarded[0][7] == guarded[1][9], "%lu and %lu", guarded[0][7], guarded[1][9]);
+			CHECK(guarded[0][7] == guarded[1][9], "%lu and %lu", guarded[0][7],
+			      guarded[1][9]);
 		} else {
 			pthread_rwlock_wrlock(&rwlock);
 			guarded[0][7]++;
@@ -307,7 +308,8 @@ static void *pass_the_token(void *arg)
 	for (int i = 0; i < 50; i++) {
 		while (sem_wait(&semaphores[w->index]))
 			CHECK(errno == EINTR);
-		CHECK(counter % THREADS == (uint64_t)w->index, "token %lu at thread %d", counter, w->index);
+		CHECK(counter % THREADS == (uint64_t)w->index, "token %lu at thread %d", counter,
+		      w->index);
 		counter++;
 		CHECK(!sem_post(&semaphores[(w->index + 1) % THREADS]));
 	}
@@ -338,15 +340,18 @@ static void *count_under_futex(void *arg)
 	for (int i = 0; i < 300; i++) {
 		uint32_t seen = 0;
 
-		if (!__atomic_compare_exchange_n((uint32_t *)&lock_word, &seen, 1, 0, __ATOMIC_SEQ_CST,
-						 __ATOMIC_SEQ_CST)) {
+		if (!__atomic_compare_exchange_n((uint32_t *)&lock_word, &seen, 1, 0,
+						 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
 			if (seen != 2)
-				seen = __atomic_exchange_n((uint32_t *)&lock_word, 2, __ATOMIC_SEQ_CST);
+				seen = __atomic_exchange_n((uint32_t *)&lock_word, 2,
+							   __ATOMIC_SEQ_CST);
 			while (seen) {
 				if (futex(&lock_word, FUTEX_WAIT_PRIVATE, 2, NULL))
-					CHECK(errno == EAGAIN || errno == EINTR, "%s", strerror(errno));
+					CHECK(errno == EAGAIN || errno == EINTR, "%s",
+					      strerror(errno));
 				w->result++;
-				seen = __atomic_exchange_n((uint32_t *)&lock_word, 2, __ATOMIC_SEQ_CST);
+				seen = __atomic_exchange_n((uint32_t *)&lock_word, 2,
+							   __ATOMIC_SEQ_CST);
 			}
 		}
 		counter++;
@@ -604,8 +609,8 @@ static void layout_changes_reach_away(void)
 	look();
 	CHECK(layout.faulted && layout.code == SEGV_MAPERR);
 
-	CHECK(mmap(p, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
-		   -1, 0) == p);
+	CHECK(mmap(p, PAGE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == p);
 	look();
 	CHECK(!layout.faulted && !layout.seen && p[5] == 1);
 

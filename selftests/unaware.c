@@ -98,7 +98,7 @@ static uint64_t churn(uint64_t *memory, size_t words, uint64_t state)
 	return state;
 }
 
-#define WORDS	(64 * 512UL)
+#define WORDS (64 * 512UL)
 
 /* Computes until SIGUSR1 is pending; says how many rounds, and with which result. */
 static void compute(int in, int out)
@@ -136,7 +136,8 @@ static void moved_while_computing(void)
 	}
 	if (!home_only()) {
 		CHECK(listed(c.pid, &info));
-		CHECK(info.out >= 20 && info.back >= 20, "out %llu, back %llu", info.out, info.back);
+		CHECK(info.out >= 20 && info.back >= 20, "out %llu, back %llu", info.out,
+		      info.back);
 	}
 	move(c.pid, away_node(), 0); /* and it ends there */
 	CHECK_OK(kill(c.pid, SIGUSR1));
@@ -227,7 +228,8 @@ static void doze(int in, int out)
 		CHECK_OK(clock_gettime(CLOCK_MONOTONIC, &a));
 		CHECK_OK(nanosleep(&t, NULL));
 		CHECK_OK(clock_gettime(CLOCK_MONOTONIC, &b));
-		CHECK((b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec >= 5000000, "slept too short");
+		CHECK((b.tv_sec - a.tv_sec) * 1000000000 + b.tv_nsec - a.tv_nsec >= 5000000,
+		      "slept too short");
 		naps++;
 		CHECK_OK(sigpending(&pending));
 	} while (!sigismember(&pending, SIGUSR1));
@@ -300,7 +302,8 @@ static void whole_process(void)
 		CHECK_OK(popcorn_migrate_thread(c.pid, away_node(), POPCORN_MIGRATE_PROCESS));
 		/* the three that spin; the main thread blocks in read() and may come later */
 		WAIT_UNTIL(threads_away(c.pid) >= 3);
-		CHECK_OK(popcorn_migrate_thread(c.pid, POPCORN_NODE_ORIGIN, POPCORN_MIGRATE_PROCESS));
+		CHECK_OK(popcorn_migrate_thread(c.pid, POPCORN_NODE_ORIGIN,
+						POPCORN_MIGRATE_PROCESS));
 		WAIT_UNTIL(threads_away(c.pid) == 0);
 	}
 	if (!home_only())
@@ -360,12 +363,8 @@ static void moved_while_stopped(void)
 }
 
 static const struct test tests[] = {
-	TEST(moved_while_computing),
-	TEST(moved_while_spinning),
-	TEST(moved_in_a_blocking_read),
-	TEST(moved_while_sleeping),
-	TEST(whole_process),
-	TEST(contradicting_requests),
+	TEST(moved_while_computing), TEST(moved_while_spinning), TEST(moved_in_a_blocking_read),
+	TEST(moved_while_sleeping),  TEST(whole_process),	 TEST(contradicting_requests),
 	TEST(moved_while_stopped),
 };
 
