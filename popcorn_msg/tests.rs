@@ -540,14 +540,14 @@ fn garbage() -> Outcome {
             0 => memory.store(ring, u64::MAX),
             // A record that is longer than what there is.
             1 => {
-                memory.store(ring + popcorn_core::ring::HEADER_SIZE, 4096 | !4096 << 32);
+                memory.store(ring + popcorn_core::ring::HEADER_SIZE, 4096 | (!4096 << 32));
                 memory.store(ring, 64);
             }
             // A record that is not a message.
             2 => {
                 memory.store(
                     ring + popcorn_core::ring::HEADER_SIZE,
-                    64 | 0xffff_ffbf << 32,
+                    64 | (0xffff_ffbf << 32),
                 );
                 memory.store(ring, 72);
             }
@@ -656,7 +656,7 @@ fn many_callers() -> Outcome {
         };
         let main = move || {
             for call in 0..CALLS {
-                let bytes = (u64::from(thread) << 32 | u64::from(call)).to_le_bytes();
+                let bytes = ((u64::from(thread) << 32) | u64::from(call)).to_le_bytes();
                 let kind = if call % 2 == 0 { ECHO } else { ECHO_BY_WORKER };
                 match from.call(to, kind, &[&bytes], options) {
                     Ok(response) if response.payload() == bytes => {}

@@ -95,7 +95,7 @@ impl RequestId {
 
     /// As it travels.
     pub const fn to_wire(self) -> u64 {
-        (self.generation as u64) << 32 | self.slot as u64
+        ((self.generation as u64) << 32) | self.slot as u64
     }
 
     /// The slot; not yet checked against any table.

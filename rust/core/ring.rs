@@ -233,7 +233,7 @@ impl<M: Memory> Producer<M> {
             .ok_or(PushError::Length)?;
         self.reserve(length)?;
         let (word_at, _) = self.geometry.locate(self.head);
-        let word = length as u64 | u64::from(!(length as u32)) << 32;
+        let word = length as u64 | (u64::from(!(length as u32)) << 32);
         self.memory.write(word_at, &word.to_le_bytes());
         let mut index = self.head.wrapping_add(WORD);
         for part in parts {

@@ -185,13 +185,13 @@ impl Doorbell {
 
     fn to_word(doorbell: Option<Self>) -> u64 {
         doorbell.map_or(0, |d| {
-            Self::PRESENT | u64::from(d.vector) << 32 | u64::from(d.apic_id)
+            Self::PRESENT | (u64::from(d.vector) << 32) | u64::from(d.apic_id)
         })
     }
 
     /// `None` also for a vector that must not be sent: a peer may not choose our exceptions.
     fn from_word(word: u64) -> Option<Self> {
-        let vector = word >> 32 & !(Self::PRESENT >> 32);
+        let vector = (word >> 32) & !(Self::PRESENT >> 32);
         let allowed = (Self::FIRST_VECTOR..Self::FIRST_SYSTEM_VECTOR).contains(&vector);
         (word & Self::PRESENT != 0 && allowed).then_some(Self {
             vector: vector as u8,

@@ -224,10 +224,8 @@ pub trait Wire: Sized {
     ///
     /// [`WireError::Length`] if `bytes` is shorter than the fixed part.
     fn decode_prefix(bytes: &[u8]) -> Result<(Self, &[u8]), WireError> {
-        let (fixed, tail) = bytes
-            .split_at_checked(Self::SIZE)
-            .ok_or(WireError::Length)?;
-        Ok((Self::decode(fixed)?, tail))
+        let fixed = bytes.get(..Self::SIZE).ok_or(WireError::Length)?;
+        Ok((Self::decode(fixed)?, &bytes[Self::SIZE..]))
     }
 }
 

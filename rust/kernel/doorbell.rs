@@ -42,9 +42,8 @@ impl<T: Ring> Doorbell<T> {
     pub fn new(ring: T) -> Result<Self> {
         let ring = KBox::into_raw(KBox::new(ring, GFP_KERNEL)?);
         // SAFETY: `ring` stays where it is until drop() has freed the interrupt.
-        let inner =
-            from_err_ptr(unsafe { bindings::pcn_doorbell_new(Some(Self::interrupt), ring.cast()) });
-        let inner = match inner.and_then(|inner| NonNull::new(inner).ok_or(ENOMEM)) {
+        let inner = unsafe { bindings::pcn_doorbell_new(Some(Self::interrupt), ring.cast()) };
+        let inner = match from_err_ptr(inner).and_then(|inner| NonNull::new(inner).ok_or(ENOMEM)) {
             Ok(inner) => inner,
             Err(error) => {
                 // SAFETY: no interrupt was made, so it is still ours alone.
@@ -74,9 +73,12 @@ impl<T: Ring> Doorbell<T> {
         })
     }
 
+    /// # Safety
+    ///
+    /// `data` is a live `T`.
     unsafe extern "C" fn interrupt(data: *mut c_void) {
-        // SAFETY: `data` is the `ring` given to pcn_doorbell_new(), alive until the interrupt is
-        // freed.
+        // SAFETY: as required; it is the `ring` given to pcn_doorbell_new(), which lives until the
+        // interrupt is freed.
         unsafe { &*data.cast::<T>() }.ring();
     }
 }

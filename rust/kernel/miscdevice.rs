@@ -116,6 +116,9 @@ impl<T: MiscDevice> PinnedDrop for Registration<T> {
     }
 }
 
+/// # Safety
+///
+/// Called by the C side as the file operation of this name, on a file of this device.
 unsafe extern "C" fn open<T: MiscDevice>(_inode: *mut inode, file: *mut file) -> c_int {
     match T::open() {
         Ok(private) => {
@@ -128,12 +131,18 @@ unsafe extern "C" fn open<T: MiscDevice>(_inode: *mut inode, file: *mut file) ->
     }
 }
 
+/// # Safety
+///
+/// Called by the C side as the file operation of this name, on a file of this device.
 unsafe extern "C" fn release<T: MiscDevice>(_inode: *mut inode, file: *mut file) -> c_int {
     // SAFETY: open() stored it; this is the last call on the file.
     T::release(unsafe { T::File::from_foreign((*file).private_data.cast()) });
     0
 }
 
+/// # Safety
+///
+/// Called by the C side as the file operation of this name, on a file of this device.
 unsafe extern "C" fn read<T: MiscDevice>(
     file: *mut file,
     buffer: *mut c_char,
@@ -148,6 +157,9 @@ unsafe extern "C" fn read<T: MiscDevice>(
     from_result(|| Ok(T::read(private, &mut writer, position)? as isize))
 }
 
+/// # Safety
+///
+/// Called by the C side as the file operation of this name, on a file of this device.
 unsafe extern "C" fn ioctl<T: MiscDevice>(
     file: *mut file,
     command: c_uint,
@@ -155,5 +167,5 @@ unsafe extern "C" fn ioctl<T: MiscDevice>(
 ) -> c_long {
     // SAFETY: open() stored it, and release() does not run during a call.
     let private = unsafe { T::File::borrow((*file).private_data.cast()) };
-    from_result(|| Ok(T::ioctl(private, command, argument as usize)? as c_long))
+    from_result(|| Ok(T::ioctl(private, command, argument)? as c_long))
 }
