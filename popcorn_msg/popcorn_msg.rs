@@ -225,7 +225,7 @@ fn attach_by_parameters(endpoint: &Endpoint) -> Result {
     for peer in NodeId::all().take(nodes).filter(|&peer| peer != own) {
         let (offset, size) = window::pair(size, nodes, own, peer).ok_or(EINVAL)?;
         let physical = shm.checked_add(offset as u64).ok_or(EINVAL)?;
-        endpoint.attach(peer, SharedMemory::map(physical, size)?)?;
+        endpoint.attach(peer, SharedMemory::map_foreign(physical, size)?)?;
     }
     Ok(())
 }

@@ -181,7 +181,9 @@ impl Doorbell {
     /// Vectors below are the processor's exceptions.
     const FIRST_VECTOR: u64 = 32;
     /// Vectors from here on belong to Linux itself on every x86 kernel (timers, IPIs).
-    const FIRST_SYSTEM_VECTOR: u64 = 0xec;
+    const FIRST_SYSTEM_VECTOR: u64 = 0xeb;
+    /// The 32-bit system call.
+    const SYSCALL_VECTOR: u64 = 0x80;
 
     fn to_word(doorbell: Option<Self>) -> u64 {
         doorbell.map_or(0, |d| {
@@ -192,7 +194,8 @@ impl Doorbell {
     /// `None` also for a vector that must not be sent: a peer may not choose our exceptions.
     fn from_word(word: u64) -> Option<Self> {
         let vector = (word >> 32) & !(Self::PRESENT >> 32);
-        let allowed = (Self::FIRST_VECTOR..Self::FIRST_SYSTEM_VECTOR).contains(&vector);
+        let allowed = (Self::FIRST_VECTOR..Self::FIRST_SYSTEM_VECTOR).contains(&vector)
+            && vector != Self::SYSCALL_VECTOR;
         (word & Self::PRESENT != 0 && allowed).then_some(Self {
             vector: vector as u8,
             apic_id: word as u32,

@@ -40,15 +40,39 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl SharedMemory {
-    /// Maps a physical range that no one uses as ordinary memory. Both ends must be page-aligned.
-    /// May sleep.
+    /// Maps a physical range outside the memory that this kernel manages. Both ends must be
+    /// page-aligned. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: empty, not aligned, or it wraps. `ENOMEM`: it cannot be mapped (write-back).
+    /// `EINVAL`: empty, not aligned, it wraps, or some of it is this kernel's own memory. `ENOMEM`:
+    /// it cannot be mapped (write-back).
+    pub fn map_foreign(physical: u64, size: usize) -> Result<Self> {
+        // SAFETY: looks at the resource tree.
+        if !unsafe { bindings::pcn_is_foreign_memory(physical, size) } {
+            return Err(EINVAL);
+        }
+        Self::map(physical, size)
+    }
+
+    /// Maps a physical range that no one uses as ordinary memory: outside what this kernel manages,
+    /// or wholly inside and allocated by the caller. Both ends must be page-aligned. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: empty, not aligned, it wraps, or only part of it is this kernel's. `ENOMEM`: it
+    /// cannot be mapped (write-back).
     pub fn map(physical: u64, size: usize) -> Result<Self> {
         let aligned = physical % PAGE == 0 && size as u64 % PAGE == 0 && size != 0;
         if !aligned || physical.checked_add(size as u64).is_none() {
+            return Err(EINVAL);
+        }
+        // SAFETY: both look at the resource tree.
+        let uniform = unsafe {
+            bindings::pcn_is_foreign_memory(physical, size)
+                || bindings::pcn_is_own_memory(physical, size)
+        };
+        if !uniform {
             return Err(EINVAL);
         }
         // SAFETY: mapping has no requirement; what is mapped is only accessed as described above.

@@ -128,7 +128,7 @@ proptest! {
         prop_assert_eq!(header.introduction(node(3), 0x1234), Err(Mismatch::Absent));
         prop_assert_eq!(header.state(), State::Left);
         if let Some(doorbell) = header.doorbell() {
-            prop_assert!((32..0xec).contains(&doorbell.vector));
+            prop_assert!((32..0xeb).contains(&doorbell.vector));
         }
     }
 }
@@ -188,8 +188,9 @@ fn vectors_are_checked() {
         (0, false),
         (31, false),
         (32, true),
-        (0xeb, true),
-        (0xec, false),
+        (0xea, true),
+        (0x80, false),
+        (0xeb, false),
         (0xff, false),
     ] {
         header.set_doorbell(Some(Doorbell { vector, apic_id: 1 }));

@@ -81,11 +81,11 @@ EXPORT_SYMBOL_GPL(pcn_doorbell_free);
 int pcn_doorbell_address(struct pcn_doorbell *doorbell, u32 *vector, u32 *apic_id)
 {
 	struct irq_data *data = irq_get_irq_data(doorbell->irq);
-	struct irq_cfg *cfg = irqd_cfg(data);
+	struct irq_cfg *cfg = data ? irqd_cfg(data) : NULL;
 	const struct cpumask *where;
 	unsigned int cpu;
 
-	if (!data || !cfg)
+	if (!cfg)
 		return -ENODEV;
 	/* dest_apicid may be a logical id; the effective affinity is always one processor. */
 	where = irq_data_get_effective_affinity_mask(data);
@@ -107,7 +107,7 @@ void pcn_doorbell_send(u32 vector, u32 apic_id)
 	int spins = PCN_ICR_SPINS;
 
 	local_irq_save(flags);
-	if (x2apic_enabled()) {
+	if (x2apic_mode) {
 		/* Writing the ICR MSR does not wait for earlier stores. */
 		weak_wrmsr_fence();
 	} else {

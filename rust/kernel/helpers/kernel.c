@@ -6,6 +6,7 @@
 #include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/io.h>
+#include <linux/ioport.h>
 #include <linux/kthread.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -90,6 +91,20 @@ void pcn_stop_kthread_put(struct task_struct *task, int *result)
 	*result = kthread_stop_put(task);
 }
 EXPORT_SYMBOL_GPL(pcn_stop_kthread_put);
+
+bool pcn_is_foreign_memory(u64 physical, size_t size)
+{
+	return region_intersects(physical, size, IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE) ==
+	       REGION_DISJOINT;
+}
+EXPORT_SYMBOL_GPL(pcn_is_foreign_memory);
+
+bool pcn_is_own_memory(u64 physical, size_t size)
+{
+	return region_intersects(physical, size, IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE) ==
+	       REGION_INTERSECTS;
+}
+EXPORT_SYMBOL_GPL(pcn_is_own_memory);
 
 void *pcn_map_memory(u64 physical, size_t size)
 {

@@ -29,6 +29,9 @@ bool pcn_cancel_delayed_work_sync(struct delayed_work *work);
 void pcn_get_task(struct task_struct *task);
 void pcn_stop_kthread_put(struct task_struct *task, int *result);
 
+/* Whether a range holds no memory that this kernel manages; else whether it is all such memory. */
+bool pcn_is_foreign_memory(u64 physical, size_t size);
+bool pcn_is_own_memory(u64 physical, size_t size);
 void *pcn_map_memory(u64 physical, size_t size);
 void pcn_unmap_memory(void *address);
 void *pcn_alloc_zeroed_pages(size_t size);
