@@ -5,6 +5,7 @@ use crate::pending::Pending;
 use crate::service::NodeEvent;
 use crate::service::Services;
 use crate::settings::Settings;
+use crate::settings::QUEUED_MAX;
 
 use kernel::c_str;
 use kernel::prelude::*;
@@ -14,9 +15,6 @@ use popcorn_core::ids::NodeId;
 use popcorn_kernel::new_waitqueue;
 use popcorn_kernel::wait::WaitQueue;
 use popcorn_kernel::work::WorkQueue;
-
-/// Requests of one peer that may be queued or in a worker before its ring is left alone.
-pub(crate) const QUEUED_MAX: u32 = 256;
 
 /// See the module.
 #[pin_data]

@@ -407,6 +407,12 @@ impl Endpoint {
         info
     }
 
+    /// Waits until all events and requests that came so far have been handled. May sleep.
+    #[cfg(CONFIG_KUNIT)]
+    pub(crate) fn settle(&self) {
+        self.core.flush();
+    }
+
     /// Ends everything: leaves all peers, waits for all workers. May sleep.
     pub(crate) fn shut_down(&self) {
         for id in NodeId::all() {

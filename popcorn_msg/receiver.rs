@@ -4,7 +4,6 @@
 //! It alone changes the link's state. Others may drain the rings too, while they poll for a
 //! response: whoever holds `Link::receive`. What they find wrong they leave to the thread.
 
-use crate::core::QUEUED_MAX;
 use crate::link::count;
 use crate::link::Link;
 use crate::link::LinkState;
@@ -108,7 +107,7 @@ pub(crate) fn is_pending(link: &Link) -> bool {
 }
 
 fn takes_requests(link: &Link) -> bool {
-    link.queued.load(Ordering::Relaxed) < QUEUED_MAX
+    link.queued.load(Ordering::Relaxed) < link.core().settings().queued_max()
 }
 
 fn drain(link: &Arc<Link>, receive: &mut Receive) -> core::result::Result<usize, Fault> {
@@ -232,7 +231,8 @@ fn dispatch(link: &Arc<Link>, header: Header, payload: Result<KVec<u8>>) {
     let worker_link = link.clone();
     let spawned = link.core().spawn(move || {
         service.handler().request(worker_link.peer(), request);
-        if worker_link.queued.fetch_sub(1, Ordering::Relaxed) == QUEUED_MAX {
+        let before = worker_link.queued.fetch_sub(1, Ordering::Relaxed);
+        if before == worker_link.core().settings().queued_max() {
             // Its ring was left alone; there is room again.
             worker_link.kick();
         }

@@ -3,6 +3,9 @@
 
 use popcorn_kernel::param;
 
+/// See [`Settings::queued_max`].
+pub(crate) const QUEUED_MAX: u32 = 256;
+
 include!("protocol_generated.rs");
 
 /// How an endpoint behaves. The times are read each time they are used, for their parameters can
@@ -12,6 +15,8 @@ pub(crate) struct Settings {
     pub(crate) protocol: u64,
     /// Instead of the parameter; for tests.
     pub(crate) dead_ms: Option<u32>,
+    /// Instead of the default; for tests.
+    pub(crate) queued: Option<u32>,
 }
 
 impl Settings {
@@ -20,6 +25,7 @@ impl Settings {
         Self {
             protocol: PROTOCOL_HASH,
             dead_ms: None,
+            queued: None,
         }
     }
 
@@ -27,6 +33,11 @@ impl Settings {
     pub(crate) fn dead_ms(&self) -> u32 {
         self.dead_ms
             .unwrap_or_else(|| param!(popcorn_msg_dead_ms: u32))
+    }
+
+    /// Requests of one peer that may be queued or in a worker before its ring is left alone.
+    pub(crate) fn queued_max(&self) -> u32 {
+        self.queued.unwrap_or(QUEUED_MAX)
     }
 
     /// Nanoseconds to look for more before sleeping; at most a millisecond.

@@ -38,7 +38,8 @@ impl<T> TryLock<T> {
     /// Takes it, if it is free. Any context.
     pub fn try_lock(&self) -> Option<TryGuard<'_, T>> {
         let was = self.taken.load(Ordering::Relaxed) || self.taken.swap(true, Ordering::Acquire);
-        (!was).then_some(TryGuard {
+        // Lazily: a guard that is made and dropped would free the other's lock.
+        (!was).then(|| TryGuard {
             lock: self,
             _not_send: PhantomData,
         })
