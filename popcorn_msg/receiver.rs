@@ -85,8 +85,14 @@ pub(crate) fn poll(link: &Arc<Link>) -> usize {
     match drain(link, &mut receive) {
         Ok(number) => number,
         Err(Fault(what)) => {
+            let life = receive
+                .lanes
+                .as_ref()
+                .map(|[requests, _]| requests.life.get());
             drop(receive);
-            if !link.faulty.load(Ordering::Relaxed) {
+            // A peer in another life has cleared its rings: no fault of its own.
+            let same_life = life == Some(link.peer_header().incarnation());
+            if same_life && !link.faulty.load(Ordering::Relaxed) {
                 err_ratelimited!("node {} is dropped: {}\n", link.peer(), what);
             }
             link.fault();
@@ -351,6 +357,7 @@ impl Thread {
     fn join(&mut self) {
         self.own = new_life();
         self.phase = Phase::Seeking;
+        self.link.own_header().retract();
         if self.link.clear_rings().is_err() {
             // Cannot be: the geometry was checked when the link was made.
             pr_err!("the window with node {} cannot be used\n", self.link.peer());

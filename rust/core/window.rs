@@ -257,6 +257,12 @@ impl<M: Memory> Header<M> {
         self.memory.store(self.base + word, value);
     }
 
+    /// Takes one's own introduction back, before the indices are cleared for another life: a peer
+    /// that finds a ring in disorder sees that it is not for the life that it knows.
+    pub fn retract(&self) {
+        self.store(word::MAGIC, 0);
+    }
+
     /// Fills one's own header; the magic number last, so that a peer that sees it sees the rest.
     /// The rings' own indices must be clear by now.
     pub fn introduce(&self, own: &Introduction, doorbell: Option<Doorbell>) {
