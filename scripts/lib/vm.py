@@ -43,6 +43,10 @@ Q35_SPLIT = 0x80000000  # with much memory, q35 puts the rest above 4 GiB from h
 Q35_NO_SPLIT = 0xB0000000
 PRIMARY_LOW_MIN = 256 << 20
 
+# For all kernels of a machine. Under software emulation a processor may not run for seconds; KUnit runs when
+# it is asked for (kunit.enable=1 after this), not at each load of a module.
+COMMON = "watchdog_thresh=60 kunit.enable=0"
+
 
 def complain(text):
     print(f"popcorn-vm: {text}", file=sys.stderr, flush=True)
@@ -284,6 +288,7 @@ def main():
     settings = {
         "nodes": a.nodes, "cpus": a.cpus, "share": int(a.share), "modules": inside(a.modules), "kernel": inside(a.kernel),
         "initrd": inside(a.initrd),
+        "cmdline1": COMMON,
     }
     for k, (base, size, low) in enumerate(areas, 1):
         # the primary has the first processors, each secondary one of the others
@@ -305,7 +310,7 @@ def main():
         ["qemu-system-x86_64", "-M", "q35", *accel, "-smp", str(a.cpus + a.nodes - 1), "-m", f"{total >> 20}M",
          "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
          "-kernel", a.kernel, "-initrd", image,
-         "-append", " ".join(["console=ttyS0,115200 panic=-1 oops=panic watchdog_thresh=60", *parameters, a.append]),
+         "-append", " ".join(["console=ttyS0,115200 panic=-1 oops=panic", COMMON, *parameters, a.append]),
          "-chardev", f"file,id=log0,path={a.logs.replace(',', ',,')}/node0.log", "-serial", "chardev:log0",
          "-device", "virtio-rng-pci"]
         + ports.arguments
