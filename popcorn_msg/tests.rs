@@ -644,7 +644,7 @@ fn many_callers() -> Outcome {
     static WRONG: AtomicU32 = AtomicU32::new(0);
     static DONE: AtomicU32 = AtomicU32::new(0);
     const THREADS: u32 = 8;
-    const CALLS: u32 = 200;
+    const CALLS: u32 = 100;
     WRONG.store(0, Ordering::SeqCst);
     DONE.store(0, Ordering::SeqCst);
     let (zero, one, _memory) = two_nodes()?;

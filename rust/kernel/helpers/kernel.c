@@ -94,6 +94,9 @@ EXPORT_SYMBOL_GPL(pcn_stop_kthread_put);
 
 bool pcn_is_foreign_memory(u64 physical, size_t size)
 {
+	/* memremap() warns of what the processor cannot address. */
+	if (!size || (physical + size - 1) >> boot_cpu_data.x86_phys_bits)
+		return false;
 	return region_intersects(physical, size, IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE) ==
 	       REGION_DISJOINT;
 }
