@@ -50,8 +50,8 @@ use popcorn_kernel::boot::uapi::POPCORN_BOOT_LOADED;
 use popcorn_kernel::boot::uapi::POPCORN_BOOT_NO_CPU;
 use popcorn_kernel::boot::uapi::POPCORN_BOOT_RUNNING;
 use popcorn_kernel::boot::uapi::POPCORN_BOOT_STOPPED;
-use popcorn_kernel::boot::ModuleRef;
 use popcorn_kernel::errno;
+use popcorn_kernel::module::Pinned;
 use popcorn_kernel::shared_memory::SharedMemory;
 
 /// The second kernel's node id, and how many nodes there are: this and the primary.
@@ -115,7 +115,7 @@ struct Inner {
     busy: bool,
     processor: Option<LentProcessor>,
     /// Held while a kernel runs: this module must not go then.
-    module: Option<ModuleRef>,
+    module: Option<Pinned>,
     /// From the first start on.
     peer: Option<Peer>,
     facts: Facts,
@@ -125,7 +125,7 @@ struct Inner {
 struct Turn<'a> {
     partition: &'a Partition,
     processor: Option<LentProcessor>,
-    module: Option<ModuleRef>,
+    module: Option<Pinned>,
     peer: Option<Peer>,
 }
 
@@ -204,8 +204,16 @@ impl Partition {
         }
         let max = usize::try_from(self.layout.memory().size)?;
         let image = Image::read(request.kernel_fd, request.initrd_fd, max)?;
-        let id = processor::hardware_id(request.cpu)?;
-        let module = ModuleRef::new(self.module)?;
+        let had_it = turn
+            .processor
+            .as_ref()
+            .filter(|p| p.cpu() == request.cpu)
+            .map(LentProcessor::id);
+        let id = match had_it {
+            Some(id) => id,
+            None => processor::hardware_id(request.cpu)?,
+        };
+        let module = Pinned::new(self.module)?;
 
         // One that has ended by itself sits in memory that is about to be overwritten.
         if let Some(processor) = &turn.processor {
@@ -227,11 +235,7 @@ impl Partition {
         let trampoline = loader::load(&target, &image, &who)?;
         drop(image);
 
-        let had_it = turn
-            .processor
-            .as_ref()
-            .is_some_and(|p| p.cpu() == request.cpu);
-        if !had_it {
+        if had_it.is_none() {
             let processor = LentProcessor::take(request.cpu).inspect_err(|e| {
                 pr_err!("cannot take CPU {}: {:?}\n", request.cpu, e);
             })?;
@@ -253,9 +257,8 @@ impl Partition {
             }
             Err(e) => {
                 pr_err!("CPU {} did not enter the kernel: {:?}\n", request.cpu, e);
-                if had_it {
-                    turn.reset();
-                } else {
+                turn.reset();
+                if had_it.is_none() {
                     turn.set_processor(None);
                 }
                 self.note(|facts| facts.state = before);
@@ -285,6 +288,9 @@ impl Partition {
             pr_info!("second kernel stopped\n");
         }
         if release {
+            // Its messages are answered by interrupts, and none must reach the processor when it is
+            // Linux's again.
+            turn.peer = None;
             turn.set_processor(None);
         }
         Ok(())
@@ -349,16 +355,20 @@ impl Partition {
     pub(crate) fn close(&self) {
         self.stop_at_end.set(None);
         let mut inner = self.inner.lock();
-        // In this order: the window is not used any more when it goes.
-        let held = (
+        let (processor, peer, module) = (
             inner.processor.take(),
             inner.peer.take(),
             inner.module.take(),
         );
         inner.facts.processor = None;
         drop(inner);
-        // Without the lock, for it sleeps long.
-        drop(held);
+        // Without the lock, for it sleeps long; and in the order of kill().
+        if let Some(processor) = &processor {
+            processor.reset();
+        }
+        drop(peer);
+        drop(processor);
+        drop(module);
     }
 
     fn turn(&self) -> Result<Turn<'_>> {

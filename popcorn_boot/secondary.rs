@@ -22,13 +22,13 @@ use popcorn_kernel::boot::end::End;
 use popcorn_kernel::boot::end::EndWatch;
 use popcorn_kernel::boot::memory::ReservedMemory;
 use popcorn_kernel::boot::processor;
-use popcorn_kernel::boot::ModuleRef;
+use popcorn_kernel::module::Pinned;
 
 /// Keeps the primary informed.
 pub(crate) struct Secondary {
     _watch: EndWatch,
     _memory: ReservedMemory,
-    _module: ModuleRef,
+    _module: Pinned,
 }
 
 impl Secondary {
@@ -36,13 +36,13 @@ impl Secondary {
     ///
     /// # Errors
     ///
-    /// `ENODEV`: no primary of the same version has prepared the page. `ENXIO`, `EBUSY`: no page of the
-    /// primary's at all. `EINVAL`: no page's address. `ENOMEM`.
+    /// `ENODEV`: no primary of the same version has prepared the page. `EBUSY`: it is this kernel's own
+    /// memory. `EINVAL`: no page's address. `ENOMEM`.
     pub(crate) fn new(status: u64, module: &'static ThisModule) -> Result<Self> {
         let extent = Extent::new(status, 4096);
         let refuse = |e: &Error| pr_err!("no status page at {:#x}: {:?}\n", status, e);
-        let memory =
-            ReservedMemory::claim(extent, c_str!("Popcorn status page")).inspect_err(refuse)?;
+        let memory = ReservedMemory::claim_unknown(extent, c_str!("Popcorn status page"))
+            .inspect_err(refuse)?;
         let page = memory.map(extent).inspect_err(refuse)?;
         let mut bytes = [0; STATUS_SIZE];
         page.read(0, &mut bytes);
@@ -68,7 +68,7 @@ impl Secondary {
         Ok(Self {
             _watch: watch,
             _memory: memory,
-            _module: ModuleRef::new(module)?,
+            _module: Pinned::new(module)?,
         })
     }
 }

@@ -13,8 +13,6 @@ pub mod processor;
 pub mod uapi;
 
 use crate::bindings;
-use core::ptr::NonNull;
-use kernel::bindings::module;
 use kernel::prelude::*;
 
 /// Whether the caller may start another kernel on this machine (`CAP_SYS_BOOT`). Process context.
@@ -45,40 +43,4 @@ pub fn sleep_killable(milliseconds: u32) -> Result {
 /// `ENAMETOOLONG`
 pub fn name_too_long() -> Error {
     Error::from_errno(-(kernel::bindings::ENAMETOOLONG as i32))
-}
-
-/// A reference that keeps a module from being unloaded.
-///
-/// # Invariants
-///
-/// It counts as one reference of `module`.
-pub struct ModuleRef(NonNull<module>);
-
-// SAFETY: the reference count of a module may be changed from any thread.
-unsafe impl Send for ModuleRef {}
-// SAFETY: a shared reference gives nothing.
-unsafe impl Sync for ModuleRef {}
-
-impl ModuleRef {
-    /// Takes a reference. Any context.
-    ///
-    /// # Errors
-    ///
-    /// `ENODEV`: the module is being unloaded, or is part of the kernel.
-    pub fn new(module: &'static ThisModule) -> Result<Self> {
-        let module = NonNull::new(module.as_ptr()).ok_or(ENODEV)?;
-        // SAFETY: the module is alive, for code of it calls.
-        if !unsafe { bindings::pcn_module_get(module.as_ptr()) } {
-            return Err(ENODEV);
-        }
-        // INVARIANT: just taken.
-        Ok(Self(module))
-    }
-}
-
-impl Drop for ModuleRef {
-    fn drop(&mut self) {
-        // SAFETY: gives back the reference of the invariant.
-        unsafe { bindings::pcn_module_put(self.0.as_ptr()) };
-    }
 }

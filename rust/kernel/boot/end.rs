@@ -90,6 +90,9 @@ unsafe fn free<F>(closure: *mut c_void) {
     drop(unsafe { KBox::<F>::from_raw(closure.cast()) });
 }
 
+/// # Safety
+///
+/// `closure` is from `KBox::<F>::into_raw`, and is not freed meanwhile.
 unsafe extern "C" fn call<F: Fn(End)>(closure: *mut c_void, end: bindings::pcn_end) {
     let end = match end {
         bindings::pcn_end_PCN_END_PANIC => End::Panic,
@@ -97,7 +100,7 @@ unsafe extern "C" fn call<F: Fn(End)>(closure: *mut c_void, end: bindings::pcn_e
         bindings::pcn_end_PCN_END_HALT => End::Halt,
         _ => End::PowerOff,
     };
-    // SAFETY: the watch was made with a closure of this type, which stays as long as the watch.
+    // SAFETY: as required of the caller.
     (unsafe { &*closure.cast::<F>() })(end);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Memory that was reserved when the machine booted, for another kernel.
+//! Memory of the machine that is not Linux's: reserved when it booted, for another kernel, or another
+//! kernel's own.
 //!
 //! C header: `include/linux/ioport.h`.
 
@@ -16,7 +17,7 @@ const CLAIMABLE_FROM: u64 = 1 << 20;
 ///
 /// # Invariants
 ///
-/// The range does not wrap, was reserved at boot and is not Linux's to use; if `claimed`, it is in the
+/// The range does not wrap and is neither this kernel's RAM nor a device; if `claimed`, it is in the
 /// resource tree under our name.
 pub struct ReservedMemory {
     extent: Extent,
@@ -32,11 +33,39 @@ impl ReservedMemory {
     /// `EINVAL`: empty, or it wraps. `ENXIO`: not reserved. `EBUSY`: part of it is System RAM or a
     /// device, or somebody else has claimed it.
     pub fn claim(extent: Extent, name: &'static CStr) -> Result<Self> {
+        match Self::look(extent)? {
+            true => Self::enter(extent, name),
+            false => Err(ENXIO),
+        }
+    }
+
+    /// Claims `extent`, which this kernel knows nothing of, since it is part of what another one keeps to
+    /// itself. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, `EBUSY`: as [`ReservedMemory::claim`].
+    pub fn claim_unknown(extent: Extent, name: &'static CStr) -> Result<Self> {
+        Self::look(extent)?;
+        Self::enter(extent, name)
+    }
+
+    /// Whether `extent` was reserved.
+    fn look(extent: Extent) -> Result<bool> {
         if extent.size == 0 || extent.end().is_none() {
             return Err(EINVAL);
         }
         // SAFETY: looks into the resource tree; the range does not wrap.
-        to_result(unsafe { bindings::pcn_memory_is_reserved(extent.start, extent.size) })?;
+        let looked =
+            to_result(unsafe { bindings::pcn_memory_is_reserved(extent.start, extent.size) });
+        match looked {
+            Err(e) if e == ENXIO => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
+    /// Enters it in the resource tree.
+    fn enter(extent: Extent, name: &'static CStr) -> Result<Self> {
         let claimed = extent.start >= CLAIMABLE_FROM;
         if claimed {
             // SAFETY: the name is static, so it outlives the claim.
@@ -47,7 +76,7 @@ impl ReservedMemory {
                 return Err(EBUSY);
             }
         }
-        // INVARIANT: checked and claimed above.
+        // INVARIANT: both callers have looked; just claimed.
         Ok(Self { extent, claimed })
     }
 

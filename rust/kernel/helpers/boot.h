@@ -52,7 +52,8 @@ int pcn_cpu_take_back(unsigned int cpu, bool online);
 
 /*
  * Whether [@start, @start + @size) was reserved at boot, is nobody's memory, and is one piece.
- * -ENXIO not reserved, -EBUSY System RAM or a device within.
+ * -ENXIO not reserved, -EBUSY System RAM or a device within. A kernel without PCI does not keep a list of
+ * what is reserved: there it is -ENXIO.
  */
 int pcn_memory_is_reserved(u64 start, u64 size);
 /* Claims it, so that no driver can; false if one has. @name must live until the release. */
