@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 pub mod acpi;
+pub mod affinity;
 pub mod boot_command_line;
 pub mod boot_status;
 pub mod bootparams;
@@ -16,7 +17,10 @@ pub mod directory;
 pub mod identity_map;
 pub mod ids;
 pub mod interval;
+pub mod layout;
 pub mod partition;
+pub mod proto;
 pub mod ring;
+pub mod syscall;
 pub mod window;
 pub mod wire;

@@ -11,4 +11,5 @@
 
 #include "helpers/boot.h"
 #include "helpers/doorbell.h"
+#include "helpers/hooks.h"
 #include "helpers/kernel.h"
