@@ -47,13 +47,12 @@ need_root() {
 last_line() { tail -n 1 "$1" 2>/dev/null | tr -d '\r\t' | sed "s|$POPCORN_CACHE/||g; s|$TREE/||g" | cut -c -60; }
 
 # step NAME LOG COMMAND...: run a command quietly. On a terminal a clock, the number of lines of its
-# log and the last of them run along; elsewhere they are printed every 30 s. Ends the command when it
-# is interrupted itself.
+# log and the last of them run along; elsewhere they are printed every 30 s. What takes less than 2 s is
+# not worth a line. Ends the command when it is interrupted itself.
 step() {
-	local name=$1 log=$2 start=$SECONDS pid rc=0 beat=30
+	local name=$1 log=$2 start=$SECONDS pid rc=0 beat=2 run=0
 	shift 2
 	mkdir -p "$(dirname "$log")"
-	[ -t 2 ] || say "$name ..."
 	set -m # a process group of its own, so that all of it can be ended
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
@@ -61,22 +60,26 @@ step() {
 	# shellcheck disable=SC2064
 	trap "kill -TERM -- -$pid 2>/dev/null; exit 130" INT TERM
 	while kill -0 "$pid" 2>/dev/null; do
-		if [ -t 2 ]; then
-			printf '\r%s==>%s %s ... %d s, %d lines: %s\033[K' "$bold" "$plain" "$name" $((SECONDS - start)) \
+		run=$((SECONDS - start))
+		if [ $run -lt 2 ]; then
+			:
+		elif [ -t 2 ]; then
+			printf '\r%s==>%s %s ... %d s, %d lines: %s\033[K' "$bold" "$plain" "$name" $run \
 				"$(wc -l <"$log")" "$(last_line "$log")" >&2
-			sleep 1
-		else
-			if [ $((SECONDS - start)) -ge $beat ]; then
-				say "$name: $((SECONDS - start)) s, $(wc -l <"$log") lines: $(last_line "$log")"
-				beat=$((beat + 30))
-			fi
-			sleep 0.2
+			sleep 0.8
+		elif [ $beat = 2 ]; then
+			say "$name ..."
+			beat=30
+		elif [ $run -ge $beat ]; then
+			say "$name: $run s, $(wc -l <"$log") lines: $(last_line "$log")"
+			beat=$((beat + 30))
 		fi
+		sleep 0.1
 	done
 	wait "$pid" || rc=$?
 	trap - INT TERM
 	[ ! -t 2 ] || printf '\r\033[K' >&2
-	[ $rc = 0 ] && say "$name: done in $((SECONDS - start)) s"
+	[ $rc != 0 ] || [ $((SECONDS - start)) -lt 2 ] || say "$name: done in $((SECONDS - start)) s"
 	return $rc
 }
 
