@@ -30,6 +30,7 @@ use popcorn_kernel::doorbell::Doorbell;
 use popcorn_kernel::doorbell::Ring;
 use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
+use popcorn_kernel::kthread;
 use popcorn_kernel::kthread::should_stop;
 use popcorn_kernel::shared_memory::SharedMemory;
 use popcorn_kernel::system;
@@ -311,6 +312,8 @@ impl Thread {
 
     /// The thread's main function.
     pub(crate) fn run(mut self) {
+        // A node may have one processor, busy with a program that waits for nothing.
+        kthread::prefer();
         self.join();
         let mut busy_until = 0;
         while !should_stop() {

@@ -97,6 +97,13 @@ pub fn should_stop() -> bool {
     unsafe { bindings::kthread_should_stop() }
 }
 
+/// Lets the running kernel thread go before ordinary tasks when it wakes: for those that do little
+/// and that others wait for. Not real-time: it cannot keep the processor from others.
+pub fn prefer() {
+    // SAFETY: changes the running task's own weight.
+    unsafe { bindings::pcn_prefer_current() };
+}
+
 /// # Safety
 ///
 /// `closure` is from `KBox::<F>::into_raw` and nobody else uses it.

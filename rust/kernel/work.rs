@@ -29,7 +29,7 @@ unsafe impl Sync for WorkQueue {}
 
 impl WorkQueue {
     /// A queue that runs up to `max_active` items at once (0: the kernel's default), on any
-    /// processor, and makes progress when memory is short. May sleep.
+    /// processor, before ordinary tasks, and makes progress when memory is short. May sleep.
     ///
     /// # Errors
     ///

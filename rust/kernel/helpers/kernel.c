@@ -28,7 +28,7 @@ EXPORT_SYMBOL_GPL(pcn_init_completion);
 
 struct workqueue_struct *pcn_alloc_unbound_workqueue(const char *name, int max_active)
 {
-	return alloc_workqueue("%s", WQ_UNBOUND | WQ_MEM_RECLAIM, max_active, name);
+	return alloc_workqueue("%s", WQ_UNBOUND | WQ_HIGHPRI | WQ_MEM_RECLAIM, max_active, name);
 }
 EXPORT_SYMBOL_GPL(pcn_alloc_unbound_workqueue);
 
@@ -181,6 +181,13 @@ bool pcn_need_resched(void)
 	return need_resched();
 }
 EXPORT_SYMBOL_GPL(pcn_need_resched);
+
+/* What the kernel's own high-priority workers have. */
+void pcn_prefer_current(void)
+{
+	set_user_nice(current, MIN_NICE);
+}
+EXPORT_SYMBOL_GPL(pcn_prefer_current);
 
 void pcn_sleep_ms(unsigned int ms)
 {

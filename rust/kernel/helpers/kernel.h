@@ -47,6 +47,7 @@ void pcn_cond_resched(void);
 bool pcn_need_resched(void);
 
 void pcn_sleep_ms(unsigned int ms);
+void pcn_prefer_current(void);
 
 unsigned int pcn_cpus_online(void);
 u64 pcn_memory_bytes(void);
