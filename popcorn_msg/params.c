@@ -3,10 +3,10 @@
 #include <linux/moduleparam.h>
 #include <linux/types.h>
 
-#define PARAM(name, ctype, type, value, mode, text)				\
-	extern ctype popcorn_msg_##name;					\
-	ctype popcorn_msg_##name = value;					\
-	module_param_named(name, popcorn_msg_##name, type, mode);		\
+#define PARAM(name, ctype, type, value, mode, text)               \
+	extern ctype popcorn_msg_##name;                          \
+	ctype popcorn_msg_##name = value;                         \
+	module_param_named(name, popcorn_msg_##name, type, mode); \
 	MODULE_PARM_DESC(name, text)
 
 PARAM(node, unsigned int, uint, 0, 0444, "id of this node (0: the primary)");

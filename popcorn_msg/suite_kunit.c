@@ -2,28 +2,33 @@
 /* The KUnit suite of popcorn_msg; the cases are in tests.rs. */
 #include <kunit/test.h>
 
-#define CASES(do_case)				\
-	do_case(echo)				\
-	do_case(errors)				\
-	do_case(late_reply)			\
-	do_case(order)				\
-	do_case(back_pressure)			\
-	do_case(leave_and_return)		\
-	do_case(death)				\
-	do_case(garbage)			\
-	do_case(mismatch)			\
-	do_case(doorbell)			\
-	do_case(registration)			\
-	do_case(many_callers)
-
-#define DECLARE(name) void popcorn_msg_test_##name(struct kunit *test);
-#define CASE(name) KUNIT_CASE(popcorn_msg_test_##name),
-
-CASES(DECLARE)
+void popcorn_msg_test_echo(struct kunit *test);
+void popcorn_msg_test_errors(struct kunit *test);
+void popcorn_msg_test_late_reply(struct kunit *test);
+void popcorn_msg_test_order(struct kunit *test);
+void popcorn_msg_test_back_pressure(struct kunit *test);
+void popcorn_msg_test_leave_and_return(struct kunit *test);
+void popcorn_msg_test_death(struct kunit *test);
+void popcorn_msg_test_garbage(struct kunit *test);
+void popcorn_msg_test_mismatch(struct kunit *test);
+void popcorn_msg_test_doorbell(struct kunit *test);
+void popcorn_msg_test_registration(struct kunit *test);
+void popcorn_msg_test_many_callers(struct kunit *test);
 
 static struct kunit_case popcorn_msg_cases[] = {
-	CASES(CASE)
-	{}
+	KUNIT_CASE(popcorn_msg_test_echo),
+	KUNIT_CASE(popcorn_msg_test_errors),
+	KUNIT_CASE(popcorn_msg_test_late_reply),
+	KUNIT_CASE_SLOW(popcorn_msg_test_order),
+	KUNIT_CASE(popcorn_msg_test_back_pressure),
+	KUNIT_CASE(popcorn_msg_test_leave_and_return),
+	KUNIT_CASE(popcorn_msg_test_death),
+	KUNIT_CASE_SLOW(popcorn_msg_test_garbage),
+	KUNIT_CASE(popcorn_msg_test_mismatch),
+	KUNIT_CASE(popcorn_msg_test_doorbell),
+	KUNIT_CASE(popcorn_msg_test_registration),
+	KUNIT_CASE_SLOW(popcorn_msg_test_many_callers),
+	{},
 };
 
 static struct kunit_suite popcorn_msg_suite = {

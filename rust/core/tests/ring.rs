@@ -200,7 +200,7 @@ proptest! {
         }
         for (at, length) in lengths {
             let length = length % 200;
-            let word = u64::from(length) | u64::from(!length) << 32;
+            let word = u64::from(length) | (u64::from(!length) << 32);
             memory.write(64 + HEADER_SIZE + 8 * at, &word.to_le_bytes());
         }
         'heads: for head in heads {

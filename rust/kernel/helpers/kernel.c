@@ -230,7 +230,7 @@ int pcn_misc_register(struct pcn_misc_device *misc, const struct file_operations
 	misc->operations.owner = owner;
 	misc->operations.llseek = noop_llseek;
 	misc->operations.compat_ioctl = compat_ptr_ioctl;
-	misc->device = (struct miscdevice) {
+	misc->device = (struct miscdevice){
 		.minor = MISC_DYNAMIC_MINOR,
 		.name = name,
 		.fops = &misc->operations,
