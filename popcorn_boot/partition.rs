@@ -220,7 +220,7 @@ impl Partition {
             processor.reset();
             self.note(|facts| facts.state = State::Stopped);
         }
-        let before = self.facts().state;
+        let before = self.facts();
         let target = Target {
             partition: &self.layout,
             memory: &self.memory,
@@ -261,7 +261,11 @@ impl Partition {
                 if had_it.is_none() {
                     turn.set_processor(None);
                 }
-                self.note(|facts| facts.state = before);
+                self.note(|facts| {
+                    facts.state = before.state;
+                    facts.started_ns = before.started_ns;
+                    facts.started_tsc = before.started_tsc;
+                });
                 Err(e)
             }
         }
@@ -355,7 +359,7 @@ impl Partition {
     pub(crate) fn close(&self) {
         self.stop_at_end.set(None);
         let mut inner = self.inner.lock();
-        let (processor, peer, module) = (
+        let (processor, mut peer, module) = (
             inner.processor.take(),
             inner.peer.take(),
             inner.module.take(),
@@ -365,6 +369,9 @@ impl Partition {
         // Without the lock, for it sleeps long; and in the order of kill().
         if let Some(processor) = &processor {
             processor.reset();
+        }
+        if let Some(peer) = &mut peer {
+            peer.died();
         }
         drop(peer);
         drop(processor);

@@ -14,6 +14,7 @@ use popcorn_core::ids::NodeId;
 use popcorn_core::ring::Memory;
 use popcorn_core::window;
 use popcorn_kernel::boot::memory::ReservedMemory;
+use popcorn_kernel::boot::sleep_killable;
 use popcorn_kernel::kthread;
 use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::shared_memory::SharedMemory;
@@ -21,6 +22,9 @@ use popcorn_kernel::wait::WaitQueue;
 
 /// How often the status page is looked at.
 const LOOK_MS: u32 = 100;
+/// How long the news of a death may take: a thread must run once.
+const NEWS_MS: u32 = 1000;
+const NEWS_STEP_MS: u32 = 5;
 /// Cleared in one step: small enough for the stack.
 const STEP: usize = 256;
 
@@ -77,10 +81,16 @@ impl Peer {
         Ok(())
     }
 
-    /// The node runs no more. May sleep.
+    /// The node runs no more. Returns when all who use it have begun to hear of it, so that the window
+    /// may go without its seeming to have left in order. May sleep.
     pub(crate) fn died(&mut self) {
         self.watch = None;
         tell(self.node);
+        for _ in 0..NEWS_MS / NEWS_STEP_MS {
+            if !popcorn_msg::is_online(self.node) || sleep_killable(NEWS_STEP_MS).is_err() {
+                break;
+            }
+        }
     }
 }
 

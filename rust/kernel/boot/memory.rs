@@ -55,9 +55,9 @@ impl ReservedMemory {
         if extent.size == 0 || extent.end().is_none() {
             return Err(EINVAL);
         }
+        let (start, size) = (extent.start, extent.size);
         // SAFETY: looks into the resource tree; the range does not wrap.
-        let looked =
-            to_result(unsafe { bindings::pcn_memory_is_reserved(extent.start, extent.size) });
+        let looked = to_result(unsafe { bindings::pcn_memory_is_reserved(start, size) });
         match looked {
             Err(e) if e == ENXIO => Ok(false),
             other => other.map(|()| true),
