@@ -42,7 +42,7 @@ use popcorn_kernel::wait::Sleep;
 use popcorn_kernel::wait::WaitQueue;
 
 /// Parts that a payload may have.
-pub(crate) const PARTS_MAX: usize = 8;
+pub(crate) const PARTS_MAX: usize = 18;
 
 /// How often a sender looks for room when a ring is full.
 const ROOM_POLL_MS: u32 = 1;

@@ -67,8 +67,8 @@ impl Space {
         };
         match self.request(origin, address, write) {
             Ok(brought) => Report {
-                pages: u64::from(brought),
-                grants: u64::from(!brought),
+                pages: brought,
+                grants: u64::from(brought == 0),
                 ..Report::new(FaultResult::Retry(unlocked))
             },
             Err(error) if error == EAGAIN => {
@@ -82,40 +82,58 @@ impl Space {
         }
     }
 
-    /// Asks for a page and maps it. Whether data came.
-    fn request(&self, origin: NodeId, address: usize, write: bool) -> Result<bool> {
+    /// Asks for a page and maps it, and what comes with it. How many pages of data came.
+    fn request(&self, origin: NodeId, address: usize, write: bool) -> Result<u64> {
         let user = self.mm.user().ok_or(ESRCH)?;
+        let ahead = self.streams.ahead(address);
         let message = proto::PageRequest {
             space: self.id,
             address: address as u64,
             write: u32::from(write),
-            reserved: 0,
+            ahead: ahead as u32,
         };
         let response = crate::talk::call(origin, &message, &[])?;
         let (grant, bytes) = response.decode_prefix::<proto::Grant>()?;
-        let content = content(grant.content, bytes)?;
         let exclusive = grant.exclusive != 0;
+        let mut pages = Pages(bytes);
+        let first = pages.next(grant.content)?;
         if grant.acknowledge == 0 {
             // We hold enough: at most the protection is left over.
             if write {
                 let _ = user.upgrade(address);
             }
-            return Ok(false);
+            return Ok(0);
         }
-        let outcome = match map(&user, address, content, exclusive) {
+        let outcome = match map(&user, address, first, exclusive) {
             Ok(()) => Outcome::Mapped,
             Err(error) if error == ENOENT => Outcome::Missing,
             Err(_) => Outcome::Refused,
         };
+        let mut came = u64::from(matches!(first, Some(Some(_))));
+        let mut mapped = 0;
+        let granted = (grant.ahead as usize).min(ahead);
+        for (index, kind) in grant.contents.iter().take(granted).enumerate() {
+            let at = address + (index + 1) * PAGE_SIZE;
+            // What is not to be understood or has no place is refused, and goes back.
+            let Ok(content @ Some(bytes)) = pages.next(u32::from(*kind)) else {
+                break;
+            };
+            if map(&user, at, content, exclusive).is_ok() {
+                mapped |= 1 << index;
+                came += u64::from(bytes.is_some());
+            }
+        }
+        self.streams.granted(address, granted, ahead);
         let message = proto::Mapped {
             space: self.id,
             address: address as u64,
             outcome: outcome as u32,
-            reserved: 0,
+            ahead: grant.ahead,
+            mapped,
         };
         crate::talk::post(origin, &message, &[])?;
         if outcome == Outcome::Mapped {
-            Ok(matches!(content, Some(Some(_))))
+            Ok(came)
         } else {
             Err(EAGAIN)
         }
@@ -179,6 +197,26 @@ pub(crate) enum Given {
     Zeros,
     /// These bytes.
     Bytes(PageBuffer),
+}
+
+/// The pages that follow a message, one after the other.
+struct Pages<'a>(&'a [u8]);
+
+impl<'a> Pages<'a> {
+    /// The next one, of which the peer said `kind`.
+    fn next(&mut self, kind: u32) -> Result<Option<Option<&'a [u8; PAGE_SIZE]>>> {
+        let length = if kind == Content::Bytes as u32 {
+            PAGE_SIZE
+        } else {
+            0
+        };
+        let (page, rest) = self
+            .0
+            .split_at_checked(length)
+            .ok_or(errno::protocol())?;
+        self.0 = rest;
+        content(kind, page)
+    }
 }
 
 /// Checks what a peer says of a page: `None` nothing comes, `Some(None)` zeros.

@@ -77,6 +77,63 @@ impl Space {
         Operation::new(self, &user, address).drive(step)
     }
 
+    /// A remote that got a page reads (or writes) on: grants what lies behind it, as long as that is
+    /// ours alone. From a worker.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `ESRCH`: nothing was granted.
+    pub(crate) fn serve_ahead(
+        self: &Arc<Self>,
+        node: NodeId,
+        address: usize,
+        access: Access,
+        count: usize,
+    ) -> Result<KVec<Hand>> {
+        let home = popcorn_msg::this_node();
+        let user = self.mm.user().ok_or(ESRCH)?;
+        let mut hands = KVec::with_capacity(count, GFP_KERNEL)?;
+        for index in 1..=count {
+            let Some(address) = address.checked_add(index * proto::PAGE_SIZE) else {
+                break;
+            };
+            let key = address as u64;
+            if self.directory.lock().pages.get(&key).is_some() {
+                break;
+            }
+            let Ok(Step::Gather {
+                supplier: Some((supplier, keep)),
+                ..
+            }) = self.begin(node, address, access, true)
+            else {
+                break;
+            };
+            let mut operation = Operation::new(self, &user, address);
+            let answer = if supplier == home {
+                operation.take(keep, 2)
+            } else {
+                Answer::Declined
+            };
+            match operation.answered(supplier, Ok(answer)) {
+                Step::Grant {
+                    to, access, data, ..
+                } if to == node => {
+                    let Ended::Grant { hand, .. } = operation.grant(access, data) else {
+                        break;
+                    };
+                    // There is room; a grant always brings its content.
+                    hands.push(hand.unwrap_or(Hand::Zeros), GFP_KERNEL)?;
+                }
+                step => {
+                    // It stays with us, which was not asked for.
+                    let _ = operation.drive(step);
+                    break;
+                }
+            }
+        }
+        Ok(hands)
+    }
+
     /// A thread of the origin faulted.
     pub(crate) fn fault_at_home(self: &Arc<Self>, fault: Fault<'_>) -> Report {
         let address = fault.address();
@@ -86,14 +143,13 @@ impl Space {
             Access::Read
         };
         // Once the lock is released the fault can only be tried again, so look first.
-        let gone = {
-            let directory = self.directory.lock();
-            match directory.pages.get(&(address as u64)) {
-                Some(page) => page.entry.is_lost(),
-                None => fault.is_missing(),
-            }
-        };
-        if gone || self.is_lost() && fault.is_missing() {
+        let lost = self
+            .directory
+            .lock()
+            .pages
+            .get(&(address as u64))
+            .is_some_and(|page| page.entry.is_lost());
+        if lost || self.is_lost() && fault.is_missing() {
             return Report::new(FaultResult::Bus);
         }
         let unlocked = match fault.unlock() {
@@ -424,7 +480,7 @@ impl<'a> Operation<'a> {
         }
         if let Some((node, keep)) = supplier {
             let answer = if node == popcorn_msg::this_node() {
-                Ok(self.take(keep))
+                Ok(self.take(keep, TAKE_ATTEMPTS))
             } else {
                 match self.space.fetch_from(node, self.address, keep) {
                     Ok(Some(hand)) => {
@@ -445,13 +501,13 @@ impl<'a> Operation<'a> {
     }
 
     /// Takes the origin's own page.
-    fn take(&mut self, keep: Keep) -> Answer {
+    fn take(&mut self, keep: Keep, attempts: u32) -> Answer {
         let take = match keep {
             Keep::ReadCopy => Take::Share,
             Keep::Nothing => Take::Mark,
         };
         let result = page_buffer().and_then(|mut buffer| {
-            for _ in 0..TAKE_ATTEMPTS {
+            for _ in 0..attempts {
                 match self.user.take(self.address, take, Some(&mut *buffer)) {
                     Err(error) if error == EAGAIN => match self.user.fault_in(self.address) {
                         Err(error) if error == EAGAIN => sleep_us(PAUSE_US),

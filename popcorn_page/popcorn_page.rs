@@ -16,6 +16,7 @@ mod away;
 mod home;
 mod service;
 mod space;
+mod streams;
 pub mod talk;
 
 pub use away::Report;

@@ -76,34 +76,63 @@ fn page_request(request: &Request) -> Result<Reply> {
         content: Content::Nothing as u32,
         exclusive: 0,
         acknowledge: 0,
-        reserved: 0,
+        ahead: 0,
+        contents: [0; 16],
     };
     match space.serve(request.from(), address, access)? {
         Ended::Grant { access, hand } => {
             grant.exclusive = u32::from(access == Access::Write);
             grant.acknowledge = 1;
-            grant.content = match &hand {
-                None => Content::Nothing,
-                Some(Hand::Zeros) => Content::Zeros,
-                Some(Hand::Bytes(_)) => Content::Bytes,
-            } as u32;
-            Ok(Reply::Grant(grant, hand))
+            grant.content = content_of(hand.as_ref()) as u32;
+            // Whatever becomes of these, the page that was asked for is granted.
+            let count = (message.ahead as usize).min(proto::AHEAD_MAX);
+            let ahead = space
+                .serve_ahead(request.from(), address, access, count)
+                .unwrap_or(KVec::new());
+            grant.ahead = ahead.len() as u32;
+            for (content, hand) in grant.contents.iter_mut().zip(&ahead) {
+                *content = content_of(Some(hand)) as u8;
+            }
+            Ok(Reply::Grant(grant, hand, ahead))
         }
-        Ended::AlreadyGranted => Ok(Reply::Grant(grant, None)),
+        Ended::AlreadyGranted => Ok(Reply::Grant(grant, None, KVec::new())),
         // The requester was lost meanwhile.
         Ended::Done => Err(EAGAIN),
+    }
+}
+
+fn content_of(hand: Option<&Hand>) -> Content {
+    match hand {
+        None => Content::Nothing,
+        Some(Hand::Zeros) => Content::Zeros,
+        Some(Hand::Bytes(_)) => Content::Bytes,
     }
 }
 
 fn mapped(request: &Request) -> Result<Reply> {
     let (message, _) = request.decode_prefix::<proto::Mapped>()?;
     let space = origin_of(message.space, request.from())?;
+    let address = page_address(message.address)?;
     let receipt = match Outcome::new(message.outcome).ok_or(errno::protocol())? {
         Outcome::Mapped => Receipt::Mapped,
         Outcome::Refused => Receipt::Refused,
         Outcome::Missing => Receipt::Missing,
     };
-    space.receipt(request.from(), page_address(message.address)?, receipt)?;
+    space.receipt(request.from(), address, receipt)?;
+    if message.ahead as usize > proto::AHEAD_MAX {
+        return Err(errno::protocol());
+    }
+    for index in 0..message.ahead as usize {
+        let receipt = if message.mapped >> index & 1 != 0 {
+            Receipt::Mapped
+        } else {
+            Receipt::Refused
+        };
+        let address = address
+            .checked_add((index + 1) * PAGE_SIZE)
+            .ok_or(errno::protocol())?;
+        space.receipt(request.from(), address, receipt)?;
+    }
     Ok(Reply::Empty)
 }
 
@@ -132,7 +161,7 @@ fn invalidate(request: &Request) -> Result<Reply> {
 /// What is answered. It owns the page that goes along.
 enum Reply {
     Empty,
-    Grant(proto::Grant, Option<Hand>),
+    Grant(proto::Grant, Option<Hand>, KVec<Hand>),
     Data(proto::PageData, Option<Given>),
 }
 
@@ -140,10 +169,16 @@ impl Reply {
     fn send(&self, request: Request) -> Result {
         match self {
             Reply::Empty => request.reply(0, &[]),
-            Reply::Grant(grant, Some(Hand::Bytes(bytes))) => {
-                request.reply_with(grant, &[&bytes[..]])
+            Reply::Grant(grant, hand, ahead) => {
+                let mut parts: [&[u8]; proto::AHEAD_MAX + 1] = [&[]; proto::AHEAD_MAX + 1];
+                let hands = Iterator::chain(hand.iter(), ahead);
+                for (part, hand) in parts.iter_mut().zip(hands) {
+                    if let Hand::Bytes(bytes) = hand {
+                        *part = &bytes[..];
+                    }
+                }
+                request.reply_with(grant, &parts)
             }
-            Reply::Grant(grant, _) => request.reply_with(grant, &[]),
             Reply::Data(data, Some(Given::Bytes(bytes))) => {
                 request.reply_with(data, &[&bytes[..]])
             }

@@ -26,6 +26,8 @@ use popcorn_kernel::new_waitqueue;
 use popcorn_kernel::table::Table;
 use popcorn_kernel::wait::WaitQueue;
 
+use crate::streams::Streams;
+
 /// Ranges that may be frozen at once.
 pub(crate) const FROZEN_MAX: usize = 8;
 
@@ -89,6 +91,8 @@ pub struct Space {
     /// out of date; held while the layout here changes, outside of `mmap_lock`.
     #[pin]
     pub layout: Mutex<u64>,
+    /// Remote: where its threads read or write on and on.
+    pub(crate) streams: Streams,
     /// The module whose hooks take the space back at its end.
     _user: Pinned,
 }
@@ -141,6 +145,7 @@ impl Space {
                 nodes: AtomicU64::new(0),
                 lost: AtomicBool::new(false),
                 layout <- new_mutex!(1, "popcorn layout"),
+                streams: Streams::new(),
                 _user: user,
             }),
             GFP_KERNEL,

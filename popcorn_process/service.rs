@@ -97,39 +97,58 @@ fn wake_threads() {
     }
 }
 
+/// What a message asks for. None of it sleeps but [`proto::SpaceLost`].
+fn handle(request: Request) -> core::result::Result<(), (Request, Error)> {
+    match request.kind() {
+        proto::Migrate::TYPE => Host::arrival(request),
+        proto::Syscall::TYPE => match request.decode_prefix::<proto::Syscall>() {
+            Ok((message, _)) => to_thread(request, message.thread, message.space),
+            Err(error) => Err((request, error)),
+        },
+        proto::Back::TYPE => match request.decode_prefix::<proto::Back>() {
+            Ok((message, _)) => to_thread(request, message.thread, message.space),
+            Err(error) => Err((request, error)),
+        },
+        kind => {
+            let result = match kind {
+                proto::Recall::TYPE => recall(&request),
+                proto::Abandon::TYPE => abandon(&request),
+                proto::SpaceExit::TYPE => space_exit(&request),
+                proto::SpaceLost::TYPE => space_lost(&request),
+                _ => Err(errno::protocol()),
+            };
+            result.map_err(|error| (request, error))
+        }
+    }
+}
+
+fn handle_or_refuse(request: Request) {
+    if let Err((request, error)) = handle(request) {
+        if error == errno::protocol() || error == EPERM {
+            err_ratelimited!(
+                "message {:#x} of node {} refused: {:?}\n",
+                request.kind(),
+                request.from(),
+                error
+            );
+        }
+        refuse(request, error);
+    }
+}
+
 impl Handler for Service {
     fn request(&self, _from: NodeId, request: Request) {
-        let result = match request.kind() {
-            proto::Migrate::TYPE => Host::arrival(request),
-            proto::Syscall::TYPE => match request.decode_prefix::<proto::Syscall>() {
-                Ok((message, _)) => to_thread(request, message.thread, message.space),
-                Err(error) => Err((request, error)),
-            },
-            proto::Back::TYPE => match request.decode_prefix::<proto::Back>() {
-                Ok((message, _)) => to_thread(request, message.thread, message.space),
-                Err(error) => Err((request, error)),
-            },
-            kind => {
-                let result = match kind {
-                    proto::Recall::TYPE => recall(&request),
-                    proto::Abandon::TYPE => abandon(&request),
-                    proto::SpaceExit::TYPE => space_exit(&request),
-                    proto::SpaceLost::TYPE => space_lost(&request),
-                    _ => Err(errno::protocol()),
-                };
-                result.map_err(|error| (request, error))
+        handle_or_refuse(request);
+    }
+
+    // What only hands something to a sleeping thread needs no worker in between.
+    fn urgent(&self, _from: NodeId, request: Request) -> Option<Request> {
+        match request.kind() {
+            proto::Syscall::TYPE | proto::Back::TYPE | proto::Recall::TYPE => {
+                handle_or_refuse(request);
+                None
             }
-        };
-        if let Err((request, error)) = result {
-            if error == errno::protocol() || error == EPERM {
-                err_ratelimited!(
-                    "message {:#x} of node {} refused: {:?}\n",
-                    request.kind(),
-                    request.from(),
-                    error
-                );
-            }
-            refuse(request, error);
+            _ => Some(request),
         }
     }
 

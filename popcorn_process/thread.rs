@@ -569,7 +569,8 @@ impl Thread {
             return Err(EINTR);
         }
         let asked = self.state.lock().goal.is_some();
-        if asked || syscall::wants_restart(result) {
+        // A signal that the call brought is delivered before the call returns, as ever.
+        if asked || current::signal_pending() || syscall::wants_restart(result) {
             verdict(request, Verdict::Resume, 0);
             return Ok(true);
         }
@@ -649,6 +650,9 @@ impl Thread {
         if mm::touch(address, write).is_err() {
             return (Errand::Fault, true);
         }
+        if write {
+            grow_stack(address);
+        }
         // It is served now. Can the remote have it, too?
         let spreads = mm::attached_to_current::<Space>().map_or(false, |space| {
             space
@@ -691,6 +695,21 @@ impl Thread {
         self.wake.wake_all();
     }
 
+}
+
+/// If `address` is in the lowest page of a mapping that grows downwards, lets it grow by more than
+/// a page: each growth brings a remote thread home.
+fn grow_stack(address: usize) {
+    /// Far less than the gap below a stack in which nothing else is mapped.
+    const AHEAD: usize = 64 * mm::PAGE_SIZE;
+    let lowest = mm::attached_to_current::<Space>().and_then(|space| {
+        let user = space.mm.user()?;
+        Some(user.vma(address & !(mm::PAGE_SIZE - 1)).ok()?.start)
+    });
+    if lowest == Some(address & !(mm::PAGE_SIZE - 1)) {
+        // Not a stack, or at its limit: then it stays as it is.
+        let _ = mm::touch(address - AHEAD.min(address), true);
+    }
 }
 
 fn verdict(request: Request, verdict: Verdict, result: i64) {

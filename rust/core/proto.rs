@@ -23,6 +23,9 @@ pub const REGS: usize = 21;
 /// Most bytes of extended state that a message may carry (AVX-512 needs 2,696; AMX 11,008).
 pub const FPU_MAX: usize = 16 * 1024;
 
+/// Most pages that are granted beyond the one that was asked for: all fit into one message.
+pub const AHEAD_MAX: usize = 14;
+
 wire_message! {
     /// Start a thread at the receiver. Request; the tail is the extended state. Answered, without
     /// payload, when the thread is about to run its first instruction.
@@ -155,20 +158,22 @@ wire_message! {
         address: u64,
         /// 1 to write, 0 to read.
         write: u32,
-        /// Zero.
-        reserved: u32,
+        /// How many pages behind it are welcome, too; at most [`AHEAD_MAX`].
+        ahead: u32,
     }
 
-    /// The answer to [`PageRequest`]; the tail is a page if `content` says so.
+    /// The answer to [`PageRequest`]; the tail is the pages for which the contents say so.
     pub struct Grant = 0x0381 {
         /// What comes along: see [`Content`].
         content: u32,
-        /// 1 if the page may be written.
+        /// 1 if the pages may be written.
         exclusive: u32,
         /// 1 if a [`Mapped`] must follow.
         acknowledge: u32,
-        /// Zero.
-        reserved: u32,
+        /// How many pages behind it are granted in the same way; at most [`AHEAD_MAX`].
+        ahead: u32,
+        /// What comes along for each of those: see [`Content`].
+        contents: [u8; 16],
     }
 
     /// Send a page home. Request, from the origin; answered by [`PageData`].
@@ -207,8 +212,10 @@ wire_message! {
         address: u64,
         /// See [`Outcome`].
         outcome: u32,
-        /// Zero.
-        reserved: u32,
+        /// How many pages behind it were granted, too.
+        ahead: u32,
+        /// Which of those are mapped: bit 0 is the first.
+        mapped: u64,
     }
 }
 
