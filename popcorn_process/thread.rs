@@ -65,6 +65,9 @@ enum Errand {
     Syscall,
     /// Do the access that the remote could not serve, for what it comes to.
     Fault,
+    /// Get somewhere, up to the next system call: signals come so often that the thread would only
+    /// move. Also for a signal's handler, which is short, as a rule.
+    Linger,
 }
 
 struct State {
@@ -79,6 +82,8 @@ struct State {
     /// Home on an errand, it belongs there.
     back_to: Option<NodeId>,
     errand: Errand,
+    /// Where the registers pointed before the kernel looked at signals.
+    before_signals: Option<u64>,
     /// The address space that it left, while it is away.
     space: Option<Arc<Space>>,
     /// What its carrier sent, a system call or itself, and when it came.
@@ -145,6 +150,7 @@ impl Thread {
                     node: None,
                     back_to: None,
                     errand: Errand::None,
+                    before_signals: None,
                     space: None,
                     inbox: None,
                     changes: [None, None],
@@ -348,12 +354,15 @@ impl Thread {
         loop {
             if current::signal_pending() {
                 // Those first; the kernel comes here again afterwards.
-                let state = self.state.lock();
+                let at = CurrentRegs::get().ok().map(|regs| regs.read().instruction());
+                let mut state = self.state.lock();
                 if state.goal.is_some() || state.back_to.is_some() {
+                    state.before_signals = at;
                     self.task.notify();
                 }
                 return;
             }
+            self.note_handler();
             let Some((goal, asked_by_self)) = self.next_goal() else {
                 return;
             };
@@ -382,6 +391,24 @@ impl Thread {
                     return;
                 }
             }
+        }
+    }
+
+    /// It was away for less time than the move took: it does not go back at once.
+    fn linger(&self) {
+        let mut state = self.state.lock();
+        if state.back_to.is_some() && state.errand == Errand::None {
+            state.errand = Errand::Linger;
+        }
+    }
+
+    /// If the kernel has set up a signal handler, it runs at home.
+    fn note_handler(&self) {
+        let at = CurrentRegs::get().ok().map(|regs| regs.read().instruction());
+        let mut state = self.state.lock();
+        let before = state.before_signals.take();
+        if before.is_some() && before != at && state.errand == Errand::None && state.goal.is_none() {
+            state.errand = Errand::Linger;
         }
     }
 
@@ -486,6 +513,7 @@ impl Thread {
         let mut recalled = None;
         // The registers are those of a system call that was begun here, and are to be kept.
         let mut resume = false;
+        let begin = now_ns();
         loop {
             let gone = || space.is_lost() || !popcorn_msg::is_online(node);
             let ready = || {
@@ -505,6 +533,10 @@ impl Thread {
             if let Some((request, came)) = message {
                 if request.kind() == <proto::Back as popcorn_core::wire::Wire>::TYPE {
                     self.back(&request, node, regs, resume, recalled.unwrap_or(came))?;
+                    let moving = self.statistics.out_ns_last.load(Ordering::Relaxed);
+                    if recalled.is_some_and(|at| at.saturating_sub(begin) < moving) {
+                        self.linger();
+                    }
                     return Ok(());
                 }
                 if recalled.is_some() || resume {

@@ -58,6 +58,11 @@ impl UserRegs {
         self
     }
 
+    /// The address of the next instruction.
+    pub fn instruction(&self) -> u64 {
+        self.0[index::IP]
+    }
+
     /// The arguments of a system call.
     pub fn arguments(&self) -> [u64; 6] {
         [
