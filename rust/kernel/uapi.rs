@@ -79,14 +79,15 @@ const SIZE_MAX: usize = 4096;
 ///
 /// # Errors
 ///
-/// `EFAULT`; `EINVAL`: a size below 4; `E2BIG`: longer than known, and not zeros there.
+/// `EFAULT`; `EINVAL`: shorter than it ever was; `E2BIG`: longer than known, and not zeros there.
 pub fn read_sized<T: Plain>(user: usize) -> Result<T> {
     let mut size = [0; 4];
     UserSlice::new(user as _, 4)
         .reader()
         .read_slice(&mut size)?;
     let size = u32::from_ne_bytes(size) as usize;
-    if size < 4 {
+    // All are in their first version: none was ever shorter.
+    if size < core::mem::size_of::<T>() {
         return Err(EINVAL);
     }
     if size > SIZE_MAX {

@@ -3,7 +3,7 @@
  * Popcorn: several Linux kernels act as one system.
  *
  * The user interface: ioctls on /dev/popcorn. Every structure starts with its size, so that it
- * can grow: a kernel that knows less than the caller answers E2BIG if the bytes it does not know
+ * can grow (never shrink): a kernel that knows less than the caller answers E2BIG if the bytes it does not know
  * are not zero; one that knows more takes the missing bytes as zero. Reserved fields must be zero.
  *
  * A node is one kernel. Node ids are small, dense and the same on every node; node 0 is the kernel
