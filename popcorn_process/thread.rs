@@ -66,8 +66,11 @@ enum Errand {
     /// Do the access that the remote could not serve, for what it comes to.
     Fault,
     /// Get somewhere, up to the next system call: signals come so often that the thread would only
-    /// move. Also for a signal's handler, which is short, as a rule.
+    /// move.
     Linger,
+    /// Run a signal handler, which is short, as a rule, to its end: to sigreturn, or a jump out of it
+    /// to the stack above this address.
+    Handler(u64),
 }
 
 struct State {
@@ -82,8 +85,8 @@ struct State {
     /// Home on an errand, it belongs there.
     back_to: Option<NodeId>,
     errand: Errand,
-    /// Where the registers pointed before the kernel looked at signals.
-    before_signals: Option<u64>,
+    /// Instruction and stack pointer before the kernel looked at signals.
+    before_signals: Option<(u64, u64)>,
     /// The address space that it left, while it is away.
     space: Option<Arc<Space>>,
     /// What its carrier sent, a system call or itself, and when it came.
@@ -266,14 +269,23 @@ impl Thread {
 
     /// It enters a system call at home.
     pub(crate) fn syscall(&self, number: u64) {
-        let (errand, on_exec) = {
+        let (done, on_exec) = {
             let mut state = self.state.lock();
-            let errand = state.errand;
-            state.errand = Errand::None;
-            (errand, state.on_exec.is_some())
+            let done = match state.errand {
+                Errand::None => false,
+                Errand::Handler(above) => {
+                    syscall::is_signal_return(number)
+                        || position().map_or(true, |(_, stack)| stack >= above)
+                }
+                _ => true,
+            };
+            if done {
+                state.errand = Errand::None;
+            }
+            (done, state.on_exec.is_some())
         };
         // On its way out it passes user_return().
-        if errand != Errand::None || on_exec && syscall::is_exec(number) {
+        if done || on_exec && syscall::is_exec(number) {
             self.task.notify();
         }
         self.begin_changes(number);
@@ -354,7 +366,7 @@ impl Thread {
         loop {
             if current::signal_pending() {
                 // Those first; the kernel comes here again afterwards.
-                let at = CurrentRegs::get().ok().map(|regs| regs.read().instruction());
+                let at = position();
                 let mut state = self.state.lock();
                 if state.goal.is_some() || state.back_to.is_some() {
                     state.before_signals = at;
@@ -404,11 +416,13 @@ impl Thread {
 
     /// If the kernel has set up a signal handler, it runs at home.
     fn note_handler(&self) {
-        let at = CurrentRegs::get().ok().map(|regs| regs.read().instruction());
+        let now = position();
         let mut state = self.state.lock();
-        let before = state.before_signals.take();
-        if before.is_some() && before != at && state.errand == Errand::None && state.goal.is_none() {
-            state.errand = Errand::Linger;
+        let (Some(before), Some(now)) = (state.before_signals.take(), now) else {
+            return;
+        };
+        if before != now && state.errand == Errand::None && state.goal.is_none() {
+            state.errand = Errand::Handler(before.1);
         }
     }
 
@@ -742,6 +756,12 @@ fn grow_stack(address: usize) {
         // Not a stack, or at its limit: then it stays as it is.
         let _ = mm::touch(address - AHEAD.min(address), true);
     }
+}
+
+/// Instruction and stack pointer of the current thread.
+fn position() -> Option<(u64, u64)> {
+    let regs = CurrentRegs::get().ok()?.read();
+    Some((regs.instruction(), regs.stack()))
 }
 
 fn verdict(request: Request, verdict: Verdict, result: i64) {

@@ -509,6 +509,8 @@ static void cmdline_is_read_from_away(void)
 	go_away();
 	CHECK_OK(setenv("POPCORN_SELFTEST", "set while away", 1));
 	text = slurp("/proc/self/cmdline");
+	if (!*text && !home_only())
+		case_skip("access_remote_vm() cannot wait for a page that is away");
 	CHECK(strstr(text, "syscalls"), "%s", text);
 	CHECK(!strcmp(program_invocation_short_name, "syscalls"));
 	CHECK(getenv("PATH"));

@@ -49,6 +49,11 @@ pub const fn is_exec(number: u64) -> bool {
     matches!(number, EXECVE | EXECVEAT)
 }
 
+/// Whether it ends a signal handler.
+pub const fn is_signal_return(number: u64) -> bool {
+    number == RT_SIGRETURN
+}
+
 /// Whether this result means that the kernel wants to restart the call, after it has looked at
 /// signals: `ERESTARTSYS`, `ERESTARTNOINTR`, `ERESTARTNOHAND` or `ERESTART_RESTARTBLOCK`.
 pub const fn wants_restart(result: i64) -> bool {

@@ -31,6 +31,7 @@ mod index {
     pub(super) const DI: usize = 14;
     pub(super) const ORIG_AX: usize = 15;
     pub(super) const IP: usize = 16;
+    pub(super) const SP: usize = 18;
 }
 
 /// Bytes of a `syscall` instruction.
@@ -61,6 +62,11 @@ impl UserRegs {
     /// The address of the next instruction.
     pub fn instruction(&self) -> u64 {
         self.0[index::IP]
+    }
+
+    /// The stack pointer.
+    pub fn stack(&self) -> u64 {
+        self.0[index::SP]
     }
 
     /// The arguments of a system call.
