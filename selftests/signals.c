@@ -705,7 +705,8 @@ static void signals_while_migrating(void)
 	CHECK(!pthread_sigmask(SIG_BLOCK, &set, NULL));
 	CHECK(!pthread_create(&other, NULL, bombard, &p));
 	CHECK(!pthread_sigmask(SIG_UNBLOCK, &set, NULL));
-	for (int round = 0; round < 100 || count < 20; round++) {
+	/* few, since each signal may cost several moves, and this runs under emulation */
+	for (int round = 0; round < 10 || count < 3; round++) {
 		fill(memory, 4 * PAGE, round);
 		/* EINTR is allowed: the thread stays where it is, and asks again */
 		while (!home_only() && popcorn_migrate(away_node()))
