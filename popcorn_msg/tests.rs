@@ -6,6 +6,7 @@
 
 use crate::endpoint::CallOptions;
 use crate::endpoint::Endpoint;
+use crate::link::PARTS_MAX;
 use crate::ping::ECHO;
 use crate::ping::ECHO_BY_WORKER;
 use crate::request::Request;
@@ -203,7 +204,7 @@ fn errors() -> Outcome {
     check!(call(1, 0x00ff, &[]) == Some(errno::not_supported()));
     let long = KVec::from_elem(0u8, PAYLOAD_MAX, GFP_KERNEL)?;
     check!(call(1, ECHO, &[&long, &[0]]) == Some(errno::message_size()));
-    check!(call(1, ECHO, &[&[1u8] as &[u8]; 9]) == Some(EINVAL));
+    check!(call(1, ECHO, &[&[1u8] as &[u8]; PARTS_MAX + 1]) == Some(EINVAL));
     check!(zero.post(node(2), ECHO, &[]).err() == Some(ENODEV));
     check!(zero.ping(node(1), 4097, 1, false).err() == Some(EINVAL));
     check!(zero.ping(node(1), 1, 0, false).err() == Some(EINVAL));
