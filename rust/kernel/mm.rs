@@ -79,7 +79,9 @@ impl Mm {
     /// Keeps it from being torn down; `None` if that has begun.
     pub fn user(&self) -> Option<MmUser<'_>> {
         // SAFETY: by the invariant the pointer is valid.
-        unsafe { bindings::pcn_mm_get_users(self.0.as_ptr()) }.then_some(MmUser(self))
+        let counted = unsafe { bindings::pcn_mm_get_users(self.0.as_ptr()) };
+        // INVARIANT: made, and so dropped, only if it was counted.
+        counted.then(|| MmUser(self))
     }
 
     /// Takes back what [`MmUser::attach`] attached.
