@@ -364,6 +364,8 @@ def main():
         f.write(f"total {time.monotonic() - begin:.2f}\n")
 
     trouble = scan(a.logs, a.nodes)
+    with open(f"{a.logs}/trouble", "w") as f:
+        f.writelines(f"{os.path.basename(path)}:{number}: {lines[0]}\n" for path, number, lines in trouble)
     for path, number, lines in trouble[:3]:
         complain(f"{os.path.relpath(path, a.tree)}:{number}:")
         for line in lines:
