@@ -79,7 +79,7 @@ impl CallOptions {
 
 /// The payload of a successful response. From a peer: check every value.
 pub struct Response {
-    payload: KVec<u8>,
+    payload: KVVec<u8>,
 }
 
 impl Response {
@@ -107,7 +107,7 @@ impl Response {
     }
 
     /// The bytes themselves.
-    pub fn into_payload(self) -> KVec<u8> {
+    pub fn into_payload(self) -> KVVec<u8> {
         self.payload
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Waiter {
     #[pin]
     queue: WaitQueue,
     #[pin]
-    result: SpinLock<Option<Result<KVec<u8>>>>,
+    result: SpinLock<Option<Result<KVVec<u8>>>>,
 }
 
 impl Waiter {
@@ -45,7 +45,7 @@ impl Waiter {
         )
     }
 
-    fn finish(&self, result: Result<KVec<u8>>) {
+    fn finish(&self, result: Result<KVVec<u8>>) {
         *self.result.lock() = Some(result);
         self.done.store(true, Ordering::Release);
         self.queue.wake_all();
@@ -62,7 +62,7 @@ impl Waiter {
     }
 
     /// Takes the result; once.
-    pub(crate) fn take(&self) -> Result<KVec<u8>> {
+    pub(crate) fn take(&self) -> Result<KVVec<u8>> {
         self.result.lock().take().unwrap_or(Err(EIO))
     }
 }
@@ -141,7 +141,7 @@ impl Pending {
     }
 
     /// Gives a response to whoever waits for it; whether there was somebody.
-    pub(crate) fn finish(&self, from: NodeId, id: u64, result: Result<KVec<u8>>) -> bool {
+    pub(crate) fn finish(&self, from: NodeId, id: u64, result: Result<KVVec<u8>>) -> bool {
         let id = RequestId::from_wire(id);
         let waiter = self.slots.lock().find(from, id);
         match waiter {

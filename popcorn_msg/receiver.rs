@@ -165,7 +165,7 @@ impl Receiver {
     fn next(
         &mut self,
         link: &Link,
-    ) -> core::result::Result<Option<(Header, Result<KVec<u8>>)>, Fault> {
+    ) -> core::result::Result<Option<(Header, Result<KVVec<u8>>)>, Fault> {
         let Some(length) = self.consumer.front()? else {
             return Ok(None);
         };
@@ -186,7 +186,7 @@ impl Receiver {
         if header.length as usize != length - HEADER_SIZE {
             return Err(Fault("a message has a wrong length"));
         }
-        let payload = KVec::from_elem(0u8, header.length as usize, GFP_KERNEL);
+        let payload = KVVec::from_elem(0u8, header.length as usize, GFP_KERNEL);
         let payload = match payload {
             Ok(mut payload) => {
                 if !self.consumer.read(HEADER_SIZE, &mut payload) {
@@ -205,12 +205,12 @@ impl Receiver {
 }
 
 /// Hands a request to its service: at once if that can be, else on a worker.
-fn dispatch(link: &Arc<Link>, header: Header, payload: Result<KVec<u8>>) {
+fn dispatch(link: &Arc<Link>, header: Header, payload: Result<KVVec<u8>>) {
     let service = link.core().services().find(header.kind);
     let (payload, error) = match (payload, &service) {
         (Ok(payload), Some(_)) => (payload, None),
-        (Ok(_), None) => (KVec::new(), Some(errno::not_supported())),
-        (Err(error), _) => (KVec::new(), Some(error)),
+        (Ok(_), None) => (KVVec::new(), Some(errno::not_supported())),
+        (Err(error), _) => (KVVec::new(), Some(error)),
     };
     let mut request = Request::new(link.clone(), header, payload, service.clone());
     let (None, Some(service)) = (error, service) else {

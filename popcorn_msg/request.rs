@@ -26,7 +26,7 @@ pub const FIXED_MAX: usize = 512;
 pub struct Request {
     link: Arc<Link>,
     header: Header,
-    payload: KVec<u8>,
+    payload: KVVec<u8>,
     /// In the receiving thread: sending must not wait.
     pub(crate) in_receiver: bool,
     answered: bool,
@@ -43,7 +43,7 @@ impl Request {
     pub(crate) fn new(
         link: Arc<Link>,
         header: Header,
-        payload: KVec<u8>,
+        payload: KVVec<u8>,
         service: Option<Active>,
     ) -> Self {
         Self {

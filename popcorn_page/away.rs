@@ -73,7 +73,8 @@ impl Space {
             },
             Err(error) if error == EAGAIN => {
                 sleep_us(PAUSE_US);
-                Report::new(FaultResult::Retry(unlocked))
+                // By way of user mode: the thread may be wanted at home meanwhile.
+                Report::new(FaultResult::Completed(unlocked))
             }
             Err(error) => Report {
                 unservable: Some((address as u64, error)),
@@ -96,20 +97,18 @@ impl Space {
         let (grant, bytes) = response.decode_prefix::<proto::Grant>()?;
         let exclusive = grant.exclusive != 0;
         let mut pages = Pages(bytes);
-        let first = pages.next(grant.content)?;
         if grant.acknowledge == 0 {
-            // We hold enough: at most the protection is left over.
-            if write {
-                let _ = user.upgrade(address);
-            }
+            // We hold enough: another thread has got it, and mapped it as it shall be.
             return Ok(0);
         }
-        let outcome = match map(&user, address, first, exclusive) {
+        let first = pages.next(grant.content);
+        let result = first.and_then(|first| map(&user, address, first, exclusive));
+        let outcome = match result {
             Ok(()) => Outcome::Mapped,
             Err(error) if error == ENOENT => Outcome::Missing,
             Err(_) => Outcome::Refused,
         };
-        let mut came = u64::from(matches!(first, Some(Some(_))));
+        let mut came = u64::from(matches!(first, Ok(Some(Some(_)))));
         let mut mapped = 0;
         let granted = (grant.ahead as usize).min(ahead);
         for (index, kind) in grant.contents.iter().take(granted).enumerate() {
@@ -132,10 +131,11 @@ impl Space {
             mapped,
         };
         crate::talk::post(origin, &message, &[])?;
-        if outcome == Outcome::Mapped {
-            Ok(came)
-        } else {
-            Err(EAGAIN)
+        match result {
+            Ok(()) => Ok(came),
+            // What another attempt will not change.
+            Err(error) if error == ENOMEM || error == errno::protocol() => Err(error),
+            Err(_) => Err(EAGAIN),
         }
     }
 

@@ -25,13 +25,13 @@ use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
 use popcorn_kernel::hooks::Fault;
 use popcorn_kernel::hooks::FaultResult;
-use popcorn_kernel::mm::page_buffer;
 use popcorn_kernel::mm::MmUser;
 use popcorn_kernel::mm::Take;
 use popcorn_kernel::mm::Taken;
 use popcorn_kernel::task::sleep_us;
 
 use crate::away::Report;
+use crate::space::hand_buffer;
 use crate::space::Directory;
 use crate::space::Hand;
 use crate::space::Page;
@@ -39,8 +39,8 @@ use crate::space::Space;
 
 /// Attempts to take a page of our own before a request for it is put off.
 const TAKE_ATTEMPTS: u32 = 50;
-/// Attempts to get memory for a page that came home before it is given up.
-const INSTALL_ATTEMPTS: u32 = 100;
+/// Attempts, a millisecond apart, to get memory for a page that came home before it is given up.
+const INSTALL_ATTEMPTS: u32 = 10_000;
 /// Between two attempts, in microseconds.
 const PAUSE_US: u32 = 20;
 
@@ -97,24 +97,12 @@ impl Space {
             let Some(address) = address.checked_add(index * proto::PAGE_SIZE) else {
                 break;
             };
-            let key = address as u64;
-            if self.directory.lock().pages.get(&key).is_some() {
-                break;
-            }
-            let Ok(Step::Gather {
-                supplier: Some((supplier, keep)),
-                ..
-            }) = self.begin(node, address, access, true)
-            else {
+            let Ok(keep) = self.begin_untouched(node, address, access) else {
                 break;
             };
             let mut operation = Operation::new(self, &user, address);
-            let answer = if supplier == home {
-                operation.take(keep, 2)
-            } else {
-                Answer::Declined
-            };
-            match operation.answered(supplier, Ok(answer)) {
+            let answer = operation.take(keep, 2);
+            match operation.answered(home, Ok(answer)) {
                 Step::Grant {
                     to, access, data, ..
                 } if to == node => {
@@ -168,15 +156,8 @@ impl Space {
     fn bring_home(self: &Arc<Self>, address: usize, access: Access) -> Result<bool> {
         let user = self.mm.user().ok_or(ESRCH)?;
         let home = popcorn_msg::this_node();
-        let known = self
-            .directory
-            .lock()
-            .pages
-            .get(&(address as u64))
-            .is_some();
-        if !known {
-            // Home since it was looked up, or protected without need.
-            return user.upgrade(address).map(|()| false);
+        if self.lift(&user, address) {
+            return Ok(false);
         }
         let step = match self.begin(home, address, access, false) {
             Err(error) if error == EAGAIN => return self.wait_idle(address).map(|()| false),
@@ -184,12 +165,25 @@ impl Space {
         };
         let fetches = matches!(step, Step::Gather { supplier: Some(_), .. });
         match Operation::new(self, &user, address).drive(step)? {
-            Ended::AlreadyGranted if access == Access::Write => {
-                user.upgrade(address).map(|()| false)
-            }
             Ended::Done => Ok(fetches),
             _ => Ok(false),
         }
+    }
+
+    /// If a page is wholly ours: home since it was looked up, or protected without need. Then the
+    /// protection that is left over is lifted, under the directory's lock, so that nobody can begin
+    /// to share the page meanwhile. Whether it is ours.
+    fn lift(&self, user: &MmUser<'_>, address: usize) -> bool {
+        let directory = self.directory.lock();
+        let shared = directory
+            .pages
+            .get(&(address as u64))
+            .is_some_and(|page| !page.entry.is_local());
+        if !shared && user.upgrade(address) == Err(ENOENT) {
+            // If a marker is there nobody has the page. What is busy is found by the next access.
+            let _ = user.poison(address);
+        }
+        !shared
     }
 
     /// Waits until no operation runs on a page; killable.
@@ -244,6 +238,35 @@ impl Space {
                 }
             }
         }
+    }
+
+    /// As [`Self::begin`], for a page that no remote has touched: only we have to give it.
+    fn begin_untouched(&self, node: NodeId, address: usize, access: Access) -> Result<Keep> {
+        let mut entry = Entry::new(popcorn_msg::this_node());
+        let Ok(Step::Gather {
+            supplier: Some((_, keep)),
+            ..
+        }) = entry.begin(node, access)
+        else {
+            return Err(EIO);
+        };
+        let key = address as u64;
+        let page = Page {
+            entry,
+            hand: None,
+            driven: true,
+        };
+        let spare = RBTreeNode::new(key, page, GFP_KERNEL)?;
+        let mut directory = self.directory.lock();
+        if directory.refuses(node, address) || directory.pages.get(&key).is_some() {
+            drop(directory);
+            drop(spare);
+            return Err(EAGAIN);
+        }
+        let replaced = directory.pages.insert(spare);
+        drop(directory);
+        drop(replaced);
+        Ok(keep)
     }
 
     /// A remote says what became of a grant. From a worker.
@@ -318,6 +341,12 @@ impl Space {
         }
     }
 
+    /// A node is there again, and nothing of its former life is left to be done: it may ask.
+    pub(crate) fn node_returned(&self, node: NodeId) {
+        let mut directory = self.directory.lock();
+        directory.dead = directory.dead.without(node);
+    }
+
     fn next_page(&self, from: u64, end: u64) -> Option<u64> {
         let mut directory = self.directory.lock();
         let cursor = directory.pages.cursor_lower_bound(&from)?;
@@ -374,6 +403,9 @@ impl Space {
             match begun {
                 None => from = key + 1,
                 Some(Err(Refusal::Busy)) => self.wait_idle(key as usize)?,
+                Some(Err(Refusal::Lost)) if user.poison(key as usize) == Err(EAGAIN) => {
+                    sleep_us(PAUSE_US);
+                }
                 Some(Err(Refusal::Lost)) | Some(Ok(Step::AlreadyGranted)) => {
                     self.drop_page(key);
                     from = key + 1;
@@ -465,11 +497,26 @@ impl<'a> Operation<'a> {
     }
 
     fn answered(&self, from: NodeId, answer: Result<Answer>) -> Step {
-        match answer {
-            Ok(answer) => self.advance(|entry| entry.answer(from, answer).unwrap_or(Step::Wait)),
-            // It died: the event comes to other pages, this one is told here.
-            Err(_) => self.advance(|entry| entry.node_lost(from)),
-        }
+        let answer = match answer {
+            // It died, or the process did there: the event comes to other pages, this one is told
+            // here. So is what a peer does with a page whose answers make no sense.
+            Err(error)
+                if error == errno::host_down()
+                    || error == errno::shutdown()
+                    || error == errno::protocol()
+                    || error == ESRCH
+                    || error == EPERM =>
+            {
+                return self.advance(|entry| entry.node_lost(from));
+            }
+            // It still has what it had: there was no memory for the question, say.
+            Err(_) => {
+                sleep_us(PAUSE_US);
+                Answer::Declined
+            }
+            Ok(answer) => answer,
+        };
+        self.advance(|entry| entry.answer(from, answer).unwrap_or(Step::Wait))
     }
 
     fn gather(&mut self, supplier: Option<(NodeId, Keep)>, invalidate: NodeSet) -> Step {
@@ -488,10 +535,6 @@ impl<'a> Operation<'a> {
                         Ok(Answer::Data)
                     }
                     Ok(None) => Ok(Answer::Missing),
-                    Err(error) if error == EAGAIN => {
-                        sleep_us(PAUSE_US);
-                        Ok(Answer::Declined)
-                    }
                     Err(error) => Err(error),
                 }
             };
@@ -506,14 +549,15 @@ impl<'a> Operation<'a> {
             Keep::ReadCopy => Take::Share,
             Keep::Nothing => Take::Mark,
         };
-        let result = page_buffer().and_then(|mut buffer| {
+        // All memory before the page leaves us.
+        let result = hand_buffer().and_then(|mut buffer| {
             for _ in 0..attempts {
-                match self.user.take(self.address, take, Some(&mut *buffer)) {
+                match self.user.take(self.address, take, Some(&mut **buffer)) {
                     Err(error) if error == EAGAIN => match self.user.fault_in(self.address) {
                         Err(error) if error == EAGAIN => sleep_us(PAUSE_US),
                         result => result?,
                     },
-                    Ok(Taken::Bytes) => return Ok(Hand::Bytes(Arc::new(buffer, GFP_KERNEL)?)),
+                    Ok(Taken::Bytes) => return Ok(Hand::Bytes(buffer.into())),
                     Ok(Taken::Zeros) => return Ok(Hand::Zeros),
                     // A marker, though the directory says that we have it: a lost page.
                     Ok(Taken::Nothing) => return Err(ENOENT),
@@ -553,13 +597,17 @@ impl<'a> Operation<'a> {
             };
             match result {
                 Ok(()) => break Receipt::Mapped,
-                Err(error) if error == EEXIST => break Receipt::Mapped,
+                Err(error) if error == EEXIST => {
+                    // A layout that changed behind our back; what is there is the process's.
+                    err_ratelimited!("page {:#x} that came home is there already\n", self.address);
+                    break Receipt::Mapped;
+                }
                 Err(error) if error == EAGAIN => sleep_us(PAUSE_US),
                 Err(error) if error == ENOMEM && attempts < INSTALL_ATTEMPTS => {
                     attempts += 1;
                     sleep_us(PAUSE_US * 50);
                 }
-                // Unmapped meanwhile, or the process is being killed: nobody will miss it.
+                // Unmapped meanwhile: nobody will miss it.
                 Err(_) => break Receipt::Missing,
             }
         };
@@ -576,6 +624,8 @@ impl<'a> Operation<'a> {
             page.driven = false;
         }
         drop(directory);
+        // The death of the requester may be what comes next.
+        self.space.changed.wake_all();
         Ended::Grant {
             access,
             hand: if data { hand } else { None },
@@ -588,7 +638,8 @@ impl<'a> Operation<'a> {
         let node = {
             let mut directory = self.space.directory.lock();
             let local = directory.pages.get_mut(&key).map(|page| {
-                page.driven = false;
+                // Once idle it may be in other hands already.
+                page.driven &= page.entry.is_busy();
                 page.entry.is_local()
             });
             if local == Some(true) {

@@ -27,6 +27,7 @@ use crate::away;
 use crate::away::Given;
 use crate::home::Ended;
 use crate::space;
+use crate::space::hand_buffer;
 use crate::space::Hand;
 use crate::space::Role;
 use crate::space::Space;
@@ -118,10 +119,11 @@ fn mapped(request: &Request) -> Result<Reply> {
         Outcome::Refused => Receipt::Refused,
         Outcome::Missing => Receipt::Missing,
     };
-    space.receipt(request.from(), address, receipt)?;
     if message.ahead as usize > proto::AHEAD_MAX {
         return Err(errno::protocol());
     }
+    // Each for itself: an error of one must not leave the others without theirs.
+    let mut result = space.receipt(request.from(), address, receipt);
     for index in 0..message.ahead as usize {
         let receipt = if message.mapped >> index & 1 != 0 {
             Receipt::Mapped
@@ -131,9 +133,9 @@ fn mapped(request: &Request) -> Result<Reply> {
         let address = address
             .checked_add((index + 1) * PAGE_SIZE)
             .ok_or(errno::protocol())?;
-        space.receipt(request.from(), address, receipt)?;
+        result = result.and(space.receipt(request.from(), address, receipt));
     }
-    Ok(Reply::Empty)
+    result.map(|()| Reply::Empty)
 }
 
 fn fetch(request: &Request) -> Result<Reply> {
@@ -210,17 +212,19 @@ impl Handler for Service {
     }
 
     fn node_event(&self, node: NodeId, event: NodeEvent) {
-        if event == NodeEvent::Online {
-            return;
-        }
         let Some(spaces) = space::SPACES.get() else {
             return;
         };
         let mut from = 0;
         while let Some((id, space)) = spaces.table.next(from) {
             from = id + 1;
-            if space.role == Role::Origin && space.nodes().contains(node) {
-                space.node_lost(node);
+            if space.role != Role::Origin || !space.nodes().contains(node) {
+                continue;
+            }
+            // Events come one after the other.
+            match event {
+                NodeEvent::Online => space.node_returned(node),
+                _ => space.node_lost(node),
             }
         }
     }
@@ -231,7 +235,7 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` if the holder puts us off; others: it is gone.
+    /// `EHOSTDOWN`, `ESHUTDOWN`, `ESRCH`, `EPERM`, `EPROTO`: it is gone. Others: it has it still.
     pub(crate) fn fetch_from(&self, node: NodeId, address: usize, keep: Keep) -> Result<Option<Hand>> {
         let message = proto::Fetch {
             space: self.id,
@@ -240,7 +244,7 @@ impl Space {
             reserved: 0,
         };
         // Before the page leaves its holder: it must not get lost for want of memory.
-        let mut buffer = popcorn_kernel::mm::page_buffer()?;
+        let mut buffer = hand_buffer()?;
         // Not killable: the page is in the answer. The peer gives it without waiting for anybody.
         let response = crate::talk::call_bounded(node, &message, &[])?;
         let (data, bytes) = response.decode_prefix::<proto::PageData>()?;
@@ -249,7 +253,7 @@ impl Space {
             Some(None) => Some(Hand::Zeros),
             Some(Some(bytes)) => {
                 buffer.copy_from_slice(bytes);
-                Some(Hand::Bytes(Arc::new(buffer, GFP_KERNEL)?))
+                Some(Hand::Bytes(buffer.into()))
             }
         })
     }
@@ -258,7 +262,7 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// It is gone.
+    /// As [`Self::fetch_from`].
     pub(crate) fn invalidate_at(
         &self,
         node: NodeId,
@@ -268,10 +272,7 @@ impl Space {
             space: self.id,
             address: address as u64,
         };
-        match crate::talk::call_bounded(node, &message, &[]) {
-            Ok(_) => Ok(popcorn_core::directory::Answer::Invalidated),
-            Err(error) if error == EAGAIN => Ok(popcorn_core::directory::Answer::Declined),
-            Err(error) => Err(error),
-        }
+        crate::talk::call_bounded(node, &message, &[])
+            .map(|_| popcorn_core::directory::Answer::Invalidated)
     }
 }

@@ -12,17 +12,20 @@ use kernel::rbtree::RBTree;
 use kernel::sync::Arc;
 use kernel::sync::Mutex;
 use kernel::sync::SpinLock;
+use kernel::sync::UniqueArc;
 use popcorn_core::directory::Entry;
 use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::NodeId;
 use popcorn_core::interval::IntervalSet;
 use popcorn_kernel::errno;
 use popcorn_kernel::global::Global;
+use popcorn_kernel::mm::page_buffer;
 use popcorn_kernel::mm::Mm;
 use popcorn_kernel::mm::PageBuffer;
 use popcorn_kernel::module::Pinned;
 use popcorn_kernel::new_table;
 use popcorn_kernel::new_waitqueue;
+use popcorn_kernel::system::random_u64;
 use popcorn_kernel::table::Table;
 use popcorn_kernel::wait::WaitQueue;
 
@@ -39,6 +42,15 @@ pub(crate) enum Hand {
     Zeros,
     /// These bytes.
     Bytes(Arc<PageBuffer>),
+}
+
+/// Memory for a [`Hand::Bytes`].
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn hand_buffer() -> Result<UniqueArc<PageBuffer>> {
+    Ok(UniqueArc::new(page_buffer()?, GFP_KERNEL)?)
 }
 
 /// A page that a remote touched.
@@ -114,7 +126,8 @@ impl Spaces {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             table <- new_table!("popcorn spaces"),
-            next: AtomicU64::new(1),
+            // Not from 1 again when the module is: remotes remember what ended.
+            next: AtomicU64::new(random_u64() >> (64 - ID_SHIFT + 1)),
         })
     }
 }

@@ -147,6 +147,12 @@ impl Hooks for ProcessHooks {
         }
     }
 
+    fn handler() {
+        if let Some(Attached::Origin(thread)) = Attached::current().as_deref() {
+            thread.handler_begins();
+        }
+    }
+
     fn set_affinity(tid: i32, mask: usize, length: usize) -> Option<Result> {
         device::set_affinity(tid, mask, length)
     }

@@ -89,6 +89,10 @@ pub(crate) struct Carrier {
     state: SpinLock<State>,
     /// The origin thread is gone: nothing is sent home any more.
     dead: AtomicBool,
+    /// It was sent home.
+    home: AtomicBool,
+    /// It cannot go on.
+    broken: AtomicBool,
     /// An exception of the current instruction: signal and code; 0 if there is none. Set under
     /// siglock, which interrupts take, so it is not in `state`.
     exception: AtomicU64,
@@ -118,6 +122,8 @@ impl Carrier {
                     task: None,
                 }, "popcorn carrier"),
                 dead: AtomicBool::new(false),
+                home: AtomicBool::new(false),
+                broken: AtomicBool::new(false),
                 exception: AtomicU64::new(0),
                 exception_address: AtomicU64::new(0),
                 pages: AtomicU64::new(0),
@@ -126,7 +132,12 @@ impl Carrier {
             }),
             GFP_KERNEL,
         )?;
-        Registry::get()?.carriers.insert(thread, carrier.clone())?;
+        let registry = Registry::get()?;
+        registry.carriers.insert(thread, carrier.clone())?;
+        // Looked at after the insertion, as it is noted before the look-up: one sees the other.
+        if registry.abandoned.contains(thread) {
+            carrier.abandon();
+        }
         Ok(carrier)
     }
 
@@ -267,7 +278,13 @@ impl Carrier {
             return false;
         };
         let user = regs.read();
-        let verdict = match syscall::place(number) {
+        let place = if task::is_compat_syscall() {
+            // Numbers of another table: only the entry at home knows.
+            Place::Return
+        } else {
+            syscall::place(number)
+        };
+        let verdict = match place {
             Place::Remote => return false,
             Place::Return => Ok((Verdict::ComeHome, 0)),
             Place::Home => self.call_home(number, &user),
@@ -291,7 +308,9 @@ impl Carrier {
                     self.origin,
                     error
                 );
-                self.abandon();
+                // It ends, and exited() tells the origin.
+                self.broken.store(true, Ordering::Release);
+                UserTask::current().notify();
             }
         }
         true
@@ -311,7 +330,7 @@ impl Carrier {
 
     /// It is about to run user code. True: it exits instead.
     pub(crate) fn user_return(&self) -> bool {
-        if self.dead.load(Ordering::Acquire) {
+        if self.dead.load(Ordering::Acquire) || self.broken.load(Ordering::Acquire) {
             return true;
         }
         let arrival = self.state.lock().arrival.take();
@@ -382,7 +401,9 @@ impl Carrier {
         let fpu = Fpu::of_current()?;
         // From here on the thread may come again, in another carrier.
         drop(Registry::get()?.carriers.remove(self.thread));
-        talk::post(self.origin, &message, fpu.as_bytes())
+        talk::post(self.origin, &message, fpu.as_bytes())?;
+        self.home.store(true, Ordering::Release);
+        Ok(())
     }
 
     /// It exits.
@@ -392,8 +413,11 @@ impl Carrier {
             (state.arrival.take(), state.task.take())
         };
         drop(task);
+        let gone = self.dead.load(Ordering::Acquire) || self.home.load(Ordering::Acquire);
         if let Some(request) = arrival {
             refuse(request, EIO);
+        } else if !gone {
+            self.tell_of_loss();
         }
         if let Ok(registry) = Registry::get() {
             drop(
@@ -402,6 +426,20 @@ impl Carrier {
                     .remove_if(|id, carrier| id == self.thread && core::ptr::eq(&**carrier, self)),
             );
         }
+    }
+}
+
+impl Carrier {
+    /// The thread ends here with the only copy of its registers.
+    fn tell_of_loss(&self) {
+        let ended = Registry::get().is_ok_and(|registry| registry.ended.contains(self.space.id));
+        if ended {
+            return;
+        }
+        err_ratelimited!("a thread of node {} ends here, and with it its process\n", self.origin);
+        let message = proto::SpaceLost { space: self.space.id };
+        // If the origin cannot be reached it needs no telling.
+        let _ = talk::post(self.origin, &message, &[]);
     }
 }
 

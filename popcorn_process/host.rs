@@ -110,7 +110,7 @@ impl Host {
             return registry.hosts.get(space).ok_or(error);
         }
         // Looked at after the insertion, as it is set before the look-up: one sees the other.
-        if registry.has_ended(space) {
+        if registry.ended.contains(space) {
             drop(registry.hosts.remove(space));
             host.stop();
             return Err(ESRCH);

@@ -9,6 +9,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::sync::SpinLock;
 use popcorn_kernel::new_table;
+use popcorn_kernel::system::random_u64;
 use popcorn_kernel::table::Table;
 use popcorn_vma::Change;
 
@@ -35,14 +36,46 @@ pub(crate) struct Registry {
     /// Address spaces that are being copied, by the task that does.
     #[pin]
     pub(crate) copies: Table<Arc<Change>>,
-    /// Spaces that ended before a thread of theirs arrived, the latest few.
+    /// Spaces that ended, maybe before a thread of theirs arrived.
     #[pin]
-    ended: SpinLock<[u64; ENDED]>,
+    pub(crate) ended: Recent,
+    /// Threads that ended while away, maybe before they arrived.
+    #[pin]
+    pub(crate) abandoned: Recent,
     next_thread: AtomicU64,
 }
 
-/// How many are remembered: more than can be on their way at once.
-const ENDED: usize = 256;
+/// How many ids are remembered: more than can be on their way at once.
+const RECENT: usize = 256;
+
+/// The latest few ids of things that are gone.
+#[pin_data]
+pub(crate) struct Recent {
+    #[pin]
+    ids: SpinLock<[u64; RECENT]>,
+}
+
+impl Recent {
+    fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            ids <- new_spinlock!([0; RECENT], "popcorn recent"),
+        })
+    }
+
+    /// Notes one.
+    pub(crate) fn insert(&self, id: u64) {
+        let mut ids = self.ids.lock();
+        ids.rotate_right(1);
+        if let Some(first) = ids.first_mut() {
+            *first = id;
+        }
+    }
+
+    /// Whether it is noted.
+    pub(crate) fn contains(&self, id: u64) -> bool {
+        self.ids.lock().contains(&id)
+    }
+}
 
 /// Bits of a thread's id below those of its origin.
 const ID_SHIFT: u32 = 48;
@@ -55,23 +88,11 @@ impl Registry {
             carriers <- new_table!("popcorn carriers"),
             hosts <- new_table!("popcorn hosts"),
             copies <- new_table!("popcorn copies"),
-            ended <- new_spinlock!([0; ENDED], "popcorn ended"),
-            next_thread: AtomicU64::new(1),
+            ended <- Recent::new(),
+            abandoned <- Recent::new(),
+            // Not from 1 again when the module is: remotes remember what ended.
+            next_thread: AtomicU64::new(random_u64() >> (64 - ID_SHIFT + 1)),
         })
-    }
-
-    /// Notes that no thread of `space` shall be started any more.
-    pub(crate) fn set_ended(&self, space: u64) {
-        let mut ended = self.ended.lock();
-        ended.rotate_right(1);
-        if let Some(first) = ended.first_mut() {
-            *first = space;
-        }
-    }
-
-    /// Whether it is noted.
-    pub(crate) fn has_ended(&self, space: u64) -> bool {
-        self.ended.lock().contains(&space)
     }
 
     /// The one registry.

@@ -54,6 +54,11 @@ fn recall(request: &Request) -> Result {
 
 fn abandon(request: &Request) -> Result {
     let (message, _) = request.decode_prefix::<proto::Abandon>()?;
+    if !popcorn_page::is_made_by(message.thread, request.from()) {
+        return Err(EPERM);
+    }
+    // First, as in space_exit().
+    Registry::get()?.abandoned.insert(message.thread);
     carrier(message.thread, message.space, request.from())?.abandon();
     Ok(())
 }
@@ -65,7 +70,7 @@ fn space_exit(request: &Request) -> Result {
     }
     let registry = Registry::get()?;
     // First, for a thread that is on its way here: messages may overtake each other in workers.
-    registry.set_ended(message.space);
+    registry.ended.insert(message.space);
     let Some(host) = registry.hosts.get(message.space) else {
         return Ok(());
     };

@@ -4,6 +4,7 @@
 //! All of it happens in the `user_return` hook: the last thing before user code would run, with all
 //! registers at hand and signals dealt with. A thread that is away sleeps in there.
 
+use core::sync::atomic::AtomicBool;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering;
 
@@ -24,6 +25,7 @@ use popcorn_kernel::errno;
 use popcorn_kernel::mm;
 use popcorn_kernel::mm::Mm;
 use popcorn_kernel::module::Pinned;
+use popcorn_kernel::new_delayed_work;
 use popcorn_kernel::new_waitqueue;
 use popcorn_kernel::regs;
 use popcorn_kernel::regs::CurrentRegs;
@@ -35,6 +37,8 @@ use popcorn_kernel::time::now_ns;
 use popcorn_kernel::uapi::popcorn_thread_info;
 use popcorn_kernel::uapi::POPCORN_THREAD_AWAY;
 use popcorn_kernel::wait::WaitQueue;
+use popcorn_kernel::work::DelayedWork;
+use popcorn_kernel::work::Late;
 use popcorn_msg::Request;
 use popcorn_page::talk;
 use popcorn_page::Report;
@@ -61,17 +65,22 @@ pub(crate) enum Goal {
 enum Errand {
     /// Nothing: it goes at the next return to user code.
     None,
-    /// Make the system call that the registers are in front of.
-    Syscall,
+    /// Make the system call that it is in front of; with these instruction and stack pointers when
+    /// it has entered that: a signal handler may come first, with calls of its own.
+    Syscall(u64, u64),
     /// Do the access that the remote could not serve, for what it comes to.
     Fault,
-    /// Get somewhere, up to the next system call: signals come so often that the thread would only
-    /// move.
-    Linger,
-    /// Run a signal handler, which is short, as a rule, to its end: to sigreturn, or a jump out of it
-    /// to the stack above this address.
-    Handler(u64),
+    /// Run a signal handler, which is short, as a rule, to its end. Not for longer than a move takes,
+    /// either: it may jump out instead of ending.
+    Handler,
 }
+
+/// Longest stay at home of a thread that signals do not let stay away.
+const STAY_MAX_NS: u64 = 200_000_000;
+const NS_PER_MS: u64 = 1_000_000;
+/// Time that an errand has before it is given up, as a multiple of what a move takes: nobody sees
+/// when an access is made, and a handler that comes first may jump away.
+const ERRAND_MOVES: u64 = 8;
 
 struct State {
     /// What was asked for and not yet done.
@@ -80,13 +89,19 @@ struct State {
     asked_by_self: bool,
     /// Go there once the address space is not this one any more.
     on_exec: Option<(NodeId, usize)>,
-    /// Where it runs; `None`: at home.
+    /// Where it runs, or is on its way to; `None`: at home.
     node: Option<NodeId>,
+    /// It has arrived there.
+    there: bool,
     /// Home on an errand, it belongs there.
     back_to: Option<NodeId>,
     errand: Errand,
-    /// Instruction and stack pointer before the kernel looked at signals.
-    before_signals: Option<(u64, u64)>,
+    /// It does not leave for `back_to` before this time: moving would be all that it does.
+    stay_until: u64,
+    /// For how long it stayed at home the last time for that reason.
+    stay: u64,
+    /// Its present errand, if that may have no end that is seen, ends by this time.
+    errand_until: u64,
     /// The address space that it left, while it is away.
     space: Option<Arc<Space>>,
     /// What its carrier sent, a system call or itself, and when it came.
@@ -124,8 +139,21 @@ pub(crate) struct Thread {
     state: SpinLock<State>,
     #[pin]
     wake: WaitQueue,
+    #[pin]
+    alarm: DelayedWork<Alarm>,
+    /// A signal handler is set up. Set under siglock, which interrupts take, so not in `state`.
+    handler: AtomicBool,
     pub(crate) statistics: Statistics,
     _module: Pinned,
+}
+
+/// Ends a stay at home.
+struct Alarm(UserTask);
+
+impl Late for Alarm {
+    fn run(&self) {
+        self.0.notify();
+    }
 }
 
 impl Thread {
@@ -142,6 +170,7 @@ impl Thread {
         }
         let id = registry.new_thread_id();
         let pinned = Pinned::new(this_module())?;
+        let alarm = Alarm(task.clone());
         let thread = Arc::pin_init(
             pin_init!(Self {
                 id,
@@ -151,14 +180,19 @@ impl Thread {
                     asked_by_self: false,
                     on_exec: None,
                     node: None,
+                    there: false,
                     back_to: None,
                     errand: Errand::None,
-                    before_signals: None,
+                    stay_until: 0,
+                    stay: 0,
+                    errand_until: 0,
                     space: None,
                     inbox: None,
                     changes: [None, None],
                 }, "popcorn thread"),
                 wake <- new_waitqueue!("popcorn thread"),
+                alarm <- new_delayed_work!("popcorn alarm", alarm),
+                handler: AtomicBool::new(false),
                 statistics: Statistics::default(),
                 _module: pinned,
             }),
@@ -188,9 +222,10 @@ impl Thread {
         Ok(thread)
     }
 
-    /// Where it runs.
+    /// Where it runs, if that is not its origin.
     pub(crate) fn node(&self) -> Option<NodeId> {
-        self.state.lock().node
+        let state = self.state.lock();
+        state.node.filter(|_| state.there)
     }
 
     /// Notes where it shall go; it goes when it next leaves the kernel.
@@ -214,6 +249,10 @@ impl Thread {
             }
             state.goal = Some(goal);
             state.asked_by_self = self.task.is_current();
+            if state.asked_by_self {
+                // Also from within a signal handler.
+                state.errand = Errand::None;
+            }
         }
         self.task.notify();
         self.wake.wake_all();
@@ -271,13 +310,15 @@ impl Thread {
     pub(crate) fn syscall(&self, number: u64) {
         let (done, on_exec) = {
             let mut state = self.state.lock();
+        if self.statistics.out.load(Ordering::Relaxed) < 60 {
+            kernel::pr_info!("syscall {} at {:x?} errand {:x?}\n", number, position(), state.errand);
+        }
+
             let done = match state.errand {
                 Errand::None => false,
-                Errand::Handler(above) => {
-                    syscall::is_signal_return(number)
-                        || position().map_or(true, |(_, stack)| stack >= above)
-                }
-                _ => true,
+                Errand::Handler => syscall::is_signal_return(number),
+                Errand::Syscall(at, stack) => position() == Some((at, stack)),
+                Errand::Fault => true,
             };
             if done {
                 state.errand = Errand::None;
@@ -298,8 +339,13 @@ impl Thread {
         let Ok(regs) = CurrentRegs::get() else {
             return;
         };
+        let changes = if task::is_compat_syscall() {
+            Change::of_everything(&space)
+        } else {
+            Change::for_syscall(&space, number, &regs.read())
+        };
         // An error means that it is being killed.
-        if let Ok(changes) = Change::for_syscall(&space, number, &regs.read()) {
+        if let Ok(changes) = changes {
             if changes.iter().any(Option::is_some) {
                 self.state.lock().changes = changes;
                 self.task.notify();
@@ -365,11 +411,11 @@ impl Thread {
         self.end_changes();
         loop {
             if current::signal_pending() {
-                // Those first; the kernel comes here again afterwards.
-                let at = position();
-                let mut state = self.state.lock();
+        if self.statistics.out.load(Ordering::Relaxed) < 60 {
+            kernel::pr_info!("signal pending at {:x?}\n", position());
+            }
+                let state = self.state.lock();
                 if state.goal.is_some() || state.back_to.is_some() {
-                    state.before_signals = at;
                     self.task.notify();
                 }
                 return;
@@ -406,23 +452,51 @@ impl Thread {
         }
     }
 
-    /// It was away for less time than the move took: it does not go back at once.
-    fn linger(&self) {
-        let mut state = self.state.lock();
-        if state.back_to.is_some() && state.errand == Errand::None {
-            state.errand = Errand::Linger;
-        }
+    /// Whether it is home for something that may come again at once: a signal, the end of a handler
+    /// that should have run here, an instruction that the remote cannot do.
+    fn came_in_vain(&self, recalled: bool, regs: &UserRegs) -> bool {
+        recalled
+            || match self.state.lock().errand {
+                Errand::Fault => true,
+                Errand::Syscall(..) => syscall::is_signal_return(regs.next_syscall()),
+                _ => false,
+            }
     }
 
-    /// If the kernel has set up a signal handler, it runs at home.
-    fn note_handler(&self) {
-        let now = position();
+    /// It was away for so many nanoseconds: if moving took it longer than that, it stays at home for
+    /// a while, and longer each time.
+    fn linger(&self, away: u64) {
+        let moving = self.moving();
         let mut state = self.state.lock();
-        let (Some(before), Some(now)) = (state.before_signals.take(), now) else {
+        if away > 2 * moving {
+            state.stay = 0;
             return;
-        };
-        if before != now && state.errand == Errand::None && state.goal.is_none() {
-            state.errand = Errand::Handler(before.1);
+        }
+        state.stay = (2 * state.stay).max(4 * moving).min(STAY_MAX_NS);
+        state.stay_until = now_ns() + state.stay;
+    }
+
+    /// What a move out takes.
+    fn moving(&self) -> u64 {
+        self.statistics.out_ns_last.load(Ordering::Relaxed).min(STAY_MAX_NS)
+    }
+
+    /// A signal handler is about to be set up. Under siglock.
+    pub(crate) fn handler_begins(&self) {
+        self.handler.store(true, Ordering::Relaxed);
+        self.task.notify();
+    }
+
+    /// If the kernel has set up a signal handler, it runs at home, also before a move that was asked
+    /// for.
+    fn note_handler(&self) {
+        if !self.handler.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let mut state = self.state.lock();
+        if state.errand == Errand::None {
+            state.errand = Errand::Handler;
+            state.errand_until = now_ns() + self.moving();
         }
     }
 
@@ -434,15 +508,31 @@ impl Thread {
                 state.goal = Some(Goal::Node(node));
             }
         }
-        if let Some(goal) = state.goal.take() {
-            state.back_to = None;
-            state.errand = Errand::None;
-            return Some((goal, core::mem::replace(&mut state.asked_by_self, false)));
-        }
-        if state.errand != Errand::None {
+        if state.goal.is_none() && state.back_to.is_none() {
             return None;
         }
-        state.back_to.take().map(|node| (Goal::Node(node), false))
+        let until = match (state.errand, state.goal.is_some()) {
+            (Errand::Handler, true) => state.errand_until,
+            (_, true) => 0,
+            (Errand::None, false) => state.stay_until,
+            (_, false) => state.stay_until.max(state.errand_until),
+        };
+        let left = until.saturating_sub(now_ns());
+        if left != 0 {
+            self.alarm.schedule((left / NS_PER_MS) as u32 + 1);
+            return None;
+        }
+        let in_handler = state.errand == Errand::Handler;
+        state.errand = Errand::None;
+        let back_to = state.back_to.take();
+        match state.goal.take() {
+            Some(goal) => {
+                let asked_by_self = core::mem::replace(&mut state.asked_by_self, false);
+                // In a handler the registers are not those of the call that asked.
+                Some((goal, asked_by_self && !in_handler))
+            }
+            None => back_to.map(|node| (Goal::Node(node), false)),
+        }
     }
 
     // --- away ---
@@ -502,6 +592,7 @@ impl Thread {
             self.arrived();
             return Err(error);
         }
+        self.state.lock().there = true;
         let took = now_ns().saturating_sub(begin);
         let _ = self.statistics.out_ns_first.compare_exchange(
             0,
@@ -517,6 +608,7 @@ impl Thread {
     fn arrived(&self) {
         let mut state = self.state.lock();
         state.node = None;
+        state.there = false;
         let space = state.space.take();
         drop(state);
         drop(space);
@@ -546,10 +638,19 @@ impl Thread {
             let message = self.state.lock().inbox.take();
             if let Some((request, came)) = message {
                 if request.kind() == <proto::Back as popcorn_core::wire::Wire>::TYPE {
-                    self.back(&request, node, regs, resume, recalled.unwrap_or(came))?;
-                    let moving = self.statistics.out_ns_last.load(Ordering::Relaxed);
-                    if recalled.is_some_and(|at| at.saturating_sub(begin) < moving) {
-                        self.linger();
+                    let back = self.back(&request, node, regs, resume, recalled.unwrap_or(came));
+                    if let Err(error) = back {
+                        err_ratelimited!(
+                            "node {} sent back a state of thread {} that cannot be: {:?}; killing it\n",
+                            node,
+                            self.task.tid(),
+                            error
+                        );
+                        self.task.kill();
+                        return Err(EINTR);
+                    }
+                    if self.came_in_vain(recalled.is_some(), &regs.read()) {
+                        self.linger(recalled.unwrap_or(came).saturating_sub(begin));
                     }
                     return Ok(());
                 }
@@ -633,8 +734,8 @@ impl Thread {
         resume: bool,
         begin: u64,
     ) -> Result {
-        let (message, fpu) = request.decode_prefix::<proto::Back>()?;
         self.arrived();
+        let (message, fpu) = request.decode_prefix::<proto::Back>()?;
         add(&self.statistics.pages_out, message.pages);
         add(&self.statistics.grants, message.grants);
         let reason = Reason::new(message.reason).ok_or(errno::protocol())?;
@@ -644,21 +745,18 @@ impl Thread {
             regs.write(&UserRegs(message.regs).outside_syscall())
                 .and_then(|()| regs::set_fpu(fpu))
         };
-        if let Err(error) = restored {
-            err_ratelimited!(
-                "node {} sent back a state of thread {} that cannot be: {:?}; killing it\n",
-                node,
-                self.task.tid(),
-                error
-            );
-            self.task.kill();
-            return Err(EINTR);
-        }
+        restored?;
         let asked = self.state.lock().goal.is_some();
+        if self.statistics.out.load(Ordering::Relaxed) < 60 {
+            kernel::pr_info!("back reason {} kind {} code {} signal {} addr {:x} rip {:x} sp {:x} ax {} pending {} stay {}\n", message.reason, message.kind, message.code, message.signal, message.address, UserRegs(message.regs).instruction(),UserRegs(message.regs).stack(), message.regs[10], current::signal_pending(), self.state.lock().stay);
+        }
         let (errand, belongs) = match reason {
             Reason::Asked => (Errand::None, !asked),
             Reason::Resume => (Errand::None, !asked),
-            Reason::Syscall => (Errand::Syscall, true),
+            Reason::Syscall => {
+                let (at, stack) = regs.read().in_syscall();
+                (Errand::Syscall(at, stack), true)
+            }
             Reason::Fault => self.serve_fault(&message),
             Reason::Trap => {
                 const TRAP: i32 = 5;
@@ -672,6 +770,7 @@ impl Thread {
             let mut state = self.state.lock();
             state.back_to = belongs.then_some(node);
             state.errand = errand;
+            state.errand_until = now_ns() + ERRAND_MOVES * self.moving();
         }
         if belongs {
             add(&self.statistics.bounces, 1);
@@ -709,9 +808,15 @@ impl Thread {
                     Err(error) => error != errno::not_supported(),
                 })
         });
-        let refused = message.code == errno::not_supported().to_errno()
-            || message.code == EBUSY.to_errno();
-        (Errand::None, spreads && !refused)
+        let is = |error: Error| message.code == error.to_errno();
+        if is(errno::not_supported()) || is(EBUSY) || !spreads {
+            return (Errand::None, false);
+        }
+        if message.code != 0 && !is(EFAULT) {
+            // It may be the same again (no memory there, say).
+            return (Errand::Fault, true);
+        }
+        (Errand::None, true)
     }
 
     // --- messages ---
@@ -784,7 +889,7 @@ pub(crate) fn first_syscall(number: u64) {
     };
     let brk = space.mm.user().map_or(0, |user| user.brk()) as u64;
     let ranges = popcorn_core::layout::affected(number, &regs.read().arguments(), brk);
-    if ranges.iter().all(Option::is_none) {
+    if ranges.iter().all(Option::is_none) && !task::is_compat_syscall() {
         return;
     }
     match Thread::of(UserTask::current()) {

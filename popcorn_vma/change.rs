@@ -70,6 +70,16 @@ impl Change {
         Ok(change)
     }
 
+    /// All addresses: for a system call of which only its entry knows what it does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Change::begin`].
+    pub fn of_everything(space: &Arc<Space>) -> Result<[Option<Self>; 2]> {
+        let range = layout::everything().ok_or(EINVAL)?;
+        Ok([Some(Self::begin(space, range)?), None])
+    }
+
     /// What system call `number` of the current task needs; see `popcorn_core::layout`.
     ///
     /// # Errors
@@ -81,7 +91,10 @@ impl Change {
         regs: &UserRegs,
     ) -> Result<[Option<Self>; 2]> {
         let brk = space.mm.user().map_or(0, |user| user.brk());
-        let [first, second] = layout::affected(number, &regs.arguments(), brk as u64);
+        let mut ranges = layout::affected(number, &regs.arguments(), brk as u64);
+        // Always the lower one first: two changes must not wait for each other.
+        ranges.sort_unstable_by_key(|range| range.map_or(u64::MAX, |range| range.start()));
+        let [first, second] = ranges;
         let begin = |range: Option<Interval>| range.map(|range| Self::begin(space, range)).transpose();
         Ok([begin(first)?, begin(second)?])
     }

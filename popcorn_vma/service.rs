@@ -3,6 +3,7 @@
 
 use kernel::prelude::*;
 use popcorn_core::interval::Interval;
+use popcorn_core::layout;
 use popcorn_core::proto;
 use popcorn_core::wire::Wire;
 use popcorn_kernel::err_ratelimited;
@@ -28,13 +29,16 @@ fn vma_request(request: &Request) -> Result<proto::VmaInfo> {
         return Err(EPERM);
     }
     let user = space.mm.user().ok_or(ESRCH)?;
-    // Before the look: a change after it makes the answer out of date.
+    // A change that begins after this has another version; one that is under way is seen.
     let version = *space.layout.lock();
+    let frozen = |range| space.unfrozen_around(message.address, range).ok_or(EAGAIN);
+    frozen(layout::everything().ok_or(EIO)?)?;
     let vma = user.vma(message.address as usize)?;
     let range = Interval::new(vma.start as u64, vma.end as u64).ok_or(EFAULT)?;
-    let range = space
-        .unfrozen_around(message.address, range)
-        .ok_or(EAGAIN)?;
+    let range = frozen(range)?;
+    if *space.layout.lock() != version {
+        return Err(EAGAIN);
+    }
     Ok(proto::VmaInfo {
         start: range.start(),
         end: range.end(),

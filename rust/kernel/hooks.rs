@@ -92,7 +92,7 @@ pub enum BadAccess {
     Execute,
 }
 
-/// What the module does at each hook. All may sleep but [`Hooks::signal`].
+/// What the module does at each hook. All may sleep but [`Hooks::signal`] and [`Hooks::handler`].
 pub trait Hooks: 'static {
     /// A fault.
     fn fault(fault: Fault<'_>) -> FaultResult;
@@ -119,6 +119,9 @@ pub trait Hooks: 'static {
     /// The default effect of a signal for the current thread, which has something attached; true:
     /// drop it. Under siglock.
     fn signal(signal: i32, code: i32, address: u64) -> bool;
+    /// A signal handler of the current thread, which has something attached, is about to be set up.
+    /// Under siglock.
+    fn handler();
     /// `sched_setaffinity` with a mask; `None`: not for another kernel.
     fn set_affinity(tid: i32, mask: usize, length: usize) -> Option<Result>;
 }
@@ -140,6 +143,7 @@ impl<H: Hooks> Registration<H> {
         syscall_enter: Some(Self::syscall_enter),
         user_return: Some(Self::user_return),
         signal: Some(Self::signal),
+        handler: Some(Self::handler),
         setaffinity: Some(Self::set_affinity),
     };
 
@@ -232,6 +236,10 @@ impl<H: Hooks> Registration<H> {
             (bindings::pcn_siginfo_code(info), bindings::pcn_siginfo_addr(info) as u64)
         };
         H::signal(signal, code, address)
+    }
+
+    extern "C" fn handler() {
+        H::handler();
     }
 
     extern "C" fn set_affinity(tid: i32, mask: *const usize, length: u32) -> c_long {

@@ -216,7 +216,7 @@ impl MmUser<'_> {
     /// # Errors
     ///
     /// `EEXIST` if something else is mapped there, `EAGAIN`, `EFAULT` no VMA or beyond the end of
-    /// the file, `EOPNOTSUPP`, `ENOMEM`, `EINTR`.
+    /// the file, `EOPNOTSUPP`, `ENOMEM`.
     pub fn install(
         &self,
         address: usize,
@@ -230,7 +230,7 @@ impl MmUser<'_> {
         })
     }
 
-    /// A shared page has become exclusive.
+    /// A shared page has become exclusive. Takes no lock that it would have to wait for.
     ///
     /// # Errors
     ///
@@ -238,6 +238,17 @@ impl MmUser<'_> {
     pub fn upgrade(&self, address: usize) -> Result {
         // SAFETY: we are a user of the mm.
         to_result(unsafe { bindings::popcorn_page_upgrade(self.as_ptr(), address) })
+    }
+
+    /// The only copy of a page is lost: where its marker is, an access becomes SIGBUS. Takes no lock
+    /// that it would have to wait for.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN` if a lock is busy, `EFAULT` no VMA.
+    pub fn poison(&self, address: usize) -> Result {
+        // SAFETY: we are a user of the mm.
+        to_result(unsafe { bindings::popcorn_page_poison(self.as_ptr(), address) })
     }
 
     /// The VMA at `address`.

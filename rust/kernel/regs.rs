@@ -59,6 +59,17 @@ impl UserRegs {
         self
     }
 
+    /// The number of the system call that it is in front of, see [`Self::before_syscall`].
+    pub fn next_syscall(&self) -> u64 {
+        self.0[index::AX]
+    }
+
+    /// Instruction and stack pointer of a thread that has entered the system call in front of which
+    /// it had these registers.
+    pub fn in_syscall(&self) -> (u64, u64) {
+        (self.0[index::IP].wrapping_add(SYSCALL_LENGTH), self.stack())
+    }
+
     /// The address of the next instruction.
     pub fn instruction(&self) -> u64 {
         self.0[index::IP]

@@ -156,6 +156,15 @@ impl UserTask {
     }
 }
 
+impl Clone for UserTask {
+    fn clone(&self) -> Self {
+        // SAFETY: the pointer is valid.
+        unsafe { bindings::pcn_task_get(self.0.as_ptr()) };
+        // INVARIANT: just counted.
+        Self(self.0)
+    }
+}
+
 impl Drop for UserTask {
     fn drop(&mut self) {
         // SAFETY: by the invariant we own one count.
@@ -238,6 +247,13 @@ pub fn spawn<B: Body>(module: &'static ThisModule, body: KBox<B>, thread: bool) 
 pub fn sleep_us(us: u32) {
     // SAFETY: no preconditions but process context.
     unsafe { bindings::pcn_sleep_us(us) };
+}
+
+/// Whether the current task's system call came by an entry for 32-bit programs, which any program
+/// may use.
+pub fn is_compat_syscall() -> bool {
+    // SAFETY: no preconditions.
+    unsafe { bindings::pcn_is_compat_syscall() }
 }
 
 /// Whether seccomp, ptrace or audit looks at the current task's system calls.

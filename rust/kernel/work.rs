@@ -96,35 +96,40 @@ impl Drop for WorkQueue {
     }
 }
 
-/// A closure that runs a while after it was scheduled, on a [`WorkQueue`], never twice at once.
-/// Dropping it cancels it and waits for its end.
-#[pin_data(PinnedDrop)]
-pub struct DelayedWork<F: Fn() + Send + Sync + 'static> {
-    #[pin]
-    work: Opaque<kernel::bindings::delayed_work>,
-    function: F,
+/// What a [`DelayedWork`] does.
+pub trait Late: Send + Sync + 'static {
+    /// Runs in process context, some time after it was scheduled.
+    fn run(&self);
 }
 
-// SAFETY: the work item is used through functions that any thread may call; F is Send and Sync.
-unsafe impl<F: Fn() + Send + Sync> Send for DelayedWork<F> {}
+/// Something to do a while later, never twice at once. Dropping it cancels it and waits for its end.
+#[pin_data(PinnedDrop)]
+pub struct DelayedWork<T: Late> {
+    #[pin]
+    work: Opaque<kernel::bindings::delayed_work>,
+    late: T,
+}
+
+// SAFETY: the work item is used through functions that any thread may call; T is Send and Sync.
+unsafe impl<T: Late> Send for DelayedWork<T> {}
 // SAFETY: as above.
-unsafe impl<F: Fn() + Send + Sync> Sync for DelayedWork<F> {}
+unsafe impl<T: Late> Sync for DelayedWork<T> {}
 
 /// Creates a [`DelayedWork`](crate::work::DelayedWork) initialiser with a lock class of its own.
 #[macro_export]
 macro_rules! new_delayed_work {
-    ($name:literal, $function:expr) => {
+    ($name:literal, $late:expr) => {
         $crate::work::DelayedWork::new(
-            $function,
+            $late,
             ::kernel::c_str!($name),
             ::kernel::static_lock_class!(),
         )
     };
 }
 
-impl<F: Fn() + Send + Sync> DelayedWork<F> {
+impl<T: Late> DelayedWork<T> {
     /// Not scheduled. Use [`new_delayed_work!`](crate::new_delayed_work).
-    pub fn new(function: F, name: &'static CStr, key: &'static LockClassKey) -> impl PinInit<Self> {
+    pub fn new(late: T, name: &'static CStr, key: &'static LockClassKey) -> impl PinInit<Self> {
         let key: *const LockClassKey = key;
         pin_init!(Self {
             work <- Opaque::ffi_init(|slot: *mut kernel::bindings::delayed_work| {
@@ -138,29 +143,15 @@ impl<F: Fn() + Send + Sync> DelayedWork<F> {
                     )
                 }
             }),
-            function,
+            late,
         })
     }
 
-    /// Runs the closure in `delay_ms`; whether it was not scheduled already (then that stays).
-    /// Any context.
-    pub fn schedule(&self, queue: &'static WorkQueue, delay_ms: u32) -> bool {
-        // SAFETY: both are initialised; the queue lives for ever, and `self` until its drop has
-        // cancelled the work.
-        unsafe {
-            bindings::pcn_queue_delayed_work(
-                queue.queue.as_ptr(),
-                self.work.get(),
-                msecs_to_jiffies(delay_ms),
-            )
-        }
-    }
-
-    /// Takes it back, and waits if it runs now; whether it was scheduled. May sleep; must not be
-    /// called from the closure.
-    pub fn cancel(&self) -> bool {
-        // SAFETY: initialised.
-        unsafe { bindings::pcn_cancel_delayed_work_sync(self.work.get()) }
+    /// Runs it in `delay_ms`, on one of the kernel's own queues; whether it was not scheduled
+    /// already (then that stays). Any context.
+    pub fn schedule(&self, delay_ms: u32) -> bool {
+        // SAFETY: the work is initialised, and lives until its drop has cancelled it.
+        unsafe { bindings::pcn_schedule_delayed_work(self.work.get(), msecs_to_jiffies(delay_ms)) }
     }
 
     /// # Safety
@@ -173,13 +164,14 @@ impl<F: Fn() + Send + Sync> DelayedWork<F> {
             let delayed = kernel::container_of!(work, kernel::bindings::delayed_work, work);
             &*kernel::container_of!(delayed, Self, work)
         };
-        (this.function)();
+        this.late.run();
     }
 }
 
 #[pinned_drop]
-impl<F: Fn() + Send + Sync> PinnedDrop for DelayedWork<F> {
+impl<T: Late> PinnedDrop for DelayedWork<T> {
     fn drop(self: Pin<&mut Self>) {
-        self.cancel();
+        // SAFETY: initialised.
+        unsafe { bindings::pcn_cancel_delayed_work_sync(self.work.get()) };
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The C half of rust/kernel/{hooks,mm,task,regs}.rs: see hooks.h. */
+#include <linux/compat.h>
 #include <linux/delay.h>
 #include <linux/entry-common.h>
 #include <linux/export.h>
@@ -391,6 +392,12 @@ void pcn_sleep_us(unsigned int us)
 	usleep_range(us, us * 2);
 }
 EXPORT_SYMBOL_GPL(pcn_sleep_us);
+
+bool pcn_is_compat_syscall(void)
+{
+	return in_compat_syscall();
+}
+EXPORT_SYMBOL_GPL(pcn_is_compat_syscall);
 
 /* Does anything else look at current's system calls: seccomp, ptrace, audit? */
 bool pcn_syscalls_watched(void)

@@ -67,6 +67,7 @@ struct task_struct *pcn_task_next_thread(struct task_struct *task,
 void pcn_set_comm(const char *comm);
 void pcn_rseq_leave(void);
 void pcn_force_signal(int signr, int code, unsigned long addr);
+bool pcn_is_compat_syscall(void);
 bool pcn_syscalls_watched(void);
 void pcn_sleep_us(unsigned int us);
 int pcn_siginfo_code(const struct kernel_siginfo *info);

@@ -59,19 +59,11 @@ void pcn_init_delayed_work(struct delayed_work *work, work_func_t function, cons
 }
 EXPORT_SYMBOL_GPL(pcn_init_delayed_work);
 
-bool pcn_queue_delayed_work(struct workqueue_struct *queue, struct delayed_work *work,
-			    unsigned long delay)
+bool pcn_schedule_delayed_work(struct delayed_work *work, unsigned long delay)
 {
-	return queue_delayed_work(queue, work, delay);
+	return queue_delayed_work(system_unbound_wq, work, delay);
 }
-EXPORT_SYMBOL_GPL(pcn_queue_delayed_work);
-
-bool pcn_mod_delayed_work(struct workqueue_struct *queue, struct delayed_work *work,
-			  unsigned long delay)
-{
-	return mod_delayed_work(queue, work, delay);
-}
-EXPORT_SYMBOL_GPL(pcn_mod_delayed_work);
+EXPORT_SYMBOL_GPL(pcn_schedule_delayed_work);
 
 bool pcn_cancel_delayed_work_sync(struct delayed_work *work)
 {

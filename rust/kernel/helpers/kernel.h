@@ -20,10 +20,7 @@ void pcn_destroy_workqueue(struct workqueue_struct *queue);
 void pcn_flush_workqueue(struct workqueue_struct *queue);
 void pcn_init_delayed_work(struct delayed_work *work, work_func_t function, const char *name,
 			   struct lock_class_key *key);
-bool pcn_queue_delayed_work(struct workqueue_struct *queue, struct delayed_work *work,
-			    unsigned long delay);
-bool pcn_mod_delayed_work(struct workqueue_struct *queue, struct delayed_work *work,
-			  unsigned long delay);
+bool pcn_schedule_delayed_work(struct delayed_work *work, unsigned long delay);
 bool pcn_cancel_delayed_work_sync(struct delayed_work *work);
 
 void pcn_get_task(struct task_struct *task);
