@@ -83,6 +83,8 @@ const NS_PER_MS: u64 = 1_000_000;
 const ERRAND_MOVES: u64 = 8;
 
 struct State {
+    /// Nothing but its move is to be done before it next runs user code.
+    ready: bool,
     /// What was asked for and not yet done.
     goal: Option<Goal>,
     /// The goal was asked for by the thread itself, in the system call that it is in.
@@ -176,6 +178,7 @@ impl Thread {
                 id,
                 task,
                 state <- new_spinlock!(State {
+                    ready: false,
                     goal: None,
                     asked_by_self: false,
                     on_exec: None,
@@ -310,10 +313,6 @@ impl Thread {
     pub(crate) fn syscall(&self, number: u64) {
         let (done, on_exec) = {
             let mut state = self.state.lock();
-        if self.statistics.out.load(Ordering::Relaxed) < 60 {
-            kernel::pr_info!("syscall {} at {:x?} errand {:x?}\n", number, position(), state.errand);
-        }
-
             let done = match state.errand {
                 Errand::None => false,
                 Errand::Handler => syscall::is_signal_return(number),
@@ -411,10 +410,8 @@ impl Thread {
         self.end_changes();
         loop {
             if current::signal_pending() {
-        if self.statistics.out.load(Ordering::Relaxed) < 60 {
-            kernel::pr_info!("signal pending at {:x?}\n", position());
-            }
-                let state = self.state.lock();
+                let mut state = self.state.lock();
+                state.ready = false;
                 if state.goal.is_some() || state.back_to.is_some() {
                     self.task.notify();
                 }
@@ -519,9 +516,14 @@ impl Thread {
         };
         let left = until.saturating_sub(now_ns());
         if left != 0 {
+            state.ready = false;
             self.alarm.schedule((left / NS_PER_MS) as u32 + 1);
             return None;
         }
+        if !core::mem::replace(&mut state.ready, true) && task::abort_rseq() {
+            return None;
+        }
+        state.ready = false;
         let in_handler = state.errand == Errand::Handler;
         state.errand = Errand::None;
         let back_to = state.back_to.take();
@@ -747,9 +749,6 @@ impl Thread {
         };
         restored?;
         let asked = self.state.lock().goal.is_some();
-        if self.statistics.out.load(Ordering::Relaxed) < 60 {
-            kernel::pr_info!("back reason {} kind {} code {} signal {} addr {:x} rip {:x} sp {:x} ax {} pending {} stay {}\n", message.reason, message.kind, message.code, message.signal, message.address, UserRegs(message.regs).instruction(),UserRegs(message.regs).stack(), message.regs[10], current::signal_pending(), self.state.lock().stay);
-        }
         let (errand, belongs) = match reason {
             Reason::Asked => (Errand::None, !asked),
             Reason::Resume => (Errand::None, !asked),

@@ -710,8 +710,10 @@ static void *bombard(void *arg)
 	struct partner *p = arg;
 
 	while (p->state == 1) {
+		struct timespec pause = { .tv_nsec = rand() % 20 * 1000000 };
+
 		pthread_kill(p->thread, SIGUSR1);
-		nap();
+		nanosleep(&pause, NULL);
 	}
 	return NULL;
 }

@@ -194,18 +194,10 @@ static void *meet(void *arg)
 	return NULL;
 }
 
-/* A defect that is known and not understood yet; POPCORN_KNOWN=1 runs the case all the same. */
-static void known(const char *what)
-{
-	if (!home_only() && !getenv("POPCORN_KNOWN"))
-		case_skip("%s", what);
-}
-
 static void barrier_separates(void)
 {
 	uint64_t serial = 0;
 
-	known("loops in futex(2) on the barrier's round, one run in a few");
 	CHECK(!pthread_barrier_init(&barrier, NULL, THREADS));
 	with_threads(meet);
 	for (int i = 0; i < THREADS; i++)
@@ -402,7 +394,6 @@ static void robust_mutex(void)
 	pthread_mutexattr_t attr;
 	pthread_t thread;
 
-	known("a waiter for a robust mutex whose owner died away is not woken");
 	CHECK(!pthread_mutexattr_init(&attr));
 	CHECK(!pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST));
 	CHECK(!pthread_mutex_init(&robust, &attr));
@@ -432,7 +423,6 @@ static void priority_inheritance_mutex(void)
 	pthread_mutexattr_t attr;
 	int error;
 
-	known("FUTEX_LOCK_PI of a remote thread fails with an unexpected errno");
 	CHECK(!pthread_mutexattr_init(&attr));
 	CHECK(!pthread_mutexattr_setprotocol(&attr, PTHREAD_PRIO_INHERIT));
 	error = pthread_mutex_init(&robust, &attr);

@@ -193,6 +193,13 @@ pub fn set_current_name(name: &[u8; NAME_LENGTH]) {
     unsafe { bindings::pcn_set_comm(name.as_ptr().cast()) };
 }
 
+/// The current thread, on its way to user mode, is about to leave this kernel: aborts the restartable
+/// sequence that it is in. True: in another pass of that way, which begins when this one is over.
+pub fn abort_rseq() -> bool {
+    // SAFETY: no preconditions.
+    unsafe { bindings::pcn_rseq_abort() }
+}
+
 /// The current thread leaves this kernel: its rseq area must not name a CPU of it meanwhile.
 ///
 /// May sleep, may fault.

@@ -343,6 +343,23 @@ void pcn_set_comm(const char *comm)
 EXPORT_SYMBOL_GPL(pcn_set_comm);
 
 /*
+ * To leave is to be preempted: a restartable sequence that current is in must be
+ * aborted first. True: that happens in another pass of the work before user mode.
+ */
+bool pcn_rseq_abort(void)
+{
+#ifdef CONFIG_RSEQ
+	if (!current->rseq)
+		return false;
+	rseq_migrate(current);
+	return true;
+#else
+	return false;
+#endif
+}
+EXPORT_SYMBOL_GPL(pcn_rseq_abort);
+
+/*
  * Before current leaves: a library that indexes per-CPU data by the CPU number
  * in the rseq area must not use a number of this kernel elsewhere. The kernel
  * writes a real one again when the thread next runs user code here.

@@ -65,6 +65,7 @@ void pcn_task_comm(struct task_struct *task, char *to);
 struct task_struct *pcn_task_next_thread(struct task_struct *task,
 					     unsigned int index);
 void pcn_set_comm(const char *comm);
+bool pcn_rseq_abort(void);
 void pcn_rseq_leave(void);
 void pcn_force_signal(int signr, int code, unsigned long addr);
 bool pcn_is_compat_syscall(void);
