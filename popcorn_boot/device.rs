@@ -6,8 +6,6 @@
 use crate::partition::Partition;
 use crate::partition::Request;
 use kernel::c_str;
-use kernel::ioctl::_IOC_NR;
-use kernel::ioctl::_IOC_TYPE;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::sync::ArcBorrow;
@@ -27,6 +25,7 @@ use popcorn_kernel::global::Global;
 use popcorn_kernel::global::GlobalGuard;
 use popcorn_kernel::miscdevice::MiscDevice;
 use popcorn_kernel::miscdevice::Registration;
+use popcorn_kernel::uapi::is_call;
 use popcorn_kernel::uapi::read_sized;
 use popcorn_kernel::uapi::write_sized;
 
@@ -70,10 +69,7 @@ impl MiscDevice for BootDevice {
     }
 
     fn ioctl(partition: ArcBorrow<'_, Partition>, command: u32, argument: usize) -> Result<isize> {
-        // By type and number alone, for the size of a structure may grow.
-        let call = |known: u32| {
-            _IOC_TYPE(command) == _IOC_TYPE(known) && _IOC_NR(command) == _IOC_NR(known)
-        };
+        let call = |known| is_call(command, known);
         if call(POPCORN_BOOT_IOC_START) {
             start(&partition, argument)
         } else if call(POPCORN_BOOT_IOC_KILL) {

@@ -27,14 +27,22 @@ impl MiscDevice for Device {
     }
 
     fn ioctl(_file: (), command: u32, argument: usize) -> Result<isize> {
-        match command {
-            uapi::POPCORN_IOC_MIGRATE => migrate(argument).map(|()| 0),
-            uapi::POPCORN_IOC_NODES => nodes(argument).map(|()| 0),
-            uapi::POPCORN_IOC_THREADS => threads(argument).map(|()| 0),
-            uapi::POPCORN_IOC_WHERE => Ok(place().index() as isize),
-            uapi::POPCORN_IOC_PING => ping(argument).map(|()| 0),
-            _ => Err(ENOTTY),
+        let is = |call| uapi::is_call(command, call);
+        if is(uapi::POPCORN_IOC_WHERE) {
+            return Ok(place().index() as isize);
         }
+        if is(uapi::POPCORN_IOC_MIGRATE) {
+            migrate(argument)
+        } else if is(uapi::POPCORN_IOC_NODES) {
+            nodes(argument)
+        } else if is(uapi::POPCORN_IOC_THREADS) {
+            threads(argument)
+        } else if is(uapi::POPCORN_IOC_PING) {
+            ping(argument)
+        } else {
+            Err(ENOTTY)
+        }?;
+        Ok(0)
     }
 }
 
@@ -220,6 +228,7 @@ pub(crate) fn set_affinity(tid: i32, mask: usize, length: usize) -> Option<Resul
             }
             return None;
         }
+        Target::Any => return None,
         Target::Unclear => return Some(Err(EINVAL)),
         Target::Node(node) => match online(i32::from(node.get() as u8)) {
             Ok(goal) => goal,

@@ -7,10 +7,13 @@
 #include "harness.h"
 
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -917,6 +920,34 @@ static void many_mappings(void)
 		CHECK(p[i][0] == (char)i, "mapping %d", i);
 }
 
+/* Its flags in the VMAs are ours: a distributed process cannot have it, and nothing breaks. */
+static void userfaultfd_is_refused(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_writeprotect protect = { .range.len = 4 * PAGE };
+	struct uffdio_register range = { .range.len = 4 * PAGE,
+					 .mode = UFFDIO_REGISTER_MODE_MISSING };
+	uint64_t *memory = anon(4 * PAGE);
+	int fd;
+
+	need_remote();
+	protect.range.start = range.range.start = (uintptr_t)memory;
+	fill(memory, 4 * PAGE, 1);
+	go_away();
+	CHECK_FILL(memory, 4 * PAGE, 1);
+	fd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (fd < 0 && errno == ENOSYS)
+		case_skip("this kernel has no userfaultfd");
+	CHECK_OK(fd);
+	CHECK_OK(ioctl(fd, UFFDIO_API, &api));
+	CHECK_ERRNO(ioctl(fd, UFFDIO_REGISTER, &range), EBUSY);
+	CHECK_ERRNO(ioctl(fd, UFFDIO_UNREGISTER, &range.range), EBUSY);
+	CHECK_ERRNO(ioctl(fd, UFFDIO_WRITEPROTECT, &protect), EBUSY);
+	fill(memory, 4 * PAGE, 2);
+	come_home();
+	CHECK_FILL(memory, 4 * PAGE, 2);
+}
+
 static const struct test tests[] = {
 	TEST(static_data),
 	TEST(stack_both_ways),
@@ -952,6 +983,7 @@ static const struct test tests[] = {
 	TEST(shared_with_child),
 	TEST(shared_file),
 	TEST(many_mappings),
+	TEST(userfaultfd_is_refused),
 };
 
 int main(void)

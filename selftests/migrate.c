@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -160,6 +161,8 @@ static void sizes(void)
 	CHECK_ERRNO(ioctl(fd, POPCORN_IOC_MIGRATE, &big), ENODEV);
 	big.more[3] = 1;
 	CHECK_ERRNO(ioctl(fd, POPCORN_IOC_MIGRATE, &big), E2BIG);
+	/* such a caller's number of the call has another size in it, too */
+	CHECK_ERRNO(ioctl(fd, _IOW(POPCORN_IOC_MAGIC, 0x81, big), &big), E2BIG);
 
 	big.m.size = 0;
 	CHECK_ERRNO(ioctl(fd, POPCORN_IOC_MIGRATE, &big), EINVAL);
@@ -170,6 +173,34 @@ static void sizes(void)
 	big.m.size = UINT32_MAX;
 	CHECK(ioctl(fd, POPCORN_IOC_MIGRATE, &big) == -1);
 	CHECK(errno == E2BIG || errno == EINVAL || errno == EFAULT, "%s", strerror(errno));
+	check_home();
+}
+
+/* CPU c of node n is CPU 64 * (n + 1) + c to all other nodes. */
+static void by_affinity(void)
+{
+	cpu_set_t home, away, both, none;
+
+	need_remote();
+	CHECK_OK(sched_getaffinity(0, sizeof(home), &home));
+	CPU_ZERO(&away);
+	CPU_SET(64 * (away_node() + 1), &away);
+	CPU_OR(&both, &home, &away);
+	CPU_ZERO(&none);
+	for (int i = 0; i < 10; i++) {
+		CHECK_OK(sched_setaffinity(0, sizeof(away), &away));
+		check_away();
+		/* here or there: no reason to move */
+		CHECK_OK(sched_setaffinity(0, sizeof(both), &both));
+		CHECK_ERRNO(sched_setaffinity(0, sizeof(none), &none), EINVAL);
+		check_away();
+		CHECK_OK(sched_setaffinity(0, sizeof(home), &home));
+		check_home();
+	}
+	CPU_ZERO(&away);
+	CPU_SET(64 * 14, &away); /* no such node */
+	CHECK_ERRNO(sched_setaffinity(0, sizeof(away), &away), ENODEV);
+	CHECK_ERRNO(sched_setaffinity(1 << 29, sizeof(home), &home), ESRCH);
 	check_home();
 }
 
@@ -412,6 +443,7 @@ static const struct test tests[] = {
 	TEST(bad_pointers_away),
 	TEST(read_only_argument),
 	TEST(sizes),
+	TEST(by_affinity),
 	TEST(bad_flags),
 	TEST(unknown_call),
 	TEST(node_list),

@@ -24,6 +24,7 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -509,13 +510,72 @@ static void cmdline_is_read_from_away(void)
 	go_away();
 	CHECK_OK(setenv("POPCORN_SELFTEST", "set while away", 1));
 	text = slurp("/proc/self/cmdline");
-	if (!*text && !home_only())
-		case_skip("access_remote_vm() cannot wait for a page that is away");
 	CHECK(strstr(text, "syscalls"), "%s", text);
 	CHECK(!strcmp(program_invocation_short_name, "syscalls"));
 	CHECK(getenv("PATH"));
 	come_home();
 	CHECK(!strcmp(getenv("POPCORN_SELFTEST"), "set while away"));
+}
+
+/* Another process reads and writes our memory, wherever the pages are. */
+static void memory_seen_from_outside(void)
+{
+	uint64_t *memory = anon(8 * PAGE);
+	int status;
+	pid_t pid;
+
+	fill(memory, 4 * PAGE, 1);
+	go_away();
+	fill(memory, 8 * PAGE, 2); /* now its pages are away */
+	pid = fork();
+	CHECK_OK(pid);
+	if (!pid) {
+		char path[64];
+		uint64_t *copy = anon(8 * PAGE);
+		int fd;
+
+		come_home();
+		snprintf(path, sizeof(path), "/proc/%d/mem", getppid());
+		fd = open(path, O_RDWR);
+		CHECK_OK(fd);
+		for (int i = 0; i < 20; i++) {
+			CHECK(pread(fd, copy, 8 * PAGE, (uintptr_t)memory) == 8 * PAGE);
+			CHECK_FILL(copy, 8 * PAGE - 8, 2);
+		}
+		copy[0] = 4711;
+		CHECK(pwrite(fd, copy, 8, (uintptr_t)memory + 8 * PAGE - 8) == 8);
+		_exit(0);
+	}
+	/* keep some of them here meanwhile */
+	while (*(volatile uint64_t *)(memory + PAGE - 1) != 4711)
+		((volatile uint64_t *)memory)[1024] = memory[1024];
+	CHECK(waitpid(pid, &status, 0) == pid && !status, "status %x", status);
+	CHECK_FILL(memory, 8 * PAGE - 8, 2);
+}
+
+/* What the kernel leaves for the way to user mode is not left for the way home. */
+static void closed_by_dup(void)
+{
+	int ends[2], other, error, status;
+	pid_t pid;
+	char c;
+
+	CHECK_OK(pipe(ends));
+	pid = fork();
+	CHECK_OK(pid);
+	if (!pid) {
+		close(ends[1]);
+		_exit(read(ends[0], &c, 1));
+	}
+	go_away();
+	other = open("/dev/null", O_WRONLY);
+	CHECK_OK(other);
+	CHECK_OK(dup2(other, ends[1]));
+	do { /* the child sees the end of the file while we stay away */
+		error = waitpid(pid, &status, WNOHANG);
+		check_away();
+	} while (!error);
+	CHECK(error == pid && !status, "status %x", status);
 }
 
 static void map_file_away(void)
@@ -614,6 +674,8 @@ static const struct test tests[] = {
 	TEST(descriptors),
 	TEST(proc_self),
 	TEST(cmdline_is_read_from_away),
+	TEST(memory_seen_from_outside),
+	TEST(closed_by_dup),
 	TEST(map_file_away),
 	TEST(limits_and_misc),
 	TEST(many_calls),

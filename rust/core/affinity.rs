@@ -15,29 +15,28 @@ pub const MASK_MAX: usize = 128;
 /// Where the CPUs of a mask are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// All on this node (or there are none): the kernel's own business.
+    /// All on this node: the kernel's own business.
     Local,
+    /// On this node and others, as in a mask of all ones: the kernel's business, too, and no reason to
+    /// move.
+    Any,
     /// All on this other node.
     Node(NodeId),
-    /// On several nodes, or on none that can be.
+    /// On several other nodes, on none, or on one that cannot be.
     Unclear,
 }
 
 /// Where the CPUs of `mask` are: bit `i % 8` of byte `i / 8` is CPU `i`.
 pub fn target(mask: &[u8]) -> Target {
     const BYTES: usize = CPUS_PER_NODE / 8;
-    let mut found = None;
-    for (index, part) in mask.chunks(BYTES).enumerate() {
-        if part.iter().all(|&byte| byte == 0) {
-            continue;
+    let used = |part: &[u8]| part.iter().any(|&byte| byte != 0);
+    let mut parts = mask.chunks(BYTES).enumerate().filter(|(_, part)| used(part));
+    match (parts.next(), parts.next()) {
+        (Some((0, _)), None) => Target::Local,
+        (Some((0, _)), Some(_)) => Target::Any,
+        (Some((index, _)), None) => {
+            NodeId::new(index as u64 - 1).map_or(Target::Unclear, Target::Node)
         }
-        if found.is_some() {
-            return Target::Unclear;
-        }
-        found = Some(index);
-    }
-    match found {
-        None | Some(0) => Target::Local,
-        Some(index) => NodeId::new(index as u64 - 1).map_or(Target::Unclear, Target::Node),
+        _ => Target::Unclear,
     }
 }

@@ -3,6 +3,8 @@
 //! by the rule of that header: structures start with their size and can grow.
 
 use kernel::ioctl::_IO;
+use kernel::ioctl::_IOC_NR;
+use kernel::ioctl::_IOC_TYPE;
 use kernel::ioctl::_IOW;
 use kernel::ioctl::_IOWR;
 use kernel::prelude::*;
@@ -37,6 +39,12 @@ pub const POPCORN_IOC_THREADS: u32 = _IOWR::<popcorn_threads>(MAGIC, 0x83);
 pub const POPCORN_IOC_WHERE: u32 = _IO(MAGIC, 0x84);
 /// Time message round trips.
 pub const POPCORN_IOC_PING: u32 = _IOWR::<popcorn_ping>(MAGIC, 0x85);
+
+/// Whether an ioctl's number stands for `call`: by type and number alone, for the size of a structure
+/// may grow.
+pub fn is_call(command: u32, call: u32) -> bool {
+    _IOC_TYPE(command) == _IOC_TYPE(call) && _IOC_NR(command) == _IOC_NR(call)
+}
 
 /// A structure of the user interface: integers only, without padding.
 ///

@@ -52,3 +52,13 @@ cargo_tests() {
 tap_count() {
 	awk '/^ *not ok / { f++; next } /^ *ok .*# *SKIP/ { s++; next } /^ *ok / { p++ } END { print p + 0, f + 0, s + 0 }' "$1"
 }
+
+# machine_failures NAME STATUS FAILED LOGS: what a run in the virtual machine says beyond its test cases.
+machine_failures() {
+	local trouble=$4/trouble
+	if [ -s "$trouble" ]; then
+		failure "$1" "$(wc -l <"$trouble") suspicious lines in the kernels' logs, in $4/; the first: $(head -n 1 "$trouble")"
+	elif [ "$2" -ge 2 ] || { [ "$2" != 0 ] && [ "$3" = 0 ]; }; then
+		failure "$1" "the virtual machine ended with $2; logs: $4/"
+	fi
+}

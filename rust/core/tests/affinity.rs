@@ -17,15 +17,20 @@ fn mask(cpus: &[usize]) -> [u8; 128] {
 
 #[test]
 fn own_cpus_are_local() {
-    assert_eq!(target(&[]), Target::Local);
-    assert_eq!(target(&mask(&[])), Target::Local);
     assert_eq!(target(&mask(&[0, 1, 63])), Target::Local);
     assert_eq!(target(&mask(&[0])[..8]), Target::Local);
 }
 
 #[test]
-fn several_nodes_are_unclear() {
-    assert_eq!(target(&mask(&[0, 64])), Target::Unclear);
+fn own_and_other_cpus_are_no_reason_to_move() {
+    assert_eq!(target(&mask(&[0, 64])), Target::Any);
+    assert_eq!(target(&[0xff; 128]), Target::Any);
+}
+
+#[test]
+fn several_other_nodes_and_none_are_unclear() {
+    assert_eq!(target(&[]), Target::Unclear);
+    assert_eq!(target(&mask(&[])), Target::Unclear);
     assert_eq!(target(&mask(&[64, 128])), Target::Unclear);
 }
 
