@@ -56,25 +56,31 @@
 //! # Who waits for whom
 //!
 //! 1. A faulting thread waits for its GRANT, and holds no lock (`VM_FAULT_RETRY`).
-//! 2. An operation in Gather waits for the holders. They answer from receive context: revoking takes
-//!    the page-table lock only. What cannot be done at once (a pinned page, a failed trylock) is
-//!    DECLINED. A holder's own outstanding REQUEST for that page does not delay its answer.
+//! 2. An operation in Gather waits for the holders. They answer from a worker, which may read a page
+//!    from swap but waits for no message and no `mmap_lock`. What cannot be done in a while (a pinned
+//!    page, locks that stay busy) is DECLINED, and so is a question that could not be asked or
+//!    answered for want of memory. A holder's own outstanding REQUEST for that page does not delay
+//!    its answer.
 //! 3. An operation in Grant waits for the requester's mapping, which takes its `mmap_lock` for
 //!    reading. No holder of an `mmap_lock` waits for a message with it held. A thread that is killed
-//!    in between is no exception: its node answers GRANT with [`Receipt::Refused`] or maps anyway.
+//!    between request and receipt dies with all of the process on its node, which is told to the
+//!    origin and ends the operation as the node's death does.
 //! 4. REQUESTs never wait at the origin for a busy page or a frozen range: they are sent back by
 //!    RETRY. Hence nothing in 2 or 3 waits for a thread in 1, and there is no cycle. Local threads of
 //!    the origin may sleep until the entry is idle, since an operation's end depends on none of them:
-//!    when the thread that began it is killed, a worker finishes it.
+//!    whoever carries one out sees it through, killed or not, up to the GRANT to a remote; a worker
+//!    goes on with the receipt.
 //! 5. A node's death ends each of these waits ([`Entry::node_lost`]).
 //!
 //! # Changes of the layout
 //!
 //! munmap, mprotect, mremap, fork and their kin freeze the range at the origin
-//! ([`crate::interval::IntervalSet`]; from then on REQUESTs inside get RETRY, local faults wait),
-//! wait until no entry in it is busy, bring each page home ([`Entry::begin_recall`]), forget the
-//! entries, do the native call, and unfreeze. A frozen range is checked by the driver, under the lock
-//! of the entry, before [`Entry::begin`]. A Lost page is forgotten with the mapping that held it.
+//! ([`crate::interval::IntervalSet`]; from then on REQUESTs of remotes inside get RETRY, while local
+//! faults go on: they, too, bring pages home), wait until no entry in it is busy, bring each page
+//! home ([`Entry::begin_recall`]), forget the entries, do the native call, and unfreeze. A frozen
+//! range is checked by the driver, under the lock of the entry, before [`Entry::begin`] for a remote.
+//! The entry of a Lost page is forgotten, too; its marker becomes one of failed memory, so that a
+//! touch is SIGBUS until the page is unmapped.
 //!
 //! # A node's death
 //!
@@ -82,7 +88,8 @@
 //! lock), then call [`Entry::node_lost`] on every entry, in any order and at leisure; a message that
 //! cannot be sent to it needs no other handling. A page whose only copy died, or was granted for
 //! writing to the dead node (it may have been written, and what was written after it may have been
-//! seen), is Lost: an error, never old data.
+//! seen), is Lost: an error, never old data. A node that is there again may ask as soon as all entries
+//! have been told of its death. That the process is gone on a node is the same to its entries.
 
 use crate::ids::NodeId;
 
@@ -194,7 +201,7 @@ pub enum Answer {
     Invalidated,
     /// The supplier has no such page, and its PTE is in state Invalid.
     Missing,
-    /// Not now (pinned, page-table busy); the holder's copy is as before.
+    /// Not now (pinned, locks busy, no memory); the holder's copy is as before.
     Declined,
 }
 
@@ -203,7 +210,7 @@ pub enum Answer {
 pub enum Receipt {
     /// The page is mapped as granted.
     Mapped,
-    /// Not mapped (no memory, no VMA, thread killed); a copy the requester had, it still has.
+    /// Not mapped (no memory, no VMA, not understood); a copy the requester had, it still has.
     Refused,
     /// Not mapped, and the copy that the grant relied on is not there.
     Missing,
@@ -214,8 +221,9 @@ pub enum Receipt {
 #[must_use = "a step that is not carried out leaves the page busy for ever"]
 pub enum Step {
     /// Nothing began: the node holds enough already. Answer GRANTED_ALREADY; nothing is to be
-    /// mapped or acknowledged, the access is simply tried again. At the origin: bring the PTE into
-    /// the state of the table (a left-over uffd-wp bit).
+    /// mapped or acknowledged, the access is simply tried again. At the origin a uffd-wp bit may be
+    /// left over on a page that is Exclusive there: lift it with the lock of the entry held, while
+    /// [`Entry::is_local`] is true, or nobody has an entry: else it might be shared again meanwhile.
     AlreadyGranted,
     /// Send FETCH to `supplier` and INVALIDATE to each of `invalidate`, and report each answer by
     /// [`Entry::answer`]. For the origin itself, do it to its own page table and report likewise.

@@ -28,11 +28,12 @@ pub const AHEAD_MAX: usize = 14;
 
 wire_message! {
     /// Start a thread at the receiver. Request; the tail is the extended state. Answered, without
-    /// payload, when the thread is about to run its first instruction.
+    /// payload, when the thread is about to run its first instruction; or with an error, and then
+    /// it stays at its origin.
     pub struct Migrate = 0x0101 {
         /// Its address space.
         space: u64,
-        /// The thread, unique in the origin's life.
+        /// The thread: the origin's id in the upper 16 bits, below it a count that begins at random.
         thread: u64,
         /// Where its vDSO reads time from, or 0.
         clock_address: u64,
@@ -68,7 +69,8 @@ wire_message! {
         regs: [u64; 21],
     }
 
-    /// Run a system call of a remote thread at home. Request, answered by [`SyscallDone`].
+    /// Run a system call of a remote thread at home. Request, answered by [`SyscallDone`]. The one
+    /// message that must have its exact length.
     pub struct Syscall = 0x0103 {
         /// Its address space.
         space: u64,
@@ -90,7 +92,7 @@ wire_message! {
         result: i64,
     }
 
-    /// The origin wants a thread back, because of a signal for one. One-way.
+    /// The origin wants a thread back: a signal, or a wish to move it. One-way.
     pub struct Recall = 0x0104 {
         /// Its address space.
         space: u64,
@@ -98,7 +100,7 @@ wire_message! {
         thread: u64,
     }
 
-    /// The origin thread has exited: its remote thread ends. One-way.
+    /// The origin thread has exited: its remote thread ends, also one that has yet to arrive. One-way.
     pub struct Abandon = 0x0105 {
         /// Its address space.
         space: u64,
@@ -106,19 +108,22 @@ wire_message! {
         thread: u64,
     }
 
-    /// The process is gone: its address space at the receiver ends. One-way, from the origin.
+    /// The process is gone: its address space at the receiver ends, also one that has yet to be made.
+    /// One-way, from the origin.
     pub struct SpaceExit = 0x0106 {
         /// The address space.
         space: u64,
     }
 
-    /// The address space at the sender was killed, with the pages it held. One-way, to the origin.
+    /// The address space at the sender was killed, with the pages it held; or a thread ended there
+    /// with the only copy of its registers. One-way, to the origin.
     pub struct SpaceLost = 0x0107 {
         /// The address space.
         space: u64,
     }
 
-    /// What is mapped at an address? Request, to the origin; answered by [`VmaInfo`].
+    /// What is mapped at an address? Request, to the origin; answered by [`VmaInfo`], or `EAGAIN` while
+    /// the layout there changes.
     pub struct VmaRequest = 0x0201 {
         /// The address space.
         space: u64,
@@ -150,7 +155,8 @@ wire_message! {
         version: u64,
     }
 
-    /// Give me a page, or the right to write it. Request, to the origin; answered by [`Grant`].
+    /// Give me a page, or the right to write it. Request, to the origin; answered by [`Grant`], or by
+    /// `EAGAIN`: ask again; any other error: only at home can the access be made.
     pub struct PageRequest = 0x0301 {
         /// The address space.
         space: u64,
@@ -168,7 +174,7 @@ wire_message! {
         content: u32,
         /// 1 if the pages may be written.
         exclusive: u32,
-        /// 1 if a [`Mapped`] must follow.
+        /// 1 if a [`Mapped`] must follow. 0: the requester holds enough already, nothing is to be mapped.
         acknowledge: u32,
         /// How many pages behind it are granted in the same way; at most [`AHEAD_MAX`].
         ahead: u32,
@@ -176,7 +182,8 @@ wire_message! {
         contents: [u8; 16],
     }
 
-    /// Send a page home. Request, from the origin; answered by [`PageData`].
+    /// Send a page home. Request, from the origin; answered by [`PageData`]. `ESRCH`, `EPERM` and
+    /// `EPROTO` mean that the page is gone; after any other error the holder has it still.
     pub struct Fetch = 0x0302 {
         /// The address space.
         space: u64,
@@ -196,7 +203,8 @@ wire_message! {
         reserved: u32,
     }
 
-    /// Drop a copy. Request, from the origin; the answer is empty.
+    /// Drop a copy. Request, from the origin; the answer is empty, also if there is none. Errors as
+    /// for [`Fetch`].
     pub struct Invalidate = 0x0303 {
         /// The address space.
         space: u64,
@@ -243,11 +251,13 @@ wire_enum! {
     pub enum Reason {
         /// It asked to, or was asked to.
         Asked = 0,
-        /// For a system call that needs its registers. They are those before the call instruction.
+        /// For a system call that is made at home: it needs the registers, or somebody watches it, or it
+        /// came by a 32-bit entry. They are those before the call instruction.
         Syscall = 1,
         /// An access that the remote cannot serve. They are those before the access.
         Fault = 2,
-        /// An exception that is not a fault (a breakpoint, say), to be delivered at home.
+        /// A SIGTRAP (a breakpoint, a single step), to be delivered at home. Other exceptions come as
+        /// `Fault`: the instruction takes them again at home.
         Trap = 3,
         /// The origin said so in answer to a system call, which it has begun: only the extended
         /// state of the message counts.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The wire format: a 64-byte header, then a payload whose length the message type fixes.
+//! The wire format: a 64-byte header, then a payload whose fixed part the message type names.
 //!
-//! Little-endian, no padding that is not declared, every field checked on arrival. A message type
-//! is declared with [`wire_message!`](crate::wire_message); payloads that vary in length (page
-//! data, a list of ranges) follow a declared fixed part and are handled by their service.
+//! Little-endian, no padding that is not declared, every field of a header checked on arrival. A
+//! message type is declared with [`wire_message!`](crate::wire_message); what varies in length (page
+//! data, extended state) follows the fixed part and is checked by its service. Most services look
+//! at the fixed part only ([`Wire::decode_prefix`]): bytes behind it that are not expected are let
+//! pass.
 //!
 //! | bytes | field |
 //! |---|---|
@@ -17,7 +19,7 @@
 //! | 14..16 | zero |
 //! | 16..20 | payload length |
 //! | 20..24 | status (responses: 0 or a negative errno) |
-//! | 24..32 | sequence number, per direction |
+//! | 24..32 | sequence number, per direction and ring |
 //! | 32..40 | request id |
 //! | 40..48 | incarnation of the source |
 //! | 48..64 | zero |
@@ -35,7 +37,8 @@ pub const HEADER_SIZE: usize = 64;
 /// The longest payload, in bytes: header and payload fit into one ring record.
 pub const PAYLOAD_MAX: usize = crate::ring::RECORD_MAX - HEADER_SIZE;
 
-/// [`Header::flags`]: do not wait for a batch, ring the doorbell at once.
+/// [`Header::flags`]: do not wait for a batch, ring the doorbell at once. Reserved: nothing is
+/// batched, so nobody sends or reads it.
 pub const FLAG_PUSH: u8 = 1;
 const FLAGS_KNOWN: u8 = FLAG_PUSH;
 
@@ -46,7 +49,7 @@ pub enum WireError {
     Magic,
     /// Another version of the format.
     Version(u16),
-    /// The length is not that of the type, or of the buffer given.
+    /// The length is not that of the type, or more than fits the buffer given or a payload.
     Length,
     /// A value that no sender may use; the field's name.
     Field(&'static str),
@@ -69,7 +72,7 @@ pub struct Header {
     pub length: u32,
     /// Responses: 0 or a negative errno. Else 0.
     pub status: i32,
-    /// Counts the messages of one direction.
+    /// Counts the messages of one ring: requests and responses of a direction have one each.
     pub sequence: u64,
     /// [`RequestId`](crate::ids::RequestId) of a request or response; 0 for one-way messages.
     pub request: u64,
@@ -197,28 +200,29 @@ macro_rules! array_fields {
 }
 array_fields!(u8, u64);
 
-/// A message type whose payload has one exact length.
+/// A message type: a fixed part, which is the whole payload unless a tail follows it.
 pub trait Wire: Sized {
     /// The type in the header.
     const TYPE: u16;
-    /// Bytes of payload.
+    /// Bytes of the fixed part.
     const SIZE: usize;
 
-    /// Writes the payload to the begin of `out`; returns [`Wire::SIZE`].
+    /// Writes the fixed part to the begin of `out`; returns [`Wire::SIZE`].
     ///
     /// # Errors
     ///
     /// [`WireError::Length`] if `out` is shorter than that.
     fn encode(&self, out: &mut [u8]) -> Result<usize, WireError>;
 
-    /// Reads a payload.
+    /// Reads a payload without a tail.
     ///
     /// # Errors
     ///
     /// [`WireError::Length`] unless `bytes` has exactly [`Wire::SIZE`] bytes.
     fn decode(bytes: &[u8]) -> Result<Self, WireError>;
 
-    /// Splits a payload that has a variable tail into the fixed part and the tail.
+    /// Splits a payload into the fixed part and a tail, which may be empty. Whoever does not use
+    /// the tail accepts any.
     ///
     /// # Errors
     ///

@@ -3,8 +3,10 @@
  * Popcorn: several Linux kernels act as one system.
  *
  * The user interface: ioctls on /dev/popcorn. Every structure starts with its size, so that it
- * can grow (never shrink): a kernel that knows less than the caller answers E2BIG if the bytes it does not know
- * are not zero; one that knows more takes the missing bytes as zero. Reserved fields must be zero.
+ * can grow (never shrink): a kernel that knows less than the caller answers E2BIG if the bytes it
+ * does not know are not zero; one that knows more takes the missing bytes as zero. A structure that
+ * is shorter than its first version is EINVAL. Reserved fields must be zero. A call is known by its
+ * type and number alone.
  *
  * A node is one kernel. Node ids are small, dense and the same on every node; node 0 is the kernel
  * that the machine booted (the primary).
@@ -19,15 +21,15 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define POPCORN_NODE_MAX	64
-#define POPCORN_NAME_LEN	16
+#define POPCORN_NODE_MAX 64
+#define POPCORN_NAME_LEN 16
 
 /* popcorn_migrate.node: the node where the process was created */
-#define POPCORN_NODE_ORIGIN	(-1)
+#define POPCORN_NODE_ORIGIN (-1)
 
 /* popcorn_migrate.flags */
-#define POPCORN_MIGRATE_ON_EXEC	(1u << 0) /* not now: after the next successful execve of the caller */
-#define POPCORN_MIGRATE_PROCESS	(1u << 1) /* every thread of the process that has @tid */
+#define POPCORN_MIGRATE_ON_EXEC (1u << 0) /* not now: after the caller's next successful execve */
+#define POPCORN_MIGRATE_PROCESS (1u << 1) /* every thread of the process that has @tid */
 
 /**
  * struct popcorn_migrate - POPCORN_IOC_MIGRATE: move a thread
@@ -37,13 +39,23 @@
  * @flags: POPCORN_MIGRATE_*
  *
  * For the caller the call returns on the destination, with 0. For another thread it asks, and
- * returns when the request is recorded; that thread moves when it next leaves the kernel.
+ * returns when the request is recorded; that thread moves when it next leaves the kernel, and if
+ * that fails it stays at home, which is only logged. A signal handler that is due runs first, at
+ * home, for no longer than a move takes.
  *
  * ENODEV   no such node             EHOSTDOWN the node is not online
- * EALREADY the thread is there      ESRCH     no such thread
- * EPERM    ptrace access to the thread is refused
- * EOPNOTSUPP this kind of process cannot move (32-bit, kernel thread, userfaultfd user)
- * ENOMEM, EINTR, EIO: as usual; the thread stays where it is
+ * EALREADY the thread is there, or belongs there and is home for a moment only
+ * ESRCH    no such thread           EPERM     ptrace access to the thread is refused
+ * EINVAL   @tid is negative; POPCORN_MIGRATE_ON_EXEC with another thread than the caller, or with
+ *          POPCORN_MIGRATE_PROCESS
+ * EOPNOTSUPP this kind of thread cannot move: a kernel thread, one that runs here for another node,
+ *          32-bit code, an LDT, I/O ports, a process that uses userfaultfd, a processor with too
+ *          large a state
+ * For the caller also, and then it is where it was, or at home:
+ * EINTR    killed                   ENOMEM    no memory, here or there
+ * EAGAIN   too many are on their way there at once
+ * EIO      it could not be started there
+ * EINVAL   the destination's processor does not have the caller's state
  */
 struct popcorn_migrate {
 	__u32 size;
@@ -53,12 +65,12 @@ struct popcorn_migrate {
 };
 
 /* popcorn_node_info.state */
-#define POPCORN_NODE_OFFLINE	0
-#define POPCORN_NODE_ONLINE	1
-#define POPCORN_NODE_DEAD	2
+#define POPCORN_NODE_OFFLINE 0
+#define POPCORN_NODE_ONLINE  1
+#define POPCORN_NODE_DEAD    2
 
 /* popcorn_node_info.flags */
-#define POPCORN_NODE_SELF	(1u << 0) /* the kernel that answers */
+#define POPCORN_NODE_SELF (1u << 0) /* the kernel that answers */
 
 /**
  * struct popcorn_node_info - what is known of one node
@@ -107,24 +119,27 @@ struct popcorn_nodes {
 };
 
 /* popcorn_thread_info.flags */
-#define POPCORN_THREAD_AWAY	(1u << 0) /* it runs on another node than its origin now */
+#define POPCORN_THREAD_AWAY (1u << 0) /* it runs on another node than its origin now */
 
 /**
  * struct popcorn_thread_info - a thread that has migrated at least once, as its origin sees it
  * @pid:          its process
  * @tid:          the thread
- * @node:         where it runs
+ * @node:         where it runs; its origin until it has arrived elsewhere
  * @flags:        POPCORN_THREAD_*
- * @out:          forward migrations
+ * @out:          forward migrations, those after a bounce included
  * @back:         migrations back to the origin (those of bounces are in @bounces)
- * @bounces:      times it came home for one system call or signal and left again
- * @syscalls:     system calls run at home for it
- * @pages_out:    pages of data that moved to a remote for its faults there
+ * @bounces:      times it came home for one system call, access or signal, to leave again
+ * @syscalls:     system calls run at home for it while it was away
+ * @pages_out:    pages of data that moved to a remote for its faults there, those that came along
+ *                included; brought up to date when it comes home
  * @pages_back:   pages of data that moved to the origin for its faults there
- * @grants:       faults answered without data (upgrades, zero pages)
- * @out_ns_first: duration of its first forward migration, in ns (request to first remote instruction)
+ * @grants:       faults there answered without data (upgrades, zero pages); as @pages_out
+ * @out_ns_first: duration of its first forward migration, in ns (from when it leaves to its first
+ *                instruction there)
  * @out_ns_last:  ... of its latest
- * @back_ns_last: duration of its latest backward migration, in ns
+ * @back_ns_last: duration of its latest backward migration, in ns (from when it was called, or its
+ *                state came, until that was taken over)
  * @reserved:     zero
  * @comm:         command name
  */
@@ -164,7 +179,7 @@ struct popcorn_threads {
 };
 
 /* popcorn_ping.flags */
-#define POPCORN_PING_POLL	(1u << 0) /* spin for each answer instead of sleeping */
+#define POPCORN_PING_POLL (1u << 0) /* spin for each answer instead of sleeping */
 
 /**
  * struct popcorn_ping - POPCORN_IOC_PING: time message round trips to a node (for measurements)
@@ -178,7 +193,10 @@ struct popcorn_threads {
  * @min_ns:   out: the fastest
  * @max_ns:   out: the slowest
  *
- * ENODEV no such node, EHOSTDOWN not online, EPERM not CAP_SYS_ADMIN, EINTR killed.
+ * ENODEV no such node       EHOSTDOWN not online, or it died meanwhile
+ * EPERM  no CAP_SYS_ADMIN   EINTR     a signal of any kind came
+ * EINVAL this node itself; @bytes, @count or @flags out of range
+ * ETIMEDOUT a round trip took 10 s   EIO a wrong echo   ENOMEM
  */
 struct popcorn_ping {
 	__u32 size;
@@ -195,11 +213,11 @@ struct popcorn_ping {
 /**
  * POPCORN_IOC_WHERE: the node where the calling thread runs now (as the return value).
  */
-#define POPCORN_IOC_MAGIC	'P'
-#define POPCORN_IOC_MIGRATE	_IOW(POPCORN_IOC_MAGIC, 0x81, struct popcorn_migrate)
-#define POPCORN_IOC_NODES	_IOWR(POPCORN_IOC_MAGIC, 0x82, struct popcorn_nodes)
-#define POPCORN_IOC_THREADS	_IOWR(POPCORN_IOC_MAGIC, 0x83, struct popcorn_threads)
-#define POPCORN_IOC_WHERE	_IO(POPCORN_IOC_MAGIC, 0x84)
-#define POPCORN_IOC_PING	_IOWR(POPCORN_IOC_MAGIC, 0x85, struct popcorn_ping)
+#define POPCORN_IOC_MAGIC   'P'
+#define POPCORN_IOC_MIGRATE _IOW(POPCORN_IOC_MAGIC, 0x81, struct popcorn_migrate)
+#define POPCORN_IOC_NODES   _IOWR(POPCORN_IOC_MAGIC, 0x82, struct popcorn_nodes)
+#define POPCORN_IOC_THREADS _IOWR(POPCORN_IOC_MAGIC, 0x83, struct popcorn_threads)
+#define POPCORN_IOC_WHERE   _IO(POPCORN_IOC_MAGIC, 0x84)
+#define POPCORN_IOC_PING    _IOWR(POPCORN_IOC_MAGIC, 0x85, struct popcorn_ping)
 
 #endif /* _UAPI_LINUX_POPCORN_H */

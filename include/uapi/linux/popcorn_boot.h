@@ -5,16 +5,16 @@
  * The user interface of popcorn_boot: ioctls on /dev/popcorn_boot, and its console log by read().
  * Structures grow as those of popcorn.h do, with the same errors.
  *
- * The memory of the second kernel is set when the module is loaded; it was reserved when the machine
- * booted. A second kernel goes through these states:
+ * The memory of the second kernel is set when the module is loaded; it was reserved when the
+ * machine booted. A second kernel goes through these states:
  *
  *   EMPTY --START--> LOADED --its processor reports in--> RUNNING --KILL, or its own end--> STOPPED
  *                      ^                                                                       |
  *                      +--------------------------------START-----------------------------------+
  *
- * read() gives the console log: all that is there from position 0 on, then end of file; reading again at
- * the position reached gives what was added since. Positions go on over a new start. Text that was
- * overwritten meanwhile is skipped. EIO: the second kernel has destroyed its log.
+ * read() gives the console log: all that is there from position 0 on, then end of file; reading
+ * again at the position reached gives what was added since. Positions go on over a new start. Text
+ * that was overwritten meanwhile is skipped. EIO: the second kernel has destroyed its log.
  */
 #ifndef _UAPI_LINUX_POPCORN_BOOT_H
 #define _UAPI_LINUX_POPCORN_BOOT_H
@@ -23,7 +23,7 @@
 #include <linux/types.h>
 
 /* popcorn_boot_start.cmdline_len: the longest */
-#define POPCORN_BOOT_CMDLINE_MAX	2047
+#define POPCORN_BOOT_CMDLINE_MAX 2047
 
 /**
  * struct popcorn_boot_start - POPCORN_BOOT_IOC_START: start the second kernel
@@ -35,15 +35,20 @@
  * @cmdline_len: bytes at @cmdline
  * @flags:       zero
  *
- * Returns when the processor has entered the kernel. On an error everything is as it was before.
+ * Returns when the processor has entered the kernel. On an error none runs that did not run before,
+ * and @cpu is where it was; but memory and console log of a former second kernel may be lost, and
+ * another processor that it had may be back online here.
  *
  * EPERM   no CAP_SYS_BOOT, or @cpu is the processor that the machine booted on
  * EBUSY   one runs already, or is being started or killed; or @cpu cannot go offline
- * ENODEV  no such processor          EBADF  not open for reading
+ * ENODEV  no such processor, or this kernel does not know the rate of its time-stamp counter
+ * EBADF   not open for reading
  * ENOEXEC not a bzImage, truncated, or a kind that cannot be started so
  * EFBIG   kernel and initramfs do not fit the memory
- * EINVAL  a command line that would let it take this kernel's devices; flags
- * ENAMETOOLONG the command line is too long for it
+ * EINVAL  flags; a file that is empty or no ordinary one; a command line with a byte that is not
+ *         printable ASCII, with an odd number of double quotes, or with a parameter that would let
+ *         the second kernel take this one's devices, or a lone "--"
+ * ENAMETOOLONG a command line over POPCORN_BOOT_CMDLINE_MAX, or too long for that kernel
  * ETIMEDOUT the processor did not report in
  * EINTR   killed                     ENOMEM
  */
@@ -58,7 +63,7 @@ struct popcorn_boot_start {
 };
 
 /* popcorn_boot_kill.flags */
-#define POPCORN_BOOT_KILL_RELEASE	(1u << 0) /* and bring its processor online here again */
+#define POPCORN_BOOT_KILL_RELEASE (1u << 0) /* and bring its processor online here again */
 
 /**
  * struct popcorn_boot_kill - POPCORN_BOOT_IOC_KILL: stop the second kernel, whatever it does
@@ -68,8 +73,9 @@ struct popcorn_boot_start {
  * Its console log can still be read. Without POPCORN_BOOT_KILL_RELEASE its processor stays with the
  * module, for the next start or until the module is unloaded.
  *
- * EPERM no CAP_SYS_BOOT   EBUSY it is being started or killed
- * ESRCH none was started (with POPCORN_BOOT_KILL_RELEASE: and there is no processor to release)
+ * EPERM no CAP_SYS_BOOT   EBUSY it is being started or killed   EINVAL flags
+ * ESRCH none was started since the last kill (with POPCORN_BOOT_KILL_RELEASE: and there is no
+ *       processor to release)
  */
 struct popcorn_boot_kill {
 	__u32 size;
@@ -77,22 +83,22 @@ struct popcorn_boot_kill {
 };
 
 /* popcorn_boot_status.state */
-#define POPCORN_BOOT_EMPTY	0 /* none was started yet */
-#define POPCORN_BOOT_LOADED	1 /* it is in memory; its processor has not yet entered it */
-#define POPCORN_BOOT_RUNNING	2 /* its processor has entered it */
-#define POPCORN_BOOT_STOPPED	3 /* it was killed, or has ended by itself: see @report */
+#define POPCORN_BOOT_EMPTY   0 /* none was started yet */
+#define POPCORN_BOOT_LOADED  1 /* it is in memory; its processor has not yet entered it */
+#define POPCORN_BOOT_RUNNING 2 /* its processor has entered it */
+#define POPCORN_BOOT_STOPPED 3 /* it was killed, or has ended by itself: see @report */
 
 /* popcorn_boot_status.report: what the second kernel has said of itself since its start */
-#define POPCORN_BOOT_SILENT	0 /* nothing yet */
-#define POPCORN_BOOT_ONLINE	1 /* it has booted and loads its modules */
-#define POPCORN_BOOT_PANIC	2 /* it has panicked */
-#define POPCORN_BOOT_RESTART	3 /* it was told to restart, and stopped instead */
-#define POPCORN_BOOT_HALT	4 /* it was told to halt */
-#define POPCORN_BOOT_POWER_OFF	5 /* it was told to switch off, and stopped instead */
-#define POPCORN_BOOT_GARBLED	255 /* it has destroyed the page in which it reports */
+#define POPCORN_BOOT_SILENT    0 /* nothing yet */
+#define POPCORN_BOOT_ONLINE    1 /* it has booted and loads its modules */
+#define POPCORN_BOOT_PANIC     2 /* it has panicked */
+#define POPCORN_BOOT_RESTART   3 /* it was told to restart, and stopped instead */
+#define POPCORN_BOOT_HALT      4 /* it was told to halt */
+#define POPCORN_BOOT_POWER_OFF 5 /* it was told to switch off, and stopped instead */
+#define POPCORN_BOOT_GARBLED   255 /* it has destroyed the page in which it reports */
 
 /* popcorn_boot_status.cpu and .hardware_id: none is lent */
-#define POPCORN_BOOT_NO_CPU	0xffffffffu
+#define POPCORN_BOOT_NO_CPU 0xffffffffu
 
 /**
  * struct popcorn_boot_status - POPCORN_BOOT_IOC_STATUS: how the second kernel fares
@@ -131,6 +137,6 @@ struct popcorn_boot_status {
 #define POPCORN_BOOT_IOC_MAGIC	'P'
 #define POPCORN_BOOT_IOC_START	_IOW(POPCORN_BOOT_IOC_MAGIC, 0xa1, struct popcorn_boot_start)
 #define POPCORN_BOOT_IOC_KILL	_IOW(POPCORN_BOOT_IOC_MAGIC, 0xa2, struct popcorn_boot_kill)
-#define POPCORN_BOOT_IOC_STATUS	_IOWR(POPCORN_BOOT_IOC_MAGIC, 0xa3, struct popcorn_boot_status)
+#define POPCORN_BOOT_IOC_STATUS _IOWR(POPCORN_BOOT_IOC_MAGIC, 0xa3, struct popcorn_boot_status)
 
 #endif /* _UAPI_LINUX_POPCORN_BOOT_H */
