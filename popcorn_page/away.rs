@@ -210,11 +210,8 @@ impl<'a> Pages<'a> {
         } else {
             0
         };
-        let (page, rest) = self
-            .0
-            .split_at_checked(length)
-            .ok_or(errno::protocol())?;
-        self.0 = rest;
+        let page = self.0.get(..length).ok_or(errno::protocol())?;
+        self.0 = self.0.get(length..).unwrap_or(&[]);
         content(kind, page)
     }
 }

@@ -71,7 +71,12 @@ impl Space {
     /// # Errors
     ///
     /// `EAGAIN` to ask again; others: the remote cannot have it.
-    pub(crate) fn serve(self: &Arc<Self>, node: NodeId, address: usize, access: Access) -> Result<Ended> {
+    pub(crate) fn serve(
+        self: &Arc<Self>,
+        node: NodeId,
+        address: usize,
+        access: Access,
+    ) -> Result<Ended> {
         let user = self.mm.user().ok_or(ESRCH)?;
         let step = self.begin(node, address, access, true)?;
         Operation::new(self, &user, address).drive(step)
@@ -163,7 +168,13 @@ impl Space {
             Err(error) if error == EAGAIN => return self.wait_idle(address).map(|()| false),
             step => step?,
         };
-        let fetches = matches!(step, Step::Gather { supplier: Some(_), .. });
+        let fetches = matches!(
+            step,
+            Step::Gather {
+                supplier: Some(_),
+                ..
+            }
+        );
         match Operation::new(self, &user, address).drive(step)? {
             Ended::Done => Ok(fetches),
             _ => Ok(false),
@@ -274,13 +285,21 @@ impl Space {
     /// # Errors
     ///
     /// `EPROTO` if it had none.
-    pub(crate) fn receipt(self: &Arc<Self>, node: NodeId, address: usize, receipt: Receipt) -> Result {
+    pub(crate) fn receipt(
+        self: &Arc<Self>,
+        node: NodeId,
+        address: usize,
+        receipt: Receipt,
+    ) -> Result {
         let Some(user) = self.mm.user() else {
             return Ok(());
         };
         let (step, hand) = {
             let mut directory = self.directory.lock();
-            let page = directory.pages.get_mut(&(address as u64)).ok_or(errno::protocol())?;
+            let page = directory
+                .pages
+                .get_mut(&(address as u64))
+                .ok_or(errno::protocol())?;
             if page.driven {
                 return Err(errno::protocol());
             }
@@ -295,7 +314,13 @@ impl Space {
         Ok(())
     }
 
-    fn finish_step(self: &Arc<Self>, user: &MmUser<'_>, address: usize, step: Step, hand: Option<Hand>) {
+    fn finish_step(
+        self: &Arc<Self>,
+        user: &MmUser<'_>,
+        address: usize,
+        step: Step,
+        hand: Option<Hand>,
+    ) {
         let mut operation = Operation::new(self, user, address);
         operation.hand = hand;
         // What could be done was done; nobody waits for an answer.
@@ -412,7 +437,10 @@ impl Space {
                 }
                 Some(Ok(step)) => {
                     // A refusal (a pinned page, say) is tried again until it succeeds.
-                    if Operation::new(self, &user, key as usize).drive(step).is_err() {
+                    if Operation::new(self, &user, key as usize)
+                        .drive(step)
+                        .is_err()
+                    {
                         sleep_us(PAUSE_US);
                     }
                 }

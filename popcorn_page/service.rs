@@ -125,7 +125,7 @@ fn mapped(request: &Request) -> Result<Reply> {
     // Each for itself: an error of one must not leave the others without theirs.
     let mut result = space.receipt(request.from(), address, receipt);
     for index in 0..message.ahead as usize {
-        let receipt = if message.mapped >> index & 1 != 0 {
+        let receipt = if (message.mapped >> index) & 1 != 0 {
             Receipt::Mapped
         } else {
             Receipt::Refused
@@ -181,9 +181,7 @@ impl Reply {
                 }
                 request.reply_with(grant, &parts)
             }
-            Reply::Data(data, Some(Given::Bytes(bytes))) => {
-                request.reply_with(data, &[&bytes[..]])
-            }
+            Reply::Data(data, Some(Given::Bytes(bytes))) => request.reply_with(data, &[&bytes[..]]),
             Reply::Data(data, _) => request.reply_with(data, &[]),
         }
     }
@@ -204,7 +202,12 @@ impl Handler for Service {
             Err(error) => {
                 if error == errno::protocol() || error == EPERM {
                     let kind = request.kind();
-                    err_ratelimited!("message {:#x} of node {} refused: {:?}\n", kind, from, error);
+                    err_ratelimited!(
+                        "message {:#x} of node {} refused: {:?}\n",
+                        kind,
+                        from,
+                        error
+                    );
                 }
                 request.reply_error(error)
             }
@@ -236,7 +239,12 @@ impl Space {
     /// # Errors
     ///
     /// `EHOSTDOWN`, `ESHUTDOWN`, `ESRCH`, `EPERM`, `EPROTO`: it is gone. Others: it has it still.
-    pub(crate) fn fetch_from(&self, node: NodeId, address: usize, keep: Keep) -> Result<Option<Hand>> {
+    pub(crate) fn fetch_from(
+        &self,
+        node: NodeId,
+        address: usize,
+        keep: Keep,
+    ) -> Result<Option<Hand>> {
         let message = proto::Fetch {
             space: self.id,
             address: address as u64,

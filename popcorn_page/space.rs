@@ -188,7 +188,7 @@ impl Space {
     pub fn new_origin(user: Pinned) -> Result<Arc<Self>> {
         let spaces = SPACES.get().ok_or(ENODEV)?;
         let home = u64::from(popcorn_msg::this_node().get());
-        let id = home << ID_SHIFT | spaces.next.fetch_add(1, Ordering::Relaxed);
+        let id = (home << ID_SHIFT) | spaces.next.fetch_add(1, Ordering::Relaxed);
         Self::new(id, Role::Origin, Mm::current().ok_or(EINVAL)?, user)
     }
 

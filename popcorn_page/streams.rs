@@ -47,7 +47,7 @@ impl Streams {
     pub(crate) fn granted(&self, address: usize, granted: usize, asked: usize) {
         let next = (address / PAGE_SIZE + 1 + granted) as u64;
         if let Some(word) = self.stream(address) {
-            word.store(next << AHEAD_BITS | asked as u64, Ordering::Relaxed);
+            word.store((next << AHEAD_BITS) | asked as u64, Ordering::Relaxed);
         }
     }
 }

@@ -74,10 +74,9 @@ impl Hooks for ProcessHooks {
             return Ok(());
         };
         let change = Change::begin_copy(&space)?;
-        Registry::get()?.copies.insert(
-            UserTask::current().key(),
-            Arc::new(change, GFP_KERNEL)?,
-        )
+        Registry::get()?
+            .copies
+            .insert(UserTask::current().key(), Arc::new(change, GFP_KERNEL)?)
     }
 
     fn fork_end() {

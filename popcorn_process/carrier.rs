@@ -19,8 +19,8 @@ use popcorn_core::proto::Reason;
 use popcorn_core::proto::Verdict;
 use popcorn_core::syscall;
 use popcorn_core::syscall::Place;
-use popcorn_kernel::errno;
 use popcorn_kernel::err_ratelimited;
+use popcorn_kernel::errno;
 use popcorn_kernel::hooks::BadAccess;
 use popcorn_kernel::mm::PAGE_SIZE;
 use popcorn_kernel::module::Pinned;
@@ -247,7 +247,7 @@ impl Carrier {
             _ => return true,
         }
         self.exception_address.store(address, Ordering::Relaxed);
-        let exception = (signal as u32 as u64) << 32 | code as u32 as u64;
+        let exception = ((signal as u32 as u64) << 32) | code as u32 as u64;
         self.exception.store(exception, Ordering::Relaxed);
         UserTask::current().notify();
         true
@@ -325,7 +325,10 @@ impl Carrier {
         };
         let response = talk::call(self.origin, &message, &[])?;
         let (done, _) = response.decode_prefix::<proto::SyscallDone>()?;
-        Ok((Verdict::new(done.verdict).ok_or(errno::protocol())?, done.result))
+        Ok((
+            Verdict::new(done.verdict).ok_or(errno::protocol())?,
+            done.result,
+        ))
     }
 
     /// It is about to run user code. True: it exits instead.
@@ -436,8 +439,13 @@ impl Carrier {
         if ended {
             return;
         }
-        err_ratelimited!("a thread of node {} ends here, and with it its process\n", self.origin);
-        let message = proto::SpaceLost { space: self.space.id };
+        err_ratelimited!(
+            "a thread of node {} ends here, and with it its process\n",
+            self.origin
+        );
+        let message = proto::SpaceLost {
+            space: self.space.id,
+        };
         // If the origin cannot be reached it needs no telling.
         let _ = talk::post(self.origin, &message, &[]);
     }

@@ -207,14 +207,20 @@ impl Host {
 
 /// The vDSO's time is the origin's; without its page, reading a clock is a fault that goes home.
 fn map_clock(space: &Space, request: &Request) {
-    let (Ok((message, _)), Some(user)) = (request.decode_prefix::<proto::Migrate>(), space.mm.user()) else {
+    let (Ok((message, _)), Some(user)) =
+        (request.decode_prefix::<proto::Migrate>(), space.mm.user())
+    else {
         return;
     };
     if message.clock_address == 0 {
         return;
     }
     if let Err(error) = user.map_clock(message.clock_address, message.clock_physical) {
-        err_ratelimited!("cannot map the clock of node {}: {:?}\n", request.from(), error);
+        err_ratelimited!(
+            "cannot map the clock of node {}: {:?}\n",
+            request.from(),
+            error
+        );
     }
 }
 
@@ -232,7 +238,11 @@ impl Body for Lead {
         if let Err(error) = &result {
             // Also when it did not get far enough for its exit to be noticed.
             if !self.0.stop.load(Ordering::Acquire) && *error != EINTR {
-                err_ratelimited!("cannot host a process of node {}: {:?}\n", self.0.origin, error);
+                err_ratelimited!(
+                    "cannot host a process of node {}: {:?}\n",
+                    self.0.origin,
+                    error
+                );
             }
             if Attached::current().is_none() {
                 self.0.exited();

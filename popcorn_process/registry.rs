@@ -107,6 +107,6 @@ impl Registry {
     /// An id that no thread of any node has had.
     pub(crate) fn new_thread_id(&self) -> u64 {
         let home = u64::from(popcorn_msg::this_node().get());
-        home << ID_SHIFT | self.next_thread.fetch_add(1, Ordering::Relaxed)
+        (home << ID_SHIFT) | self.next_thread.fetch_add(1, Ordering::Relaxed)
     }
 }

@@ -5,8 +5,8 @@ use kernel::prelude::*;
 use popcorn_core::ids::NodeId;
 use popcorn_core::proto;
 use popcorn_core::wire::Wire;
-use popcorn_kernel::errno;
 use popcorn_kernel::err_ratelimited;
+use popcorn_kernel::errno;
 use popcorn_msg::Handler;
 use popcorn_msg::NodeEvent;
 use popcorn_msg::Registration;
@@ -27,7 +27,11 @@ pub(crate) fn register() -> Result<Registration> {
 }
 
 /// What a message is about, and whether its sender may say so.
-fn carrier(thread: u64, space: u64, from: NodeId) -> Result<kernel::sync::Arc<crate::carrier::Carrier>> {
+fn carrier(
+    thread: u64,
+    space: u64,
+    from: NodeId,
+) -> Result<kernel::sync::Arc<crate::carrier::Carrier>> {
     let carrier = Registry::get()?.carriers.get(thread).ok_or(ESRCH)?;
     if carrier.space() != space || carrier.origin() != from {
         return Err(EPERM);
@@ -36,8 +40,14 @@ fn carrier(thread: u64, space: u64, from: NodeId) -> Result<kernel::sync::Arc<cr
 }
 
 /// A carrier calls its origin thread.
-fn to_thread(request: Request, thread: u64, space: u64) -> core::result::Result<(), (Request, Error)> {
-    let found = Registry::get().ok().and_then(|registry| registry.threads.get(thread));
+fn to_thread(
+    request: Request,
+    thread: u64,
+    space: u64,
+) -> core::result::Result<(), (Request, Error)> {
+    let found = Registry::get()
+        .ok()
+        .and_then(|registry| registry.threads.get(thread));
     match found {
         None => Err((request, ESRCH)),
         Some(thread) => thread

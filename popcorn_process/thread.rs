@@ -353,7 +353,7 @@ impl Thread {
     }
 
     fn end_changes(&self) {
-        let changes = core::mem::replace(&mut self.state.lock().changes, [None, None]);
+        let changes = core::mem::take(&mut self.state.lock().changes);
         drop(changes);
     }
 
@@ -388,7 +388,7 @@ impl Thread {
                 state.node.take(),
                 state.space.take(),
                 state.inbox.take(),
-                core::mem::replace(&mut state.changes, [None, None]),
+                core::mem::take(&mut state.changes),
             )
         };
         drop(changes);
@@ -475,7 +475,10 @@ impl Thread {
 
     /// What a move out takes.
     fn moving(&self) -> u64 {
-        self.statistics.out_ns_last.load(Ordering::Relaxed).min(STAY_MAX_NS)
+        self.statistics
+            .out_ns_last
+            .load(Ordering::Relaxed)
+            .min(STAY_MAX_NS)
     }
 
     /// A signal handler is about to be set up. Under siglock.
@@ -500,7 +503,7 @@ impl Thread {
     fn next_goal(&self) -> Option<(Goal, bool)> {
         let mut state = self.state.lock();
         if let Some((node, left)) = state.on_exec {
-            if Mm::current().map_or(false, |mm| mm.address() != left) {
+            if Mm::current().is_some_and(|mm| mm.address() != left) {
                 state.on_exec = None;
                 state.goal = Some(Goal::Node(node));
             }
@@ -553,9 +556,7 @@ impl Thread {
             Some(space) => space,
             None => match Space::new_origin(Pinned::new(this_module())?) {
                 // Another thread of the process was faster.
-                Err(error) if error == EBUSY => {
-                    mm::attached_to_current::<Space>().ok_or(EBUSY)?
-                }
+                Err(error) if error == EBUSY => mm::attached_to_current::<Space>().ok_or(EBUSY)?,
                 space => space?,
             },
         };
@@ -687,7 +688,12 @@ impl Thread {
     }
 
     /// Runs a system call of the carrier. Whether the thread is to come home for the rest of it.
-    fn run_syscall(&self, request: Request, space: &Arc<Space>, regs: &mut CurrentRegs) -> Result<bool> {
+    fn run_syscall(
+        &self,
+        request: Request,
+        space: &Arc<Space>,
+        regs: &mut CurrentRegs,
+    ) -> Result<bool> {
         let message = match request.decode::<proto::Syscall>() {
             Ok(message) => message,
             Err(error) => {
@@ -798,11 +804,11 @@ impl Thread {
             grow_stack(address);
         }
         // It is served now. Can the remote have it, too?
-        let spreads = mm::attached_to_current::<Space>().map_or(false, |space| {
+        let spreads = mm::attached_to_current::<Space>().is_some_and(|space| {
             space
                 .mm
                 .user()
-                .map_or(false, |user| match user.vma(address) {
+                .is_some_and(|user| match user.vma(address) {
                     Ok(_) => true,
                     Err(error) => error != errno::not_supported(),
                 })
@@ -825,12 +831,16 @@ impl Thread {
     /// # Errors
     ///
     /// The request, if it is not expected from that node, or another one is not dealt with yet.
-    pub(crate) fn deliver(&self, space: u64, request: Request) -> core::result::Result<(), Request> {
+    pub(crate) fn deliver(
+        &self,
+        space: u64,
+        request: Request,
+    ) -> core::result::Result<(), Request> {
         {
             let mut state = self.state.lock();
             let expected = state.node == Some(request.from())
                 && state.inbox.is_none()
-                && state.space.as_ref().map_or(false, |each| each.id == space);
+                && state.space.as_ref().is_some_and(|each| each.id == space);
             if !expected {
                 return Err(request);
             }
@@ -844,7 +854,6 @@ impl Thread {
     pub(crate) fn look(&self) {
         self.wake.wake_all();
     }
-
 }
 
 /// If `address` is in the lowest page of a mapping that grows downwards, lets it grow by more than
@@ -895,7 +904,10 @@ pub(crate) fn first_syscall(number: u64) {
         Ok(thread) => thread.syscall(number),
         // Without memory for it the change would go unseen: better not to live on.
         Err(error) => {
-            err_ratelimited!("cannot follow a change of memory: {:?}; killing the process\n", error);
+            err_ratelimited!(
+                "cannot follow a change of memory: {:?}; killing the process\n",
+                error
+            );
             UserTask::current().kill();
         }
     }

@@ -95,7 +95,8 @@ impl Change {
         // Always the lower one first: two changes must not wait for each other.
         ranges.sort_unstable_by_key(|range| range.map_or(u64::MAX, |range| range.start()));
         let [first, second] = ranges;
-        let begin = |range: Option<Interval>| range.map(|range| Self::begin(space, range)).transpose();
+        let begin =
+            |range: Option<Interval>| range.map(|range| Self::begin(space, range)).transpose();
         Ok([begin(first)?, begin(second)?])
     }
 }

@@ -3,8 +3,8 @@
 
 use kernel::prelude::*;
 use popcorn_core::proto;
-use popcorn_kernel::errno;
 use popcorn_kernel::current;
+use popcorn_kernel::errno;
 use popcorn_kernel::mm::PAGE_SIZE;
 use popcorn_kernel::task::sleep_us;
 use popcorn_page::talk;

@@ -2,6 +2,7 @@
 //! The messages about layouts: see `popcorn_core::proto`. Handlers run in a worker.
 
 use kernel::prelude::*;
+use popcorn_core::ids::NodeId;
 use popcorn_core::interval::Interval;
 use popcorn_core::layout;
 use popcorn_core::proto;
@@ -12,7 +13,6 @@ use popcorn_kernel::mm::PAGE_SIZE;
 use popcorn_msg::Handler;
 use popcorn_msg::Registration;
 use popcorn_msg::Request;
-use popcorn_core::ids::NodeId;
 use popcorn_page::Role;
 
 struct Service;
@@ -80,7 +80,12 @@ impl Handler for Service {
             Err(error) => {
                 if error == errno::protocol() || error == EPERM {
                     let kind = request.kind();
-                    err_ratelimited!("message {:#x} of node {} refused: {:?}\n", kind, from, error);
+                    err_ratelimited!(
+                        "message {:#x} of node {} refused: {:?}\n",
+                        kind,
+                        from,
+                        error
+                    );
                 }
                 request.reply_error(error)
             }

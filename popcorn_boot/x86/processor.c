@@ -27,8 +27,8 @@
 #include "trampoline.h"
 
 /* Intel's "MP initialization protocol": how long INIT must last, and the pause between two SIPIs. */
-#define INIT_US		10000
-#define SIPI_US		300
+#define INIT_US 10000
+#define SIPI_US 300
 
 static void send(u32 apic_id, u32 command)
 {

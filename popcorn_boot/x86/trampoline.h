@@ -4,18 +4,18 @@
 #define PCN_X86_TRAMPOLINE_H
 
 /* How far it came. */
-#define PCN_TRAMPOLINE_NOT_STARTED	0
-#define PCN_TRAMPOLINE_REAL_MODE	1
-#define PCN_TRAMPOLINE_LONG_MODE	2
+#define PCN_TRAMPOLINE_NOT_STARTED 0
+#define PCN_TRAMPOLINE_REAL_MODE   1
+#define PCN_TRAMPOLINE_LONG_MODE   2
 
 #ifndef __ASSEMBLY__
 #include <linux/types.h>
 
 struct pcn_trampoline_args {
 	u32 stage;
-	u32 top_table;	/* physical, page-aligned */
-	u64 entry;	/* physical */
-	u64 zero_page;	/* physical */
+	u32 top_table; /* physical, page-aligned */
+	u64 entry; /* physical */
+	u64 zero_page; /* physical */
 };
 
 extern const u8 pcn_trampoline_start[], pcn_trampoline_end[];

@@ -30,7 +30,10 @@ pub enum Target {
 pub fn target(mask: &[u8]) -> Target {
     const BYTES: usize = CPUS_PER_NODE / 8;
     let used = |part: &[u8]| part.iter().any(|&byte| byte != 0);
-    let mut parts = mask.chunks(BYTES).enumerate().filter(|(_, part)| used(part));
+    let mut parts = mask
+        .chunks(BYTES)
+        .enumerate()
+        .filter(|(_, part)| used(part));
     match (parts.next(), parts.next()) {
         (Some((0, _)), None) => Target::Local,
         (Some((0, _)), Some(_)) => Target::Any,

@@ -42,7 +42,9 @@ impl Fault<'_> {
     pub fn space<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
         // SAFETY: a fault is handled by a user of the mm, so nothing is detached meanwhile.
         unsafe {
-            attached::get(bindings::pcn_mm_pointer(bindings::pcn_fault_mm(self.fault.as_ptr())))
+            attached::get(bindings::pcn_mm_pointer(bindings::pcn_fault_mm(
+                self.fault.as_ptr(),
+            )))
         }
     }
 
@@ -172,9 +174,7 @@ impl<H: Hooks> Registration<H> {
             FaultResult::Retry(Unlocked(())) | FaultResult::WouldWait => {
                 bindings::vm_fault_reason_VM_FAULT_RETRY
             }
-            FaultResult::Completed(Unlocked(())) => {
-                bindings::vm_fault_reason_VM_FAULT_COMPLETED
-            }
+            FaultResult::Completed(Unlocked(())) => bindings::vm_fault_reason_VM_FAULT_COMPLETED,
             FaultResult::Bus => bindings::vm_fault_reason_VM_FAULT_SIGBUS,
         }
     }
@@ -233,7 +233,10 @@ impl<H: Hooks> Registration<H> {
     extern "C" fn signal(signal: c_int, info: *const bindings::kernel_siginfo) -> bool {
         // SAFETY: the kernel calls with a valid siginfo.
         let (code, address) = unsafe {
-            (bindings::pcn_siginfo_code(info), bindings::pcn_siginfo_addr(info) as u64)
+            (
+                bindings::pcn_siginfo_code(info),
+                bindings::pcn_siginfo_addr(info) as u64,
+            )
         };
         H::signal(signal, code, address)
     }

@@ -167,8 +167,7 @@ impl MmUser<'_> {
     pub fn attach<T: Send + Sync + 'static>(&self, object: Arc<T>, missing: bool) -> Result {
         let raw = attached::into_raw(object, GFP_KERNEL)?;
         // SAFETY: we are a user of the mm.
-        let result =
-            to_result(unsafe { bindings::popcorn_mm_attach(self.as_ptr(), raw, missing) });
+        let result = to_result(unsafe { bindings::popcorn_mm_attach(self.as_ptr(), raw, missing) });
         if result.is_err() {
             // SAFETY: it was not stored, so it is still ours.
             drop(unsafe { attached::from_raw::<T>(raw) });
@@ -182,7 +181,12 @@ impl MmUser<'_> {
     ///
     /// `EAGAIN` if it is not mapped now ([`MmUser::fault_in`]) or a lock is busy; `EFAULT` no VMA;
     /// `EBUSY` pinned for DMA; `EOPNOTSUPP` no ordinary private memory. May sleep.
-    pub fn take(&self, address: usize, take: Take, to: Option<&mut [u8; PAGE_SIZE]>) -> Result<Taken> {
+    pub fn take(
+        &self,
+        address: usize,
+        take: Take,
+        to: Option<&mut [u8; PAGE_SIZE]>,
+    ) -> Result<Taken> {
         let take = match take {
             Take::Share => bindings::popcorn_take_POPCORN_TAKE_SHARE,
             Take::Mark => bindings::popcorn_take_POPCORN_TAKE_MARK,
@@ -190,9 +194,7 @@ impl MmUser<'_> {
         };
         let to = to.map_or(core::ptr::null_mut(), |page| page.as_mut_ptr());
         // SAFETY: we are a user of the mm, and `to` is null or a whole page.
-        let ret = unsafe {
-            bindings::popcorn_page_take(self.as_ptr(), address, take, to.cast())
-        };
+        let ret = unsafe { bindings::popcorn_page_take(self.as_ptr(), address, take, to.cast()) };
         to_result(ret)?;
         Ok(match ret as u32 {
             bindings::POPCORN_ZERO => Taken::Zeros,
@@ -313,9 +315,7 @@ impl MmUser<'_> {
     /// `EINVAL` for an address that cannot be, `EEXIST`, `ENOMEM`, `EINTR`.
     pub fn map_clock(&self, address: u64, physical: u64) -> Result {
         // SAFETY: we are a user of the mm.
-        to_result(unsafe {
-            bindings::popcorn_map_clock(self.as_ptr(), address as usize, physical)
-        })
+        to_result(unsafe { bindings::popcorn_map_clock(self.as_ptr(), address as usize, physical) })
     }
 }
 

@@ -13,10 +13,10 @@
 #[allow(dead_code)]
 const __LOG_PREFIX: &[u8] = b"popcorn\0";
 
+mod attached;
 #[doc(hidden)]
 pub mod bindings;
 pub mod boot;
-mod attached;
 pub mod completion;
 pub mod current;
 pub mod doorbell;

@@ -239,9 +239,8 @@ pub fn spawn<B: Body>(module: &'static ThisModule, body: KBox<B>, thread: bool) 
 
     let arg = KBox::into_raw(body);
     // SAFETY: `enter` takes what `into_raw` gave; the module is pinned by the callee.
-    let pid = unsafe {
-        bindings::popcorn_spawn(module.as_ptr(), Some(enter::<B>), arg.cast(), thread)
-    };
+    let pid =
+        unsafe { bindings::popcorn_spawn(module.as_ptr(), Some(enter::<B>), arg.cast(), thread) };
     if pid < 0 {
         // SAFETY: no task was made, so `arg` was not consumed.
         drop(unsafe { KBox::from_raw(arg) });

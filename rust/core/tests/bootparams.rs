@@ -167,7 +167,7 @@ proptest! {
             .write(&kernel, &mut page)
             .unwrap();
 
-        let split = |low, high| u64::from(u32_at(&page, low)) | u64::from(u32_at(&page, high)) << 32;
+        let split = |low, high| u64::from(u32_at(&page, low)) | (u64::from(u32_at(&page, high)) << 32);
         prop_assert_eq!(split(0x228, 0x0c8), command_line);
         prop_assert_eq!(split(0x218, 0x0c0), initrd.map_or(0, |i| i.0));
         prop_assert_eq!(split(0x21c, 0x0c4), initrd.map_or(0, |i| i.1));

@@ -16,24 +16,48 @@ fn one(number: u64, arguments: [u64; 6]) -> Option<(u64, u64)> {
 
 #[test]
 fn ranges_are_whole_pages() {
-    assert_eq!(one(number::MUNMAP, [0x1000, 0x10, 0, 0, 0, 0]), Some((0x1000, 0x2000)));
-    assert_eq!(one(number::MPROTECT, [0x1000, 0x1001, 0, 0, 0, 0]), Some((0x1000, 0x3000)));
+    assert_eq!(
+        one(number::MUNMAP, [0x1000, 0x10, 0, 0, 0, 0]),
+        Some((0x1000, 0x2000))
+    );
+    assert_eq!(
+        one(number::MPROTECT, [0x1000, 0x1001, 0, 0, 0, 0]),
+        Some((0x1000, 0x3000))
+    );
 }
 
 #[test]
 fn what_adds_needs_nothing() {
     assert_eq!(one(number::MMAP, [0x1000, 0x1000, 3, 0x22, 0, 0]), None);
-    assert_eq!(one(number::MMAP, [0x1000, 0x1000, 3, 0x32, 0, 0]), Some((0x1000, 0x2000)));
+    assert_eq!(
+        one(number::MMAP, [0x1000, 0x1000, 3, 0x32, 0, 0]),
+        Some((0x1000, 0x2000))
+    );
     assert_eq!(one(number::BRK, [BRK + 0x1000, 0, 0, 0, 0, 0]), None);
     assert_eq!(one(number::BRK, [0; 6]), None);
-    assert_eq!(one(number::BRK, [BRK - 0x2000, 0, 0, 0, 0, 0]), Some((BRK - 0x2000, BRK)));
+    assert_eq!(
+        one(number::BRK, [BRK - 0x2000, 0, 0, 0, 0, 0]),
+        Some((BRK - 0x2000, BRK))
+    );
     assert_eq!(one(0, [0x1000, 0x1000, 4, 0, 0, 0]), None);
 }
 
 #[test]
 fn advice_that_only_advises_needs_nothing() {
-    for (advice, changes) in [(0, false), (3, false), (4, true), (8, true), (10, false), (14, false), (25, true)] {
-        assert_eq!(one(number::MADVISE, [0x1000, 0x1000, advice, 0, 0, 0]).is_some(), changes, "{advice}");
+    for (advice, changes) in [
+        (0, false),
+        (3, false),
+        (4, true),
+        (8, true),
+        (10, false),
+        (14, false),
+        (25, true),
+    ] {
+        assert_eq!(
+            one(number::MADVISE, [0x1000, 0x1000, advice, 0, 0, 0]).is_some(),
+            changes,
+            "{advice}"
+        );
     }
 }
 

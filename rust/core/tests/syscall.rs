@@ -16,7 +16,23 @@ fn what_needs_registers_or_ends_the_thread_returns() {
 
 #[test]
 fn ordinary_calls_run_at_home() {
-    for number in [0, 1, 2, 3, 9, 11, 12, 39, 186, 202, 219, 232, 257, 500, u64::MAX] {
+    for number in [
+        0,
+        1,
+        2,
+        3,
+        9,
+        11,
+        12,
+        39,
+        186,
+        202,
+        219,
+        232,
+        257,
+        500,
+        u64::MAX,
+    ] {
         assert_eq!(place(number), Place::Home, "{number}");
     }
     assert_eq!(place(24), Place::Remote);

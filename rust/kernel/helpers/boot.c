@@ -75,7 +75,8 @@ EXPORT_SYMBOL_GPL(pcn_cpu_take_back);
 
 int pcn_memory_is_reserved(u64 start, u64 size)
 {
-	if (region_intersects(start, size, IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE) != REGION_DISJOINT)
+	if (region_intersects(start, size, IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE) !=
+	    REGION_DISJOINT)
 		return -EBUSY;
 	switch (region_intersects(start, size, IORESOURCE_MEM, IORES_DESC_RESERVED)) {
 	case REGION_INTERSECTS:

@@ -58,8 +58,7 @@ void pcn_mm_watch_syscalls(struct task_struct *task)
 	struct task_struct *thread;
 
 	rcu_read_lock();
-	for_each_thread(task, thread)
-		popcorn_set_syscall_work(thread, true);
+	for_each_thread(task, thread) popcorn_set_syscall_work(thread, true);
 	rcu_read_unlock();
 }
 EXPORT_SYMBOL_GPL(pcn_mm_watch_syscalls);
@@ -77,8 +76,7 @@ static bool use_mm(struct mm_struct *mm)
  * Map anonymous memory over what is free in [start, end); what is mapped stays.
  * Runs in a task of @mm or in a kernel thread.
  */
-int pcn_mm_map(struct mm_struct *mm, unsigned long start, unsigned long end,
-		   unsigned long prot)
+int pcn_mm_map(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned long prot)
 {
 	bool borrowed = use_mm(mm);
 	unsigned long at = start;
@@ -104,8 +102,9 @@ int pcn_mm_map(struct mm_struct *mm, unsigned long start, unsigned long end,
 		mmap_read_unlock(mm);
 		if (gap_end > at) {
 			addr = vm_mmap(NULL, at, gap_end - at, prot,
-				       MAP_PRIVATE | MAP_ANONYMOUS |
-				       MAP_FIXED_NOREPLACE | MAP_NORESERVE, 0);
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE |
+					       MAP_NORESERVE,
+				       0);
 			/* Another thread was faster: look again. */
 			if (addr == (unsigned long)-EEXIST)
 				continue;
@@ -122,8 +121,7 @@ int pcn_mm_map(struct mm_struct *mm, unsigned long start, unsigned long end,
 }
 EXPORT_SYMBOL_GPL(pcn_mm_map);
 
-int pcn_mm_unmap(struct mm_struct *mm, unsigned long start,
-		     unsigned long end)
+int pcn_mm_unmap(struct mm_struct *mm, unsigned long start, unsigned long end)
 {
 	bool borrowed = use_mm(mm);
 	int ret = 0;
@@ -142,8 +140,7 @@ EXPORT_SYMBOL_GPL(pcn_mm_unmap);
  * Describe the VMA at @addr. 0; -EFAULT none; -EOPNOTSUPP its pages cannot be
  * spread; -EAGAIN the lock is busy (it is not waited for).
  */
-int pcn_mm_lookup(struct mm_struct *mm, unsigned long addr,
-		      struct pcn_vma_info *info)
+int pcn_mm_lookup(struct mm_struct *mm, unsigned long addr, struct pcn_vma_info *info)
 {
 	struct vm_area_struct *vma;
 	int ret = -EFAULT;
@@ -154,8 +151,8 @@ int pcn_mm_lookup(struct mm_struct *mm, unsigned long addr,
 	if (!vma)
 		goto out;
 	ret = -EOPNOTSUPP;
-	if (vma->vm_flags & (VM_SHARED | VM_MAYSHARE | VM_IO | VM_PFNMAP |
-			     VM_MIXEDMAP | VM_HUGETLB))
+	if (vma->vm_flags &
+	    (VM_SHARED | VM_MAYSHARE | VM_IO | VM_PFNMAP | VM_MIXEDMAP | VM_HUGETLB))
 		goto out;
 	ret = 0;
 	info->start = vma->vm_start;
@@ -315,13 +312,13 @@ void pcn_task_comm(struct task_struct *task, char *to)
 EXPORT_SYMBOL_GPL(pcn_task_comm);
 
 /* The @index'th thread of @task's process, with a reference, or NULL. */
-struct task_struct *pcn_task_next_thread(struct task_struct *task,
-					     unsigned int index)
+struct task_struct *pcn_task_next_thread(struct task_struct *task, unsigned int index)
 {
 	struct task_struct *thread, *found = NULL;
 
 	rcu_read_lock();
-	for_each_thread(task, thread) {
+	for_each_thread(task, thread)
+	{
 		if (!index--) {
 			found = thread;
 			get_task_struct(found);
@@ -419,7 +416,7 @@ EXPORT_SYMBOL_GPL(pcn_is_compat_syscall);
 /* Does anything else look at current's system calls: seccomp, ptrace, audit? */
 bool pcn_syscalls_watched(void)
 {
-	return READ_ONCE(current_thread_info()->syscall_work) &
-	       SYSCALL_WORK_ENTER & ~SYSCALL_WORK_POPCORN;
+	return READ_ONCE(current_thread_info()->syscall_work) & SYSCALL_WORK_ENTER &
+	       ~SYSCALL_WORK_POPCORN;
 }
 EXPORT_SYMBOL_GPL(pcn_syscalls_watched);

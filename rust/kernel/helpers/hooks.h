@@ -18,10 +18,8 @@ bool pcn_mm_get_users(struct mm_struct *mm);
 void pcn_mm_put_users(struct mm_struct *mm);
 void *pcn_mm_pointer(struct mm_struct *mm);
 void pcn_mm_watch_syscalls(struct task_struct *task);
-int pcn_mm_map(struct mm_struct *mm, unsigned long start, unsigned long end,
-		   unsigned long prot);
-int pcn_mm_unmap(struct mm_struct *mm, unsigned long start,
-		     unsigned long end);
+int pcn_mm_map(struct mm_struct *mm, unsigned long start, unsigned long end, unsigned long prot);
+int pcn_mm_unmap(struct mm_struct *mm, unsigned long start, unsigned long end);
 
 struct pcn_vma_info {
 	unsigned long start;
@@ -29,8 +27,7 @@ struct pcn_vma_info {
 	unsigned long prot;
 };
 
-int pcn_mm_lookup(struct mm_struct *mm, unsigned long addr,
-		      struct pcn_vma_info *info);
+int pcn_mm_lookup(struct mm_struct *mm, unsigned long addr, struct pcn_vma_info *info);
 int pcn_mm_touch(unsigned long addr, bool write);
 unsigned long pcn_mm_brk(struct mm_struct *mm);
 
@@ -62,8 +59,7 @@ void pcn_task_kill(struct task_struct *task);
 pid_t pcn_task_tid(struct task_struct *task);
 pid_t pcn_task_tgid(struct task_struct *task);
 void pcn_task_comm(struct task_struct *task, char *to);
-struct task_struct *pcn_task_next_thread(struct task_struct *task,
-					     unsigned int index);
+struct task_struct *pcn_task_next_thread(struct task_struct *task, unsigned int index);
 void pcn_set_comm(const char *comm);
 bool pcn_rseq_abort(void);
 void pcn_rseq_leave(void);
