@@ -132,16 +132,25 @@ enum touch {
 	WRITE
 };
 
+enum order {
+	ROW, /* one page after the other: those behind the one that is asked for come along */
+	JUMPS /* here and there: each page costs a message */
+};
+
 /* Touch every page once, one time stamp for each. */
-static void touch_pages(volatile uint64_t *memory, uint64_t *ticks, enum touch how)
+static void touch_pages(volatile uint64_t *memory, uint64_t *ticks, enum touch how,
+			enum order order)
 {
-	for (long i = 0; i < options.pages; i++) {
+	/* a prime: it hits every page once, whatever their number, unless that is a multiple */
+	const long step = order == ROW ? 1 : 211;
+
+	for (long i = 0, page = 0; i < options.pages; i++, page = (page + step) % options.pages) {
 		uint64_t from = stamp();
 
 		if (how == READ)
-			(void)memory[i * 512];
+			(void)memory[page * 512];
 		else
-			memory[i * 512] = i;
+			memory[page * 512] = i;
 		ticks[i] = stamp() - from;
 	}
 }
@@ -156,31 +165,37 @@ static void faults(void)
 		give_up("memory");
 	memset(ticks, 1, options.pages * sizeof(*ticks)); /* the same pages in every run */
 
-	touch_pages(memory, ticks, WRITE);
+	touch_pages(memory, ticks, WRITE, JUMPS);
 	add_ticks("local_fault", "first touch of a page at home, for comparison", ticks,
 		  options.pages);
 	if (at_home_only)
 		return;
 
 	move(options.node);
-	touch_pages(memory, ticks, READ);
+	touch_pages(memory, ticks, READ, JUMPS);
 	add_ticks("remote_read_fault", "read away of a page that is at home", ticks, options.pages);
-	touch_pages(memory, ticks, WRITE);
+	touch_pages(memory, ticks, WRITE, JUMPS);
 	add_ticks("upgrade", "write away to a page that both have (no data)", ticks, options.pages);
-	touch_pages(fresh, ticks, WRITE);
+	touch_pages(fresh, ticks, WRITE, JUMPS);
 	add_ticks("remote_zero_fault", "first touch of a page ever, away", ticks, options.pages);
 	move(POPCORN_NODE_ORIGIN);
 
-	touch_pages(memory, ticks, READ);
+	touch_pages(memory, ticks, READ, JUMPS);
 	add_ticks("home_read_fault", "read at home of a page that is away", ticks, options.pages);
-	touch_pages(memory, ticks, WRITE);
+	touch_pages(memory, ticks, WRITE, JUMPS);
 	add_ticks("home_upgrade", "write at home to a page that both have", ticks, options.pages);
 	move(options.node);
-	touch_pages(memory, ticks, WRITE);
+	touch_pages(memory, ticks, READ, ROW);
+	add_ticks("remote_read_row", "the same in a row: others come along (see the mean)", ticks,
+		  options.pages);
+	move(POPCORN_NODE_ORIGIN);
+	touch_pages(memory, ticks, WRITE, ROW);
+	move(options.node);
+	touch_pages(memory, ticks, WRITE, JUMPS);
 	add_ticks("remote_write_fault", "write away to a page that is at home", ticks,
 		  options.pages);
 	move(POPCORN_NODE_ORIGIN);
-	touch_pages(memory, ticks, WRITE);
+	touch_pages(memory, ticks, WRITE, JUMPS);
 	add_ticks("home_write_fault", "write at home to a page that is away", ticks, options.pages);
 	munmap(memory, options.pages * PAGE);
 	munmap(fresh, options.pages * PAGE);
