@@ -379,15 +379,27 @@ impl Space {
         (key < end).then_some(key)
     }
 
-    /// From now on requests of remotes for pages in `range` come again later. Waits, killable,
-    /// while an overlapping range is frozen.
+    /// From now on requests of remotes for pages in `ranges`, which do not overlap, come again later.
+    /// Waits, killable, while an overlapping range is frozen; and takes all at once, so that nobody
+    /// waits for one while holding the other.
     ///
     /// # Errors
     ///
     /// `EINTR`.
-    pub fn freeze(&self, range: Interval) -> Result {
-        self.changed
-            .wait_killable(|| self.directory.lock().frozen.insert(range).is_ok())
+    pub fn freeze(&self, ranges: [Option<Interval>; 2]) -> Result {
+        self.changed.wait_killable(|| {
+            let frozen = &mut self.directory.lock().frozen;
+            for (index, range) in ranges.iter().enumerate() {
+                let Some(range) = range else { continue };
+                if frozen.insert(*range).is_err() {
+                    for range in ranges[..index].iter().flatten() {
+                        frozen.remove(*range);
+                    }
+                    return false;
+                }
+            }
+            true
+        })
     }
 
     /// The part of `range` around `address` that is not frozen; `None` if `address` is.

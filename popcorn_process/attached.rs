@@ -3,12 +3,15 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use popcorn_kernel::err_ratelimited;
+use popcorn_kernel::errno;
 use popcorn_kernel::hooks::BadAccess;
 use popcorn_kernel::hooks::Fault;
 use popcorn_kernel::hooks::FaultResult;
 use popcorn_kernel::hooks::Hooks;
 use popcorn_kernel::mm;
 use popcorn_kernel::mm::Mm;
+use popcorn_kernel::regs::CurrentRegs;
 use popcorn_kernel::task;
 use popcorn_kernel::task::UserTask;
 use popcorn_page::Role;
@@ -38,6 +41,19 @@ impl Attached {
     pub(crate) fn current() -> Option<Arc<Self>> {
         task::attached_to_current()
     }
+}
+
+/// A call by the entry for 32-bit programs (`int 0x80`), which 64-bit ones may use, in a distributed
+/// process: its numbers are of another table, so that we would not know what it changes.
+fn refuse_compat() -> bool {
+    err_ratelimited!(
+        "process {} is distributed and cannot make 32-bit system calls\n",
+        UserTask::current().pid()
+    );
+    if let Ok(mut regs) = CurrentRegs::get() {
+        regs.set_result(i64::from(errno::no_such_call().to_errno()));
+    }
+    true
 }
 
 /// See [`Hooks`].
@@ -114,6 +130,9 @@ impl Hooks for ProcessHooks {
     }
 
     fn syscall_enter(number: u64) -> bool {
+        if task::is_compat_syscall() && mm::attached_to_current::<Space>().is_some() {
+            return refuse_compat();
+        }
         match Attached::current().as_deref() {
             Some(Attached::Carrier(carrier)) => carrier.syscall(number),
             Some(Attached::Origin(thread)) => {

@@ -278,13 +278,7 @@ impl Carrier {
             return false;
         };
         let user = regs.read();
-        let place = if task::is_compat_syscall() {
-            // Numbers of another table: only the entry at home knows.
-            Place::Return
-        } else {
-            syscall::place(number)
-        };
-        let verdict = match place {
+        let verdict = match syscall::place(number) {
             Place::Remote => return false,
             Place::Return => Ok((Verdict::ComeHome, 0)),
             Place::Home => self.call_home(number, &user),
@@ -339,6 +333,8 @@ impl Carrier {
         let arrival = self.state.lock().arrival.take();
         if let Some(request) = arrival {
             if let Err(error) = arrive(&request) {
+                // It stays where it is.
+                self.home.store(true, Ordering::Release);
                 refuse(request, error);
                 return true;
             }

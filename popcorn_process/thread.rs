@@ -338,13 +338,8 @@ impl Thread {
         let Ok(regs) = CurrentRegs::get() else {
             return;
         };
-        let changes = if task::is_compat_syscall() {
-            Change::of_everything(&space)
-        } else {
-            Change::for_syscall(&space, number, &regs.read())
-        };
         // An error means that it is being killed.
-        if let Ok(changes) = changes {
+        if let Ok(changes) = Change::for_syscall(&space, number, &regs.read()) {
             if changes.iter().any(Option::is_some) {
                 self.state.lock().changes = changes;
                 self.task.notify();
@@ -562,6 +557,10 @@ impl Thread {
         };
         if space.role != Role::Origin {
             return Err(errno::not_supported());
+        }
+        if space.is_lost() {
+            // A node went down with pages of it.
+            return Err(EIO);
         }
         self.task.watch_process_syscalls();
         space.add_node(node);
@@ -805,13 +804,10 @@ impl Thread {
         }
         // It is served now. Can the remote have it, too?
         let spreads = mm::attached_to_current::<Space>().is_some_and(|space| {
-            space
-                .mm
-                .user()
-                .is_some_and(|user| match user.vma(address) {
-                    Ok(_) => true,
-                    Err(error) => error != errno::not_supported(),
-                })
+            space.mm.user().is_some_and(|user| match user.vma(address) {
+                Ok(_) => true,
+                Err(error) => error != errno::not_supported(),
+            })
         });
         let is = |error: Error| message.code == error.to_errno();
         if is(errno::not_supported()) || is(EBUSY) || !spreads {
@@ -897,7 +893,7 @@ pub(crate) fn first_syscall(number: u64) {
     };
     let brk = space.mm.user().map_or(0, |user| user.brk()) as u64;
     let ranges = popcorn_core::layout::affected(number, &regs.read().arguments(), brk);
-    if ranges.iter().all(Option::is_none) && !task::is_compat_syscall() {
+    if ranges.iter().all(Option::is_none) {
         return;
     }
     match Thread::of(UserTask::current()) {

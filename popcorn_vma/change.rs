@@ -18,26 +18,27 @@ pub struct Change {
 }
 
 impl Change {
-    /// Brings the pages of `range` home, and unmaps it at all remotes. Waits for other changes that
-    /// overlap, and for messages; killable; the caller holds no locks.
-    ///
-    /// # Errors
-    ///
-    /// `EINTR` when killed.
-    pub fn begin(space: &Arc<Space>, range: Interval) -> Result<Self> {
+    /// Freezes ranges, all or none; waits for changes that overlap.
+    fn freeze(space: &Arc<Space>, ranges: [Option<Interval>; 2]) -> Result<[Option<Self>; 2]> {
         debug_assert!(space.role == Role::Origin);
-        space.freeze(range)?;
+        space.freeze(ranges)?;
         // From here on the drop undoes it.
-        let change = Self {
+        let change = |range| Self {
             space: space.clone(),
             range,
         };
+        Ok(ranges.map(|range| range.map(change)))
+    }
+
+    /// Brings the pages home, and unmaps the range at all remotes.
+    fn prepare(&self) -> Result {
+        let Self { space, range } = self;
         let version = {
             let mut version = space.layout.lock();
             *version += 1;
             *version
         };
-        space.recall(range)?;
+        space.recall(*range)?;
         let message = proto::Unmap {
             space: space.id,
             start: range.start(),
@@ -51,53 +52,40 @@ impl Change {
                 _ => (),
             }
         }
-        Ok(change)
+        Ok(())
     }
 
     /// Brings all pages home, for a copy of the address space; remotes keep their VMAs.
     ///
     /// # Errors
     ///
-    /// As [`Change::begin`].
+    /// As [`Change::for_syscall`].
     pub fn begin_copy(space: &Arc<Space>) -> Result<Self> {
         let range = layout::everything().ok_or(EINVAL)?;
-        space.freeze(range)?;
-        let change = Self {
-            space: space.clone(),
-            range,
-        };
+        let [change, _] = Self::freeze(space, [Some(range), None])?;
         space.recall(range)?;
-        Ok(change)
+        change.ok_or(EINVAL)
     }
 
-    /// All addresses: for a system call of which only its entry knows what it does.
+    /// What system call `number` of the current task needs (see `popcorn_core::layout`): nothing of
+    /// what it changes is spread. Waits for other changes that overlap, and for messages; killable;
+    /// the caller holds no locks.
     ///
     /// # Errors
     ///
-    /// As [`Change::begin`].
-    pub fn of_everything(space: &Arc<Space>) -> Result<[Option<Self>; 2]> {
-        let range = layout::everything().ok_or(EINVAL)?;
-        Ok([Some(Self::begin(space, range)?), None])
-    }
-
-    /// What system call `number` of the current task needs; see `popcorn_core::layout`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Change::begin`].
+    /// `EINTR` when killed.
     pub fn for_syscall(
         space: &Arc<Space>,
         number: u64,
         regs: &UserRegs,
     ) -> Result<[Option<Self>; 2]> {
         let brk = space.mm.user().map_or(0, |user| user.brk());
-        let mut ranges = layout::affected(number, &regs.arguments(), brk as u64);
-        // Always the lower one first: two changes must not wait for each other.
-        ranges.sort_unstable_by_key(|range| range.map_or(u64::MAX, |range| range.start()));
-        let [first, second] = ranges;
-        let begin =
-            |range: Option<Interval>| range.map(|range| Self::begin(space, range)).transpose();
-        Ok([begin(first)?, begin(second)?])
+        let ranges = layout::affected(number, &regs.arguments(), brk as u64);
+        let changes = Self::freeze(space, ranges)?;
+        for change in changes.iter().flatten() {
+            change.prepare()?;
+        }
+        Ok(changes)
     }
 }
 

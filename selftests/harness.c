@@ -169,8 +169,6 @@ void go_away(void)
 	if (where.home_only)
 		return;
 	if (popcorn_migrate(where.away)) {
-		if (errno == EOPNOTSUPP)
-			case_skip("the kernel refuses to move such a process");
 		case_fail(__FILE__, __LINE__, "migrate to node %d: %s", where.away,
 			  strerror(errno));
 	}

@@ -14,7 +14,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 results=${1:-results}
 [ $# -eq 0 ] || shift
 [ $# -ne 0 ] || set -- migrate memory syscalls signals threads process fpu pingpong unaware storm kill
-limit=${POPCORN_PROGRAM_TIMEOUT:-1200}
+limit=${POPCORN_PROGRAM_TIMEOUT:-1500}
 
 mkdir -p "$results" || exit 2
 : >"$results/summary" || exit 2

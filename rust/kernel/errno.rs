@@ -27,6 +27,8 @@ errnos! {
     message_size = EMSGSIZE;
     /// `ENOBUFS`
     no_buffers = ENOBUFS;
+    /// `ENOSYS`
+    no_such_call = ENOSYS;
     /// `EOPNOTSUPP`
     not_supported = EOPNOTSUPP;
     /// `EPROTO`: a peer sent what it must not.

@@ -58,7 +58,8 @@ void pcn_mm_watch_syscalls(struct task_struct *task)
 	struct task_struct *thread;
 
 	rcu_read_lock();
-	for_each_thread(task, thread) popcorn_set_syscall_work(thread, true);
+	for_each_thread(task, thread)
+		popcorn_set_syscall_work(thread, true);
 	rcu_read_unlock();
 }
 EXPORT_SYMBOL_GPL(pcn_mm_watch_syscalls);
@@ -317,8 +318,7 @@ struct task_struct *pcn_task_next_thread(struct task_struct *task, unsigned int 
 	struct task_struct *thread, *found = NULL;
 
 	rcu_read_lock();
-	for_each_thread(task, thread)
-	{
+	for_each_thread(task, thread) {
 		if (!index--) {
 			found = thread;
 			get_task_struct(found);
