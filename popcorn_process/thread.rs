@@ -810,11 +810,11 @@ impl Thread {
             })
         });
         let is = |error: Error| message.code == error.to_errno();
-        if is(errno::not_supported()) || is(EBUSY) || !spreads {
+        if is(errno::not_supported()) || !spreads {
             return (Errand::None, false);
         }
         if message.code != 0 && !is(EFAULT) {
-            // It may be the same again (no memory there, say).
+            // It may be the same again: no memory there, a page that a device or ptrace has pinned.
             return (Errand::Fault, true);
         }
         (Errand::None, true)

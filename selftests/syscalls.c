@@ -521,8 +521,8 @@ static void cmdline_is_read_from_away(void)
 static void memory_seen_from_outside(void)
 {
 	uint64_t *memory = anon(8 * PAGE);
+	pid_t pid, ended;
 	int status;
-	pid_t pid;
 
 	fill(memory, 4 * PAGE, 1);
 	go_away();
@@ -547,9 +547,12 @@ static void memory_seen_from_outside(void)
 		_exit(0);
 	}
 	/* keep some of them here meanwhile */
-	while (*(volatile uint64_t *)(memory + PAGE - 1) != 4711)
-		((volatile uint64_t *)memory)[1024] = memory[1024];
-	CHECK(waitpid(pid, &status, 0) == pid && !status, "status %x", status);
+	while (!(ended = waitpid(pid, &status, WNOHANG)))
+		for (int i = 0; i < 1000; i++)
+			((volatile uint64_t *)memory)[1024] = memory[1024];
+	CHECK(ended == pid && !status, "status %x", status);
+	check_away();
+	CHECK(*(volatile uint64_t *)(memory + PAGE - 1) == 4711);
 	CHECK_FILL(memory, 8 * PAGE - 8, 2);
 }
 

@@ -339,7 +339,8 @@ impl Drop for MmUser<'_> {
     }
 }
 
-/// Accesses one byte of the current task's memory, as its own code would; also grows its stack.
+/// Faults one byte of the current task's memory in, as its own code would; also grows its stack. The
+/// content stays as it is.
 ///
 /// # Errors
 ///

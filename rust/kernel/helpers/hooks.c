@@ -167,15 +167,20 @@ out:
 }
 EXPORT_SYMBOL_GPL(pcn_mm_lookup);
 
-/* Access one byte of current's memory as its own code would: grows the stack. */
+/*
+ * Fault one byte of current's memory in as its own code would. The content stays
+ * (fault_in_writeable() would write a zero). The read lets a stack grow.
+ */
 int pcn_mm_touch(unsigned long addr, bool write)
 {
 	char __user *p = (char __user *)addr;
 	char c;
 
-	if (write)
-		return fault_in_writeable(p, 1) ? -EFAULT : 0;
-	return get_user(c, p);
+	if (get_user(c, p))
+		return -EFAULT;
+	if (write && fault_in_safe_writeable(p, 1))
+		return -EFAULT;
+	return 0;
 }
 EXPORT_SYMBOL_GPL(pcn_mm_touch);
 
