@@ -316,15 +316,17 @@ static void restarted_read(void)
 /* nanosleep restarts by a call of its own kind (restart_syscall) after SIGCONT, ends at a handler. */
 static void interrupted_sleep(void)
 {
-	struct itimerval once = { { 0, 0 }, { 0, 20000 } };
+	/* again and again: the first may come before the sleep has begun */
+	struct itimerval interval = { { 0, 200000 }, { 0, 200000 } }, off = { 0 };
 	struct timespec t = { .tv_sec = 600 }, left = { 0 };
 
 	handle(SIGALRM, note, SA_RESTART); /* which does not help nanosleep */
 	go_away();
-	CHECK_OK(setitimer(ITIMER_REAL, &once, NULL));
+	CHECK_OK(setitimer(ITIMER_REAL, &interval, NULL));
 	CHECK_ERRNO(nanosleep(&t, &left), EINTR);
+	CHECK_OK(setitimer(ITIMER_REAL, &off, NULL));
 	CHECK(left.tv_sec > 0 && left.tv_sec < 600, "%ld s left", left.tv_sec);
-	CHECK(count == 1);
+	CHECK(count >= 1);
 	check_away();
 }
 
@@ -723,6 +725,7 @@ static void signals_while_migrating(void)
 {
 	struct partner p = { .thread = pthread_self(), .state = 1 };
 	uint64_t *memory = anon(4 * PAGE);
+	int seen_away = 0;
 	pthread_t other;
 	sigset_t set;
 
@@ -734,12 +737,13 @@ static void signals_while_migrating(void)
 	CHECK(!pthread_create(&other, NULL, bombard, &p));
 	CHECK(!pthread_sigmask(SIG_UNBLOCK, &set, NULL));
 	/* few, since each signal may cost several moves, and this runs under emulation */
-	for (int round = 0; round < 10 || count < 3; round++) {
+	for (int round = 0; round < 10 || count < 3 || !seen_away; round++) {
 		fill(memory, 4 * PAGE, round);
 		/* EINTR is allowed: the thread stays where it is, and asks again */
 		while (!home_only() && popcorn_migrate(away_node()))
 			CHECK(errno == EINTR, "out: %s", strerror(errno));
-		check_away();
+		/* often a signal has brought it home again already */
+		seen_away += home_only() || popcorn_where() == away_node();
 		CHECK_FILL(memory, 4 * PAGE, round);
 		fill(memory, 4 * PAGE, round + 1000);
 		while (!home_only() && popcorn_migrate(POPCORN_NODE_ORIGIN))
