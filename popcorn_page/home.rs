@@ -350,12 +350,20 @@ impl Space {
             });
             let next = {
                 let mut directory = self.directory.lock();
-                directory.pages.get_mut(&key).map(|page| {
-                    let step = page.entry.node_lost(node);
-                    page.driven = step != Step::Wait;
-                    let hand = if page.driven { page.hand.take() } else { None };
-                    (step, hand)
-                })
+                match directory.pages.get_mut(&key) {
+                    Some(page) if page.driven => {
+                        // Somebody was faster.
+                        from = key;
+                        continue;
+                    }
+                    Some(page) => {
+                        let step = page.entry.node_lost(node);
+                        page.driven = step != Step::Wait;
+                        let hand = if page.driven { page.hand.take() } else { None };
+                        Some((step, hand))
+                    }
+                    None => None,
+                }
             };
             match next {
                 Some((step, hand)) if step != Step::Wait => {

@@ -87,8 +87,9 @@ struct State {
     ready: bool,
     /// What was asked for and not yet done.
     goal: Option<Goal>,
-    /// The goal was asked for by the thread itself, in the system call that it is in.
-    asked_by_self: bool,
+    /// The goal was asked for by the thread itself, in a system call with these instruction and stack
+    /// pointers.
+    asked_at: Option<(u64, u64)>,
     /// Go there once the address space is not this one any more.
     on_exec: Option<(NodeId, usize)>,
     /// Where it runs, or is on its way to; `None`: at home.
@@ -180,7 +181,7 @@ impl Thread {
                 state <- new_spinlock!(State {
                     ready: false,
                     goal: None,
-                    asked_by_self: false,
+                    asked_at: None,
                     on_exec: None,
                     node: None,
                     there: false,
@@ -248,11 +249,16 @@ impl Thread {
                 Goal::Node(node) => place == Some(node),
             };
             if there {
-                return Err(errno::already());
+                // If it was about to go somewhere else it stays, or returns at once.
+                return match state.goal.take() {
+                    Some(_) => Ok(()),
+                    None => Err(errno::already()),
+                };
             }
             state.goal = Some(goal);
-            state.asked_by_self = self.task.is_current();
-            if state.asked_by_self {
+            state.asked_at = None;
+            if self.task.is_current() {
+                state.asked_at = position();
                 // Also from within a signal handler.
                 state.errand = Errand::None;
             }
@@ -413,7 +419,7 @@ impl Thread {
                 return;
             }
             self.note_handler();
-            let Some((goal, asked_by_self)) = self.next_goal() else {
+            let Some((goal, asked_at)) = self.next_goal() else {
                 return;
             };
             let Goal::Node(node) = goal else {
@@ -426,7 +432,8 @@ impl Thread {
                     if error == EINTR {
                         return;
                     }
-                    if asked_by_self {
+                    // Not in a handler that came in between, say.
+                    if asked_at.is_some() && asked_at == position() {
                         if let Ok(mut regs) = CurrentRegs::get() {
                             regs.set_result(i64::from(error.to_errno()));
                         }
@@ -495,7 +502,7 @@ impl Thread {
         }
     }
 
-    fn next_goal(&self) -> Option<(Goal, bool)> {
+    fn next_goal(&self) -> Option<(Goal, Option<(u64, u64)>)> {
         let mut state = self.state.lock();
         if let Some((node, left)) = state.on_exec {
             if Mm::current().is_some_and(|mm| mm.address() != left) {
@@ -522,16 +529,11 @@ impl Thread {
             return None;
         }
         state.ready = false;
-        let in_handler = state.errand == Errand::Handler;
         state.errand = Errand::None;
         let back_to = state.back_to.take();
         match state.goal.take() {
-            Some(goal) => {
-                let asked_by_self = core::mem::replace(&mut state.asked_by_self, false);
-                // In a handler the registers are not those of the call that asked.
-                Some((goal, asked_by_self && !in_handler))
-            }
-            None => back_to.map(|node| (Goal::Node(node), false)),
+            Some(goal) => Some((goal, state.asked_at.take())),
+            None => back_to.map(|node| (Goal::Node(node), None)),
         }
     }
 

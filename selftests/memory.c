@@ -928,9 +928,10 @@ static void userfaultfd_is_refused(void)
 	struct uffdio_register range = { .range.len = 4 * PAGE,
 					 .mode = UFFDIO_REGISTER_MODE_MISSING };
 	uint64_t *memory = anon(4 * PAGE);
-	int fd;
+	int fd, earlier;
 
 	need_remote();
+	earlier = syscall(SYS_userfaultfd, O_CLOEXEC);
 	protect.range.start = range.range.start = (uintptr_t)memory;
 	fill(memory, 4 * PAGE, 1);
 	go_away();
@@ -943,9 +944,11 @@ static void userfaultfd_is_refused(void)
 	CHECK_ERRNO(ioctl(fd, UFFDIO_REGISTER, &range), EBUSY);
 	CHECK_ERRNO(ioctl(fd, UFFDIO_UNREGISTER, &range.range), EBUSY);
 	CHECK_ERRNO(ioctl(fd, UFFDIO_WRITEPROTECT, &protect), EBUSY);
+	CHECK_OK(close(fd));
 	fill(memory, 4 * PAGE, 2);
 	come_home();
 	CHECK_FILL(memory, 4 * PAGE, 2);
+	CHECK_OK(close(earlier));
 }
 
 static const struct test tests[] = {

@@ -556,6 +556,44 @@ static void memory_seen_from_outside(void)
 	CHECK_FILL(memory, 8 * PAGE - 8, 2);
 }
 
+/* Two words of a page, one of them written from outside, the other away: neither loses a write. */
+static void memory_written_from_outside(void)
+{
+	volatile uint64_t *memory = anon(PAGE);
+	uint64_t writes = 0;
+	int status;
+	pid_t pid, ended;
+
+	memory[0] = memory[511] = 0;
+	pid = fork();
+	CHECK_OK(pid);
+	if (!pid) {
+		char path[64];
+		uint64_t word;
+		int fd;
+
+		snprintf(path, sizeof(path), "/proc/%d/mem", getppid());
+		fd = open(path, O_RDWR);
+		CHECK_OK(fd);
+		for (uint64_t i = 0; i < 300; i++) {
+			CHECK(pread(fd, &word, 8, (uintptr_t)memory) == 8);
+			CHECK(word == i, "%lu instead of %lu", word, i);
+			word++;
+			CHECK(pwrite(fd, &word, 8, (uintptr_t)memory) == 8);
+		}
+		_exit(0);
+	}
+	go_away();
+	while (!(ended = waitpid(pid, &status, WNOHANG)))
+		for (int i = 0; i < 100; i++) {
+			CHECK(memory[511] == writes, "%lu, not %lu", memory[511], writes);
+			memory[511] = ++writes;
+		}
+	CHECK(ended == pid && !status, "status %x", status);
+	CHECK(memory[0] == 300 && memory[511] == writes);
+	check_away();
+}
+
 /* What the kernel leaves for the way to user mode is not left for the way home. */
 static void closed_by_dup(void)
 {
@@ -678,6 +716,7 @@ static const struct test tests[] = {
 	TEST(proc_self),
 	TEST(cmdline_is_read_from_away),
 	TEST(memory_seen_from_outside),
+	TEST(memory_written_from_outside),
 	TEST(closed_by_dup),
 	TEST(map_file_away),
 	TEST(limits_and_misc),

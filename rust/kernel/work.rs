@@ -147,8 +147,8 @@ impl<T: Late> DelayedWork<T> {
         })
     }
 
-    /// Runs it in `delay_ms`, on one of the kernel's own queues; whether it was not scheduled
-    /// already (then that stays). Any context.
+    /// Runs it in `delay_ms`, on one of the kernel's own queues; instead of when it was scheduled for,
+    /// if it was, which is the result. Any context.
     pub fn schedule(&self, delay_ms: u32) -> bool {
         // SAFETY: the work is initialised, and lives until its drop has cancelled it.
         unsafe { bindings::pcn_schedule_delayed_work(self.work.get(), msecs_to_jiffies(delay_ms)) }

@@ -377,6 +377,8 @@ void pcn_rseq_leave(void)
 	if (put_user((u32)RSEQ_CPU_ID_UNINITIALIZED, &rseq->cpu_id) ||
 	    put_user(0U, &rseq->cpu_id_start))
 		pr_debug("rseq area of %d is not writable\n", current->pid);
+	/* Also if it does not get away. */
+	rseq_set_notify_resume(current);
 #endif
 }
 EXPORT_SYMBOL_GPL(pcn_rseq_leave);

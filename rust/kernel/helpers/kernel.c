@@ -61,7 +61,7 @@ EXPORT_SYMBOL_GPL(pcn_init_delayed_work);
 
 bool pcn_schedule_delayed_work(struct delayed_work *work, unsigned long delay)
 {
-	return queue_delayed_work(system_unbound_wq, work, delay);
+	return mod_delayed_work(system_unbound_wq, work, delay);
 }
 EXPORT_SYMBOL_GPL(pcn_schedule_delayed_work);
 
