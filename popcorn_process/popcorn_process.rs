@@ -8,7 +8,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `thread.rs` | the origin thread: leaving, waiting, coming home |
+//! | `thread.rs` | the origin thread: what is known of it, and where it shall be |
+//! | `thread/at_home.rs` | its hooks, its errand, when it goes |
+//! | `thread/away.rs` | leaving, waiting while it is away, coming home |
 //! | `carrier.rs` | the carrier: arriving, system calls, faults, leaving |
 //! | `host.rs` | the process on the remote that the carriers are threads of |
 //! | `attached.rs` | what is behind the pointer in a task, and the hooks that look at it |

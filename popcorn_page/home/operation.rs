@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: GPL-2.0
+//! An operation on one page: carries out what the directory decided, step by step.
+
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use popcorn_core::directory::Access;
+use popcorn_core::directory::Answer;
+use popcorn_core::directory::Entry;
+use popcorn_core::directory::Keep;
+use popcorn_core::directory::NodeSet;
+use popcorn_core::directory::Receipt;
+use popcorn_core::directory::Step;
+use popcorn_core::ids::NodeId;
+use popcorn_kernel::err_ratelimited;
+use popcorn_kernel::errno;
+use popcorn_kernel::mm::MmUser;
+use popcorn_kernel::mm::Take;
+use popcorn_kernel::mm::Taken;
+use popcorn_kernel::task::sleep_us;
+
+use crate::space::hand_buffer;
+use crate::space::Hand;
+use crate::space::Space;
+
+/// Attempts to take a page of our own before a request for it is put off.
+const TAKE_ATTEMPTS: u32 = 50;
+/// Attempts, a millisecond apart, to get memory for a page that came home before it is given up.
+const INSTALL_ATTEMPTS: u32 = 10_000;
+/// Between two attempts, in microseconds.
+pub(super) const PAUSE_US: u32 = 20;
+
+/// How an operation ended, for this thread.
+pub(crate) enum Ended {
+    /// The page is as wanted, here.
+    Done,
+    /// The requester holds enough already.
+    AlreadyGranted,
+    /// Send this to the requester; its receipt ends the operation.
+    Grant {
+        /// Shared or exclusive.
+        access: Access,
+        /// What goes along, if anything does.
+        hand: Option<Hand>,
+    },
+}
+
+/// An operation on one page, in the hands of the thread that drives it.
+pub(super) struct Operation<'a> {
+    space: &'a Arc<Space>,
+    user: &'a MmUser<'a>,
+    address: usize,
+    /// The content, once a holder gave it.
+    pub(super) hand: Option<Hand>,
+    /// Why our own page cannot be taken.
+    error: Option<Error>,
+}
+
+impl<'a> Operation<'a> {
+    pub(super) fn new(space: &'a Arc<Space>, user: &'a MmUser<'a>, address: usize) -> Self {
+        Self {
+            space,
+            user,
+            address,
+            hand: None,
+            error: None,
+        }
+    }
+
+    /// Carries out one step after the other until the operation ends or a receipt is awaited.
+    pub(super) fn drive(mut self, mut step: Step) -> Result<Ended> {
+        let home = popcorn_msg::this_node();
+        loop {
+            step = match step {
+                Step::AlreadyGranted => return Ok(Ended::AlreadyGranted),
+                Step::Gather {
+                    supplier,
+                    invalidate,
+                } => self.gather(supplier, invalidate),
+                Step::Grant { to, access, data } if to == home => self.install(access, data),
+                Step::Grant { access, data, .. } => return Ok(self.grant(access, data)),
+                Step::Done => {
+                    self.finish();
+                    return Ok(Ended::Done);
+                }
+                Step::Retry { .. } => {
+                    self.finish();
+                    // What our own memory refuses for good is an error; all else is tried again.
+                    return Err(match self.error {
+                        Some(error) if error == errno::not_supported() || error == EBUSY => error,
+                        _ => EAGAIN,
+                    });
+                }
+                Step::Fail { .. } => {
+                    self.finish();
+                    return Err(self.error.unwrap_or(EFAULT));
+                }
+                // Each answer that is outstanding was given by gather(); this cannot be.
+                Step::Wait => {
+                    err_ratelimited!("operation on page {:#x} has no end\n", self.address);
+                    self.finish();
+                    return Err(EIO);
+                }
+            }
+        }
+    }
+
+    /// Advances the entry; the page exists, since its entry is busy.
+    fn advance(&self, step: impl FnOnce(&mut Entry) -> Step) -> Step {
+        let mut directory = self.space.directory.lock();
+        match directory.pages.get_mut(&(self.address as u64)) {
+            Some(page) => step(&mut page.entry),
+            None => Step::Done,
+        }
+    }
+
+    pub(super) fn answered(&self, from: NodeId, answer: Result<Answer>) -> Step {
+        let answer = match answer {
+            // It died, or the process did there: the event comes to other pages, this one is told
+            // here. So is what a peer does with a page whose answers make no sense.
+            Err(error)
+                if error == errno::host_down()
+                    || error == errno::shutdown()
+                    || error == errno::protocol()
+                    || error == ESRCH
+                    || error == EPERM =>
+            {
+                return self.advance(|entry| entry.node_lost(from));
+            }
+            // It still has what it had: there was no memory for the question, say.
+            Err(_) => {
+                sleep_us(PAUSE_US);
+                Answer::Declined
+            }
+            Ok(answer) => answer,
+        };
+        self.advance(|entry| entry.answer(from, answer).unwrap_or(Step::Wait))
+    }
+
+    fn gather(&mut self, supplier: Option<(NodeId, Keep)>, invalidate: NodeSet) -> Step {
+        let mut step = Step::Wait;
+        for node in invalidate {
+            let answer = self.space.invalidate_at(node, self.address);
+            step = self.answered(node, answer);
+        }
+        if let Some((node, keep)) = supplier {
+            let answer = if node == popcorn_msg::this_node() {
+                Ok(self.take(keep, TAKE_ATTEMPTS))
+            } else {
+                match self.space.fetch_from(node, self.address, keep) {
+                    Ok(Some(hand)) => {
+                        self.hand = Some(hand);
+                        Ok(Answer::Data)
+                    }
+                    Ok(None) => Ok(Answer::Missing),
+                    Err(error) => Err(error),
+                }
+            };
+            step = self.answered(node, answer);
+        }
+        step
+    }
+
+    /// Takes the origin's own page.
+    pub(super) fn take(&mut self, keep: Keep, attempts: u32) -> Answer {
+        let take = match keep {
+            Keep::ReadCopy => Take::Share,
+            Keep::Nothing => Take::Mark,
+        };
+        // All memory before the page leaves us.
+        let result = hand_buffer().and_then(|mut buffer| {
+            for _ in 0..attempts {
+                match self.user.take(self.address, take, Some(&mut **buffer)) {
+                    Err(error) if error == EAGAIN => match self.user.fault_in(self.address) {
+                        Err(error) if error == EAGAIN => sleep_us(PAUSE_US),
+                        result => result?,
+                    },
+                    Ok(Taken::Bytes) => return Ok(Hand::Bytes(buffer.into())),
+                    Ok(Taken::Zeros) => return Ok(Hand::Zeros),
+                    // A marker, though the directory says that we have it: a lost page.
+                    Ok(Taken::Nothing) => return Err(ENOENT),
+                    Err(error) => return Err(error),
+                }
+            }
+            Err(EAGAIN)
+        });
+        match result {
+            Ok(hand) => {
+                self.hand = Some(hand);
+                Answer::Data
+            }
+            Err(error) => {
+                self.error = Some(error);
+                if error == EFAULT || error == ENOENT {
+                    Answer::Missing
+                } else {
+                    Answer::Declined
+                }
+            }
+        }
+    }
+
+    /// The page comes home: maps it here.
+    fn install(&mut self, access: Access, data: bool) -> Step {
+        let writable = access == Access::Write;
+        let mut attempts = 0;
+        let receipt = loop {
+            let result = match (&self.hand, data) {
+                (Some(Hand::Bytes(bytes)), true) => {
+                    self.user.install(self.address, Some(&***bytes), writable)
+                }
+                (Some(Hand::Zeros), true) => self.user.install(self.address, None, writable),
+                (None, true) => Err(ENOENT),
+                (_, false) => self.user.upgrade(self.address),
+            };
+            match result {
+                Ok(()) => break Receipt::Mapped,
+                Err(error) if error == EEXIST => {
+                    // A layout that changed behind our back; what is there is the process's.
+                    err_ratelimited!("page {:#x} that came home is there already\n", self.address);
+                    break Receipt::Mapped;
+                }
+                Err(error) if error == EAGAIN => sleep_us(PAUSE_US),
+                Err(error) if error == ENOMEM && attempts < INSTALL_ATTEMPTS => {
+                    attempts += 1;
+                    sleep_us(PAUSE_US * 50);
+                }
+                // Unmapped meanwhile: nobody will miss it.
+                Err(_) => break Receipt::Missing,
+            }
+        };
+        let home = popcorn_msg::this_node();
+        self.advance(|entry| entry.receipt(home, receipt).unwrap_or(Step::Wait))
+    }
+
+    /// The page goes to a remote; it stays in hand until the receipt.
+    pub(super) fn grant(&mut self, access: Access, data: bool) -> Ended {
+        let hand = self.hand.take();
+        let mut directory = self.space.directory.lock();
+        if let Some(page) = directory.pages.get_mut(&(self.address as u64)) {
+            page.hand = hand.clone();
+            page.driven = false;
+        }
+        drop(directory);
+        // The death of the requester may be what comes next.
+        self.space.changed.wake_all();
+        Ended::Grant {
+            access,
+            hand: if data { hand } else { None },
+        }
+    }
+
+    /// The operation is over: a page that is wholly ours again needs no entry.
+    fn finish(&mut self) {
+        let key = self.address as u64;
+        let node = {
+            let mut directory = self.space.directory.lock();
+            let local = directory.pages.get_mut(&key).map(|page| {
+                // Once idle it may be in other hands already.
+                page.driven &= page.entry.is_busy();
+                page.entry.is_local()
+            });
+            if local == Some(true) {
+                directory.pages.remove_node(&key)
+            } else {
+                None
+            }
+        };
+        drop(node);
+        self.space.changed.wake_all();
+    }
+}
