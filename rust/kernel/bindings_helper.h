@@ -2,6 +2,7 @@
 /*
  * What bindgen reads for rust/kernel: see bindgen_parameters for what of it is emitted.
  */
+#include <linux/configfs.h>
 #include <linux/kthread.h>
 #include <linux/miscdevice.h>
 #include <linux/workqueue.h>

@@ -30,6 +30,12 @@ impl Pinned {
     }
 }
 
+/// Whether the `init` of `module` has succeeded and its end not begun. Any context.
+pub fn is_live(module: &'static ThisModule) -> bool {
+    // SAFETY: a `ThisModule` is valid.
+    unsafe { bindings::pcn_module_is_live(module.as_ptr()) }
+}
+
 impl Drop for Pinned {
     fn drop(&mut self) {
         // SAFETY: by the invariant we own one count.

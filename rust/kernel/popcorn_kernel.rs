@@ -9,8 +9,7 @@
 // The kernel's clippy configuration names its own oldest compiler; this project's is Debian 13's.
 #![allow(clippy::incompatible_msrv)]
 
-// The printing macros of the `kernel` crate want it; no message comes from here.
-#[allow(dead_code)]
+// The printing macros of the `kernel` crate want it.
 const __LOG_PREFIX: &[u8] = b"popcorn\0";
 
 mod attached;
@@ -18,6 +17,7 @@ mod attached;
 pub mod bindings;
 pub mod boot;
 pub mod completion;
+pub mod configfs;
 pub mod current;
 pub mod doorbell;
 pub mod errno;

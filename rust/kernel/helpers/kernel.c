@@ -256,6 +256,12 @@ void pcn_synchronize_rcu(void)
 }
 EXPORT_SYMBOL_GPL(pcn_synchronize_rcu);
 
+bool pcn_module_is_live(struct module *module)
+{
+	return READ_ONCE(module->state) == MODULE_STATE_LIVE;
+}
+EXPORT_SYMBOL_GPL(pcn_module_is_live);
+
 bool pcn_module_get(struct module *module)
 {
 	return try_module_get(module);

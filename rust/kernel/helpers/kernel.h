@@ -65,6 +65,8 @@ void pcn_rcu_read_lock(void);
 void pcn_rcu_read_unlock(void);
 void pcn_synchronize_rcu(void);
 
+/* Whether its init function has succeeded and its exit function not begun. */
+bool pcn_module_is_live(struct module *module);
 bool pcn_module_get(struct module *module);
 void pcn_module_put(struct module *module);
 
