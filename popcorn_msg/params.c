@@ -10,9 +10,8 @@
 	MODULE_PARM_DESC(name, text)
 
 PARAM(node, unsigned int, uint, 0, 0444, "id of this node (0: the primary)");
-PARAM(nodes, unsigned int, uint, 2, 0444, "nodes that share the range at shm");
-PARAM(shm, unsigned long, ulong, 0, 0444,
-      "physical address of the range that the nodes share (0: none yet)");
+PARAM(peer, unsigned int, uint, 0, 0444, "id of the node with which it shares the window at shm");
+PARAM(shm, unsigned long, ulong, 0, 0444, "physical address of that window (0: none yet)");
 PARAM(shm_size, unsigned long, ulong, 0, 0444, "bytes of it");
 PARAM(dead_ms, unsigned int, uint, 5000, 0644,
       "milliseconds without a heartbeat after which a node counts as dead");

@@ -42,7 +42,6 @@ use ::core::ops::RangeInclusive;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use popcorn_core::ids::NodeId;
-use popcorn_core::window;
 use popcorn_core::wire::Wire;
 use popcorn_kernel::errno;
 use popcorn_kernel::global::Global;
@@ -213,21 +212,15 @@ pub fn detach_window(peer: NodeId) -> Result {
     endpoint()?.detach(peer)
 }
 
-/// Attaches the windows that the module's parameters name.
+/// Attaches the window that the module's parameters name.
 fn attach_by_parameters(endpoint: &Endpoint) -> Result {
     let shm = param!(popcorn_msg_shm: u64);
-    let nodes = param!(popcorn_msg_nodes: u32) as usize;
     if shm == 0 {
         return Ok(());
     }
+    let peer = NodeId::new(param!(popcorn_msg_peer: u32).into()).ok_or(EINVAL)?;
     let size = param!(popcorn_msg_shm_size: usize);
-    let own = endpoint.node();
-    for peer in NodeId::all().take(nodes).filter(|&peer| peer != own) {
-        let (offset, size) = window::pair(size, nodes, own, peer).ok_or(EINVAL)?;
-        let physical = shm.checked_add(offset as u64).ok_or(EINVAL)?;
-        endpoint.attach(peer, SharedMemory::map_foreign(physical, size)?)?;
-    }
-    Ok(())
+    endpoint.attach(peer, SharedMemory::map_foreign(shm, size)?)
 }
 
 struct PopcornMsg {
@@ -250,7 +243,7 @@ impl kernel::Module for PopcornMsg {
         };
         attach_by_parameters(&this.endpoint).inspect_err(|error| {
             pr_err!(
-                "the range given by shm and shm_size cannot be used: {:?}\n",
+                "the window given by peer, shm and shm_size cannot be used: {:?}\n",
                 error
             );
         })?;

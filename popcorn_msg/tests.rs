@@ -559,11 +559,13 @@ fn garbage() -> Outcome {
             }
             // The consumer's index of a ring that zero writes.
             _ => {
-                memory.store(layout.ring(Side::Low, Lane::Requests) + 128, 1 << 40);
                 let big = KVec::from_elem(0u8, 60_000, GFP_KERNEL)?;
-                for _ in 0..8 {
+                // The honest consumer may put it right before zero looks at it: until it does.
+                check!(eventually(|| {
+                    memory.store(layout.ring(Side::Low, Lane::Requests) + 128, 1 << 40);
                     zero.post(node(1), 0x7000, &[&big]).ok();
-                }
+                    EVENTS.counts().2 >= 1
+                }));
             }
         }
         // Its thread looks at the latest when it next counts its heartbeat.
