@@ -5,8 +5,10 @@
 //! Everything is written before the processor starts, from files that are in this kernel's own memory:
 //! a user who changes them meanwhile changes nothing here.
 
+use crate::memory::Memory;
 use kernel::prelude::*;
 use popcorn_core::acpi;
+use popcorn_core::acpi::HostBridge;
 use popcorn_core::boot_command_line;
 use popcorn_core::boot_command_line::LineError;
 use popcorn_core::boot_command_line::Parameters;
@@ -15,13 +17,15 @@ use popcorn_core::bootparams::Extent;
 use popcorn_core::bootparams::Kernel;
 use popcorn_core::bootparams::ENTRY_64;
 use popcorn_core::bootparams::ZERO_PAGE_SIZE;
+use popcorn_core::elf_core::Mapping;
 use popcorn_core::identity_map;
 use popcorn_core::identity_map::TABLE_SIZE;
+use popcorn_core::ids::NodeId;
 use popcorn_core::partition::PlaceError;
-use popcorn_core::ring::Memory;
+use popcorn_core::ring::Memory as _;
 use popcorn_kernel::boot::file::FileContents;
 use popcorn_kernel::boot::file::Purpose;
-use popcorn_kernel::boot::memory::ReservedMemory;
+use popcorn_kernel::boot::memory::PhysicalMemory;
 use popcorn_kernel::boot::name_too_long;
 use popcorn_kernel::boot::processor;
 use popcorn_kernel::boot::processor::Trampoline;
@@ -31,16 +35,6 @@ use popcorn_kernel::shared_memory::SharedMemory;
 
 /// Bytes copied between two looks at who else wants the processor.
 const STEP: usize = 1 << 20;
-
-/// The memory, as the loader needs it.
-pub(crate) struct Target<'a> {
-    /// Where everything goes.
-    pub(crate) partition: &'a popcorn_core::partition::Partition,
-    /// The partition.
-    pub(crate) memory: &'a ReservedMemory,
-    /// The low slice.
-    pub(crate) low: &'a ReservedMemory,
-}
 
 /// What is to be started.
 pub(crate) struct Image {
@@ -54,38 +48,48 @@ impl Image {
     /// # Errors
     ///
     /// As [`FileContents::read`].
-    pub(crate) fn read(kernel_fd: i32, initrd_fd: Option<i32>, max: usize) -> Result<Self> {
-        let kernel = FileContents::read(kernel_fd, max, Purpose::Kernel)
-            .inspect_err(|e| pr_err!("cannot read the kernel: {:?}\n", e))?;
-        let initrd = initrd_fd
-            .map(|fd| FileContents::read(fd, max, Purpose::Initrd))
-            .transpose()
-            .inspect_err(|e| pr_err!("cannot read the initramfs: {:?}\n", e))?;
+    pub(crate) fn read(kernel: &CStr, initrd: Option<&CStr>, max: usize) -> Result<Self> {
+        let read = |path: &CStr, purpose| {
+            FileContents::read(path, max, purpose)
+                .inspect_err(|e| pr_err!("cannot read {}: {:?}\n", path, e))
+        };
+        let kernel = read(kernel, Purpose::Kernel)?;
+        let initrd = initrd.map(|path| read(path, Purpose::Initrd)).transpose()?;
         Ok(Self { kernel, initrd })
     }
 }
 
 /// Who the second kernel is.
 pub(crate) struct Identity<'a> {
-    /// Hardware id of its processor.
-    pub(crate) processor: u32,
+    /// Its host name.
+    pub(crate) name: &'a [u8],
+    /// Hardware ids of its processors, the one that it boots on first, and behind them of those that it may
+    /// get later.
+    pub(crate) processors: &'a [u32],
+    /// How many of them it has.
+    pub(crate) online: usize,
+    /// The buses of its own devices.
+    pub(crate) bridges: &'a [HostBridge],
     /// Node id.
-    pub(crate) node: u32,
-    /// Number of nodes.
-    pub(crate) nodes: u32,
+    pub(crate) node: NodeId,
     /// What the user adds to its command line.
     pub(crate) command_line: &'a [u8],
 }
 
-/// Writes everything that the second kernel needs, and returns where its processor is to start. May
-/// sleep.
+/// Writes everything that the second kernel needs, and returns where its processor is to start, and where
+/// its text will be if that can be told. May sleep.
 ///
 /// # Errors
 ///
 /// `ENOEXEC`: not a kernel that can be started. `EFBIG`: too big. `EINVAL`, `ENAMETOOLONG`: the command
 /// line. `ENODEV`: the clock's frequency is not known. `EINTR`: killed. `ENOMEM`.
-pub(crate) fn load(target: &Target<'_>, image: &Image, who: &Identity<'_>) -> Result<Trampoline> {
-    let partition = target.partition;
+pub(crate) fn load(
+    target: &Memory,
+    image: &Image,
+    who: &Identity<'_>,
+) -> Result<(Trampoline, Option<Mapping>)> {
+    let partition = target.layout();
+    let (memory, low) = (target.first()?, target.low());
     let kernel = Kernel::parse(&image.kernel).map_err(|e| {
         pr_err!("cannot start this kernel: {}\n", e.as_str());
         ENOEXEC
@@ -110,23 +114,24 @@ pub(crate) fn load(target: &Target<'_>, image: &Image, who: &Identity<'_>) -> Re
 
     let mut page = Buffer::new(ZERO_PAGE_SIZE)?;
     let length = command_line(&mut page, kernel.command_line_max(), target, who)?;
-    write(target.memory, partition.command_line(), &page[..=length])?;
+    write(memory, partition.command_line(), &page[..=length])?;
 
     let tables_phys = partition.acpi().start;
     let machine = acpi::Machine {
         foreign: processor::boot_processor_id(),
-        cpus: &[who.processor],
+        cpus: who.processors,
         decoy_io_apic: partition.decoy_io_apic().start,
+        bridges: who.bridges,
     };
-    page.fill(0);
-    let rsdp = acpi::build(&mut page, tables_phys, &machine).map_err(|e| {
-        pr_err!("no tables for processor {}: {:?}\n", who.processor, e);
+    let mut tables = Buffer::new(acpi::size_for(who.processors.len(), who.bridges.len()))?;
+    let rsdp = acpi::build(&mut tables, tables_phys, &machine).map_err(|e| {
+        pr_err!("no tables for these processors: {:?}\n", e);
         EINVAL
     })?;
-    write(target.memory, partition.acpi(), &page)?;
+    write(memory, partition.acpi(), &tables)?;
 
     page.fill(0xff);
-    write(target.low, partition.decoy_io_apic(), &page)?;
+    write(low, partition.decoy_io_apic(), &page)?;
 
     let params = BootParams {
         command_line: partition.command_line().start,
@@ -137,38 +142,38 @@ pub(crate) fn load(target: &Target<'_>, image: &Image, who: &Identity<'_>) -> Re
     params
         .write(&kernel, page.as_page()?)
         .map_err(|e| internal("memory map", e))?;
-    write(target.memory, partition.zero_page(), &page)?;
+    write(memory, partition.zero_page(), &page)?;
 
     page_tables(target, &mut page)?;
-    write(target.memory, placement.kernel, kernel.code())?;
+    write(memory, placement.kernel, kernel.code())?;
     if let Some(extent) = placement.initrd {
-        write(target.memory, extent, initrd)?;
+        write(memory, extent, initrd)?;
     }
-    Trampoline::write(
-        target.low,
+    let trampoline = Trampoline::write(
+        low,
         partition.trampoline().start,
         partition.top_table().start,
         placement.kernel.start + ENTRY_64,
         partition.zero_page().start,
-    )
+    )?;
+    let mapping = Mapping::of_loaded(placement.kernel, kernel.preferred_address());
+    Ok((trampoline, mapping))
 }
 
-fn command_line(
-    out: &mut [u8],
-    max: usize,
-    target: &Target<'_>,
-    who: &Identity<'_>,
-) -> Result<usize> {
+fn command_line(out: &mut [u8], max: usize, target: &Memory, who: &Identity<'_>) -> Result<usize> {
     let tsc_khz = processor::tsc_khz();
     if tsc_khz == 0 {
         pr_err!("the time-stamp counter's frequency is not known\n");
         return Err(ENODEV);
     }
     let parameters = Parameters {
-        partition: target.partition,
+        partition: target.layout(),
         tsc_khz,
-        node: who.node,
-        nodes: who.nodes,
+        name: who.name,
+        cpus: who.online,
+        node: who.node.get(),
+        peer: popcorn_msg::this_node().get(),
+        devices: !who.bridges.is_empty(),
         user: who.command_line,
     };
     boot_command_line::build(out, max, &parameters).map_err(|e| match e {
@@ -187,8 +192,9 @@ fn command_line(
     })
 }
 
-fn page_tables(target: &Target<'_>, top: &mut Buffer) -> Result {
-    let partition = target.partition;
+fn page_tables(target: &Memory, top: &mut Buffer) -> Result {
+    let partition = target.layout();
+    let (memory, low) = (target.first()?, target.low());
     let extent = partition.page_tables();
     let mut tables = Buffer::new(usize::try_from(extent.size)?)?;
     identity_map::build(
@@ -198,8 +204,8 @@ fn page_tables(target: &Target<'_>, top: &mut Buffer) -> Result {
         partition.memory(),
     )
     .map_err(|e| internal("page tables", e))?;
-    write(target.low, partition.top_table(), top)?;
-    write(target.memory, extent, &tables)
+    write(low, partition.top_table(), top)?;
+    write(memory, extent, &tables)
 }
 
 /// The layout has been checked, so this cannot happen.
@@ -209,7 +215,7 @@ fn internal(what: &str, error: impl core::fmt::Debug) -> Error {
 }
 
 /// Copies `bytes` to the start of `extent`, which must hold them.
-fn write(memory: &ReservedMemory, extent: Extent, bytes: &[u8]) -> Result {
+fn write(memory: &PhysicalMemory, extent: Extent, bytes: &[u8]) -> Result {
     if bytes.len() as u64 > extent.size {
         return Err(EFBIG);
     }

@@ -7,455 +7,697 @@
 //! Empty --> Loaded --> Running --> Stopped --> Loaded --> ...
 //! ```
 //!
-//! A start or a kill takes a *turn*: it has the processor to itself and no lock, since taking a processor
-//! from Linux, reading files and waiting take their time. Somebody who comes meanwhile is told that it
-//! is busy; only questions are answered. What a turn gets done it undoes in reverse if it fails.
+//! What changes anything takes a *turn*: it has processors and memory to itself and no lock, since taking a
+//! processor from Linux, moving memory, reading files and waiting take their time. Somebody who comes
+//! meanwhile is told that it is busy; only questions are answered. What a turn gets done it undoes in
+//! reverse if it fails.
 //!
 //! Lock order: [`Partition::inner`] is held for a few lines only and nothing is taken under it.
 
-use crate::console::Console;
 use crate::loader;
 use crate::loader::Identity;
 use crate::loader::Image;
-use crate::loader::Target;
-use crate::peer;
+use crate::memory::Memory;
 use crate::peer::Peer;
 use core::mem;
-use kernel::c_str;
 use kernel::prelude::*;
+use kernel::str::CString;
 use kernel::sync::new_mutex;
 use kernel::sync::Arc;
 use kernel::sync::Mutex;
-use kernel::uaccess::UserSliceWriter;
-use popcorn_core::boot_status;
+use popcorn_core::acpi::BRIDGES_MAX;
+use popcorn_core::boot_control::Wish;
 use popcorn_core::boot_status::Report;
-use popcorn_core::boot_status::STATUS_SIZE;
 use popcorn_core::bootparams::Extent;
+use popcorn_core::elf_core::Mapping;
 use popcorn_core::ids::NodeId;
-use popcorn_core::partition;
-use popcorn_core::partition::PartitionError;
-use popcorn_core::ring::Memory;
+use popcorn_core::partition::CPUS_MAX;
+use popcorn_core::pci::Address;
+use popcorn_core::resource_list;
 use popcorn_kernel::boot::boot_time_ns;
-use popcorn_kernel::boot::end::EndWatch;
 use popcorn_kernel::boot::end::StopAtEnd;
-use popcorn_kernel::boot::memory::ReservedMemory;
+use popcorn_kernel::boot::pci::LentDevice;
 use popcorn_kernel::boot::processor;
 use popcorn_kernel::boot::processor::LentProcessor;
 use popcorn_kernel::boot::processor::Trampoline;
 use popcorn_kernel::boot::sleep_killable;
-use popcorn_kernel::boot::uapi::popcorn_boot_status;
-use popcorn_kernel::boot::uapi::POPCORN_BOOT_EMPTY;
-use popcorn_kernel::boot::uapi::POPCORN_BOOT_GARBLED;
-use popcorn_kernel::boot::uapi::POPCORN_BOOT_LOADED;
-use popcorn_kernel::boot::uapi::POPCORN_BOOT_NO_CPU;
-use popcorn_kernel::boot::uapi::POPCORN_BOOT_RUNNING;
-use popcorn_kernel::boot::uapi::POPCORN_BOOT_STOPPED;
+use popcorn_kernel::configfs::Hold;
 use popcorn_kernel::errno;
-use popcorn_kernel::module::Pinned;
-use popcorn_kernel::shared_memory::SharedMemory;
+use popcorn_kernel::task::sleep_us;
 
-/// The second kernel's node id, and how many nodes there are: this and the primary.
-const NODE: u32 = 1;
-const NODES: u32 = 2;
+mod hotplug;
 
 /// How long a processor may take from its start to a kernel's entry: some microseconds, but on an
 /// emulated machine with more processors than the host has, it must first get its turn.
 const ARRIVAL_MS: u64 = 10_000;
 const ARRIVAL_STEP_MS: u32 = 5;
+/// How long a kernel may take to shut down in order.
+const STOP_MS: u64 = 30_000;
+const STOP_STEP_MS: u32 = 20;
 
-/// A second kernel's memory, processor and state.
+/// A second kernel: its processors, its memory, and its state.
 #[pin_data]
 pub(crate) struct Partition {
-    layout: partition::Partition,
+    name: CString,
+    node: NodeId,
     #[pin]
     inner: Mutex<Inner>,
-    #[pin]
-    console: Console,
-    status: SharedMemory,
     stop_at_end: StopAtEnd,
-    _watch: EndWatch,
-    module: &'static ThisModule,
-    // After everything that maps them.
-    memory: ReservedMemory,
-    low: ReservedMemory,
 }
 
-/// What is asked of [`Partition::start`].
-pub(crate) struct Request<'a> {
-    /// The processor to take.
-    pub(crate) cpu: u32,
-    /// File descriptor of the kernel.
-    pub(crate) kernel_fd: i32,
-    /// File descriptor of the initramfs.
-    pub(crate) initrd_fd: Option<i32>,
-    /// Added to the command line.
-    pub(crate) command_line: &'a [u8],
-}
-
+/// What has happened to the kernel, as far as this one has done it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(crate) enum State {
+    /// None was loaded, or it is out of date.
     Empty,
+    /// It is in memory.
     Loaded,
+    /// Its first processor has entered it.
     Running,
+    /// It was stopped.
     Stopped,
 }
 
-/// What there is to say of the partition.
+/// What there is to say of a kernel.
 #[derive(Clone, Copy)]
-struct Facts {
-    state: State,
-    processor: Option<(u32, u32)>,
-    started_ns: u64,
-    started_tsc: u64,
-    starts: u32,
+pub(crate) struct Facts {
+    /// What was done to it.
+    pub(crate) state: State,
+    /// When it was started, by `CLOCK_BOOTTIME` in nanoseconds; 0: never.
+    pub(crate) started_ns: u64,
+    /// The same by the time-stamp counter.
+    pub(crate) started_tsc: u64,
+    /// How often.
+    pub(crate) starts: u32,
+    /// The text of the one that was started last, in memory and by its own addresses, if that is known.
+    pub(crate) mapping: Option<Mapping>,
+}
+
+/// What is loaded at the next start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Setting {
+    /// Path of the kernel.
+    Kernel,
+    /// Path of the initramfs; empty: none.
+    Initrd,
+    /// What is added to the command line.
+    CommandLine,
 }
 
 struct Inner {
-    /// Somebody has the turn, and with it `processor`, `module` and `peer`.
+    /// Somebody has the turn, and with it `parts`.
     busy: bool,
-    processor: Option<LentProcessor>,
-    /// Held while a kernel runs: this module must not go then.
-    module: Option<Pinned>,
+    /// Nothing is to be done any more.
+    closed: bool,
+    parts: Parts,
+    /// Also while somebody has the turn.
+    memory: Option<Arc<Memory>>,
+    /// The processors, by number here and hardware id; also then.
+    processors: KVec<(u32, u32)>,
+    /// The devices; also then.
+    devices: KVec<Address>,
+    /// Processors that the next kernel may get later, by number here.
+    possible: KVec<u32>,
+    /// As C strings.
+    settings: [Option<CString>; 3],
+    /// The low slice, if it is to be at a certain place.
+    low: Option<Extent>,
+    facts: Facts,
+}
+
+/// What belongs to who has the turn.
+#[derive(Default)]
+struct Parts {
+    processors: KVec<LentProcessor>,
+    devices: KVec<LentDevice>,
+    /// Processors that the kernel that is loaded, or runs, may get later, by number here.
+    possible: KVec<u32>,
+    /// The way into the kernel that is loaded.
+    trampoline: Option<Trampoline>,
+    /// Its text, in memory and by its own addresses.
+    mapping: Option<Mapping>,
+    /// Held while a kernel runs: its directory must not go then.
+    hold: Option<Hold>,
     /// From the first start on.
     peer: Option<Peer>,
-    facts: Facts,
 }
 
 /// The right to change the partition's state, for one at a time.
 struct Turn<'a> {
     partition: &'a Partition,
-    processor: Option<LentProcessor>,
-    module: Option<Pinned>,
-    peer: Option<Peer>,
+    parts: Parts,
 }
 
 impl Partition {
-    /// Claims the memory of a second kernel. May sleep.
+    /// One that has nothing yet. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: addresses or sizes that cannot be. `ENXIO`: memory that was not reserved at boot.
-    /// `EBUSY`: memory that somebody uses. `ENOMEM`.
-    pub(crate) fn new(
-        memory: Extent,
-        low: Extent,
-        module: &'static ThisModule,
-    ) -> Result<Arc<Self>> {
-        let layout = partition::Partition::new(memory, low).map_err(|e| {
-            let why = match e {
-                PartitionError::Address => "not a multiple of 2 MiB, or out of range",
-                PartitionError::Size => "less than 64 MiB or more than 256 GiB",
-                PartitionError::Low => "not 48 KiB or more, in pages, between 64 and 640 KiB",
-            };
-            match e {
-                PartitionError::Low => report_range("low memory", low, why),
-                _ => report_range("memory", memory, why),
-            }
-            EINVAL
-        })?;
-        let memory = claim(memory, "memory", c_str!("Popcorn second kernel"))?;
-        let low = claim(
-            low,
-            "low memory",
-            c_str!("Popcorn second kernel, low memory"),
-        )?;
-        let status = memory.map(layout.status())?;
-        let zone = memory.map(layout.console())?;
+    /// `ENOMEM`.
+    pub(crate) fn new(name: &CStr, node: NodeId) -> Result<Arc<Self>> {
+        let name = CString::try_from(name)?;
         let stop_at_end = StopAtEnd::new()?;
-        let at_end = stop_at_end.clone();
-        let watch = EndWatch::new(move |_| at_end.stop())?;
         Arc::pin_init(
-            try_pin_init!(Self {
-                layout,
+            pin_init!(Self {
+                name,
+                node,
                 inner <- new_mutex!(Inner {
                     busy: false,
-                    processor: None,
-                    module: None,
-                    peer: None,
+                    closed: false,
+                    parts: Parts::default(),
+                    memory: None,
+                    processors: KVec::new(),
+                    devices: KVec::new(),
+                    possible: KVec::new(),
+                    settings: [const { None }; 3],
+                    low: None,
                     facts: Facts {
                         state: State::Empty,
-                        processor: None,
                         started_ns: 0,
                         started_tsc: 0,
                         starts: 0,
+                        mapping: None,
                     },
                 }, "popcorn_boot partition"),
-                console <- Console::new(zone),
-                status,
                 stop_at_end,
-                _watch: watch,
-                module,
-                memory,
-                low,
-            }? Error),
+            }),
             GFP_KERNEL,
         )
     }
 
-    /// Starts a kernel; returns when its processor has entered it. May sleep.
+    /// What it is called, also as a host.
+    pub(crate) fn name(&self) -> &CStr {
+        &self.name
+    }
+
+    /// Its node id.
+    pub(crate) fn node(&self) -> NodeId {
+        self.node
+    }
+
+    /// Its memory, if it has any.
+    pub(crate) fn memory(&self) -> Option<Arc<Memory>> {
+        self.inner.lock().memory.clone()
+    }
+
+    /// As [`Partition::memory`].
     ///
     /// # Errors
     ///
-    /// See `struct popcorn_boot_start`; the state is then as it was before.
-    pub(crate) fn start(&self, request: &Request<'_>) -> Result {
-        let mut turn = self.turn()?;
-        if self.facts().state == State::Running && !self.has_ended() {
-            return Err(EBUSY);
-        }
-        let max = usize::try_from(self.layout.memory().size)?;
-        let image = Image::read(request.kernel_fd, request.initrd_fd, max)?;
-        let had_it = turn
-            .processor
-            .as_ref()
-            .filter(|p| p.cpu() == request.cpu)
-            .map(LentProcessor::id);
-        let id = match had_it {
-            Some(id) => id,
-            None => processor::hardware_id(request.cpu)?,
-        };
-        let module = Pinned::new(self.module)?;
-
-        // One that has ended by itself sits in memory that is about to be overwritten.
-        if let Some(processor) = &turn.processor {
-            processor.reset();
-            self.note(|facts| facts.state = State::Stopped);
-        }
-        let before = self.facts();
-        let target = Target {
-            partition: &self.layout,
-            memory: &self.memory,
-            low: &self.low,
-        };
-        let who = Identity {
-            processor: id,
-            node: NODE,
-            nodes: NODES,
-            command_line: request.command_line,
-        };
-        let trampoline = loader::load(&target, &image, &who)?;
-        drop(image);
-
-        if had_it.is_none() {
-            let processor = LentProcessor::take(request.cpu).inspect_err(|e| {
-                pr_err!("cannot take CPU {}: {:?}\n", request.cpu, e);
-            })?;
-            turn.set_processor(Some(processor));
-        }
-        match turn.bring_up(&trampoline) {
-            Ok(()) => {
-                turn.module = Some(module);
-                self.note(|facts| {
-                    facts.state = State::Running;
-                    facts.starts = facts.starts.saturating_add(1);
-                });
-                pr_info!(
-                    "second kernel started on CPU {} (APIC id {})\n",
-                    request.cpu,
-                    id
-                );
-                Ok(())
-            }
-            Err(e) => {
-                pr_err!("CPU {} did not enter the kernel: {:?}\n", request.cpu, e);
-                turn.reset();
-                if had_it.is_none() {
-                    turn.set_processor(None);
-                }
-                self.note(|facts| {
-                    facts.state = before.state;
-                    facts.started_ns = before.started_ns;
-                    facts.started_tsc = before.started_tsc;
-                });
-                Err(e)
-            }
+    /// `ENODEV`: the kernel is gone. `ENXIO`: it has no memory.
+    pub(crate) fn memory_or_error(&self) -> Result<Arc<Memory>> {
+        let inner = self.inner.lock();
+        match &inner.memory {
+            _ if inner.closed => Err(ENODEV),
+            Some(memory) => Ok(memory.clone()),
+            None => Err(ENXIO),
         }
     }
 
-    /// Stops the kernel, and with `release` gives its processor back. May sleep.
+    /// What happened to it.
+    pub(crate) fn facts(&self) -> Facts {
+        self.inner.lock().facts
+    }
+
+    /// Calls `each` with the number here and the hardware id of each of its processors, under a lock.
+    pub(crate) fn for_each_processor(&self, mut each: impl FnMut(u32, u32)) {
+        for &(cpu, id) in &self.inner.lock().processors {
+            each(cpu, id);
+        }
+    }
+
+    /// How it has ended by itself; `None` if it has not, or was not started.
+    pub(crate) fn end(&self) -> Option<Report> {
+        match self.facts().state {
+            State::Running => self.memory()?.status.end(),
+            _ => None,
+        }
+    }
+
+    /// Whether it runs, as far as is known.
+    pub(crate) fn is_running(&self) -> bool {
+        self.facts().state == State::Running && self.end().is_none()
+    }
+
+    /// Gives it these processors and no others, the one that it boots on first. They go offline here; those
+    /// that it had and that are not listed come back. While it runs: see `hotplug.rs`. May sleep.
     ///
     /// # Errors
     ///
-    /// `EBUSY`: somebody has the turn. `ESRCH`: there is nothing to stop, or to release.
-    pub(crate) fn kill(&self, release: bool) -> Result {
+    /// `EBUSY`: somebody has the turn, or a processor cannot go offline. `ENODEV`: there is
+    /// no such processor. `EPERM`: it is the one that the machine booted on. `ENOMEM`. It has then what it
+    /// had before.
+    pub(crate) fn set_processors(&self, wanted: &[u32]) -> Result {
+        if wanted.len() > CPUS_MAX {
+            return Err(E2BIG);
+        }
         let mut turn = self.turn()?;
-        let running = self.facts().state == State::Running;
-        if turn.processor.is_none() || !(running || release) {
-            return Err(ESRCH);
+        if self.is_running() {
+            return self.change_processors(&mut turn, wanted);
         }
-        turn.reset();
-        turn.module = None;
-        if let Some(peer) = &mut turn.peer {
-            peer.died();
+        turn.kill();
+        let mut taken = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
+        let mut list = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
+        let mut all = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
+        let mut former = KVec::with_capacity(turn.parts.processors.len(), GFP_KERNEL)?;
+        for &cpu in wanted {
+            if !turn.parts.processors.iter().any(|had| had.cpu() == cpu) {
+                let processor = LentProcessor::take(cpu).inspect_err(|e| {
+                    pr_err!("{}: cannot take CPU {}: {:?}\n", self.name(), cpu, e)
+                })?;
+                taken.push(Some(processor), GFP_KERNEL)?;
+            }
         }
-        if running {
-            self.note(|facts| facts.state = State::Stopped);
-            pr_info!("second kernel stopped\n");
+
+        turn.forget_image();
+        // Its messages are answered by interrupts, and none must reach a processor that is Linux's again.
+        turn.parts.peer = None;
+        for processor in mem::take(&mut turn.parts.processors) {
+            former.push(Some(processor), GFP_KERNEL)?;
         }
-        if release {
-            // Its messages are answered by interrupts, and none must reach the processor when it is
-            // Linux's again.
-            turn.peer = None;
-            turn.set_processor(None);
+        for &cpu in wanted {
+            let mut candidates = Iterator::chain(former.iter_mut(), &mut taken);
+            let found = candidates.find(|each| each.as_ref().is_some_and(|each| each.cpu() == cpu));
+            if let Some(processor) = found.and_then(Option::take) {
+                list.push((cpu, processor.id()), GFP_KERNEL)?;
+                all.push(processor, GFP_KERNEL)?;
+            }
         }
+        self.stop_at_end.set(&all);
+        turn.parts.processors = all;
+        let old = mem::replace(&mut self.inner.lock().processors, list);
+        drop(old);
+        // Those that it had and keeps no more are in here.
+        drop(former);
         Ok(())
     }
 
-    /// How it fares; `size` is left zero.
-    pub(crate) fn status(&self) -> popcorn_boot_status {
-        let facts = self.facts();
-        let (report, online_tsc) = match self.report() {
-            Some((report, online_tsc)) => (report.raw() as u32, online_tsc),
-            None if facts.started_ns == 0 => (Report::None.raw() as u32, 0),
-            None => (POPCORN_BOOT_GARBLED, 0),
-        };
-        let state = match facts.state {
-            State::Running if self.has_ended() => State::Stopped,
-            state => state,
-        };
-        let (cpu, hardware_id) = facts
-            .processor
-            .unwrap_or((POPCORN_BOOT_NO_CPU, POPCORN_BOOT_NO_CPU));
-        let (memory, window) = (self.layout.memory(), self.layout.window());
-        popcorn_boot_status {
-            size: 0,
-            state: match state {
-                State::Empty => POPCORN_BOOT_EMPTY,
-                State::Loaded => POPCORN_BOOT_LOADED,
-                State::Running => POPCORN_BOOT_RUNNING,
-                State::Stopped => POPCORN_BOOT_STOPPED,
-            },
-            report,
-            cpu,
-            hardware_id,
-            node: NODE,
-            starts: facts.starts,
-            reserved: 0,
-            memory_base: memory.start,
-            memory_size: memory.size,
-            window_base: window.start,
-            window_size: window.size,
-            started_ns: facts.started_ns,
-            boot_ns: match online_tsc {
-                0 => 0,
-                tsc => cycles_to_ns(tsc.saturating_sub(facts.started_tsc)),
-            },
-        }
-    }
-
-    /// Copies the console log to a user: see [`Console::read`].
+    /// Gives it memory, instead of what it has; none: takes that away. May sleep, for seconds.
     ///
     /// # Errors
     ///
-    /// As there.
-    pub(crate) fn read_console(
-        &self,
-        to: &mut UserSliceWriter,
-        position: &mut i64,
-    ) -> Result<usize> {
-        self.console.read(to, position)
+    /// `EBUSY`: it runs, or somebody has the turn. Those of [`Memory::new`]: it has then none.
+    pub(crate) fn set_memory(&self, wanted: resource_list::Memory) -> Result {
+        let mut turn = self.idle_turn()?;
+        turn.forget_image();
+        turn.parts.peer = None;
+        let former = self.inner.lock().memory.take();
+        drop(former);
+        if matches!(wanted, resource_list::Memory::Anywhere(0)) {
+            return Ok(());
+        }
+        let low = self.inner.lock().low;
+        let cpu = turn.parts.processors.first().map(LentProcessor::cpu);
+        let memory = Memory::new(wanted, low, cpu, self.stop_at_end.clone())?;
+        self.inner.lock().memory = Some(memory);
+        Ok(())
     }
 
-    /// Stops the kernel if one runs, and gives everything back. For the end of the module. May sleep.
+    /// Gives it these PCI devices and no others; the primary's drivers lose them. Those that it had and that
+    /// are not listed come back. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: it runs, or somebody has the turn, or the device. `E2BIG`. Those of [`LentDevice::take`]. It
+    /// has then what it had before.
+    pub(crate) fn set_devices(&self, wanted: &[Address]) -> Result {
+        let mut turn = self.idle_turn()?;
+        if wanted.len() > BRIDGES_MAX {
+            return Err(E2BIG);
+        }
+        let mut all = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
+        let mut list = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
+        let mut taken = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
+        let mut former = KVec::with_capacity(turn.parts.devices.len(), GFP_KERNEL)?;
+        for &address in wanted {
+            if !turn
+                .parts
+                .devices
+                .iter()
+                .any(|had| had.address() == address)
+            {
+                let device = LentDevice::take(address).inspect_err(|e| {
+                    pr_err!("{}: cannot take device {}: {:?}\n", self.name(), address, e);
+                })?;
+                taken.push(Some(device), GFP_KERNEL)?;
+            }
+        }
+        turn.forget_image();
+        for device in mem::take(&mut turn.parts.devices) {
+            former.push(Some(device), GFP_KERNEL)?;
+        }
+        for &address in wanted {
+            let mut candidates = Iterator::chain(former.iter_mut(), &mut taken);
+            let is_it = |each: &&mut Option<LentDevice>| {
+                each.as_ref().is_some_and(|each| each.address() == address)
+            };
+            if let Some(device) = candidates.find(is_it).and_then(Option::take) {
+                list.push(address, GFP_KERNEL)?;
+                all.push(device, GFP_KERNEL)?;
+            }
+        }
+        turn.parts.devices = all;
+        let old = mem::replace(&mut self.inner.lock().devices, list);
+        drop(old);
+        drop(former);
+        Ok(())
+    }
+
+    /// Which processors the next kernel may get while it runs. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: it runs, or somebody has the turn. `E2BIG`. `ENOMEM`.
+    pub(crate) fn set_possible(&self, cpus: &[u32]) -> Result {
+        let mut turn = self.idle_turn()?;
+        if cpus.len() > CPUS_MAX {
+            return Err(E2BIG);
+        }
+        let mut list = KVec::with_capacity(cpus.len(), GFP_KERNEL)?;
+        list.extend_from_slice(cpus, GFP_KERNEL)?;
+        turn.forget_image();
+        let former = mem::replace(&mut self.inner.lock().possible, list);
+        drop(former);
+        Ok(())
+    }
+
+    /// Calls `each` with the number of each of those processors, under a lock.
+    pub(crate) fn for_each_possible(&self, mut each: impl FnMut(u32)) {
+        for &cpu in &self.inner.lock().possible {
+            each(cpu);
+        }
+    }
+
+    /// Calls `each` with the address of each of its devices, under a lock.
+    pub(crate) fn for_each_device(&self, mut each: impl FnMut(Address)) {
+        for &address in &self.inner.lock().devices {
+            each(address);
+        }
+    }
+
+    /// Where its low slice shall be, from the next memory on; `None`: wherever there is room.
+    pub(crate) fn set_low(&self, low: Option<Extent>) {
+        self.inner.lock().low = low;
+    }
+
+    /// See [`Partition::set_low`].
+    pub(crate) fn low(&self) -> Option<Extent> {
+        self.inner.lock().low
+    }
+
+    /// Changes what is loaded; an image that is loaded is out of date then. `value` has no zero byte. May
+    /// sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: somebody has the turn. `ENOMEM`.
+    pub(crate) fn set(&self, setting: Setting, value: &[u8]) -> Result {
+        let value = core::str::from_utf8(value).map_err(|_| EINVAL)?;
+        let value = CString::try_from_fmt(kernel::fmt!("{value}"))?;
+        let mut turn = self.turn()?;
+        turn.forget_image();
+        let former = self.inner.lock().settings[setting as usize].replace(value);
+        drop(former);
+        Ok(())
+    }
+
+    /// A setting, as it is. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn setting(&self, setting: Setting) -> Result<Option<CString>> {
+        match &self.inner.lock().settings[setting as usize] {
+            Some(value) => Ok(Some(CString::try_from(&**value)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads kernel and initramfs, checks them and puts all into its memory. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: it runs, or somebody has the turn. `ENXIO`: it has no memory or no processor, or no kernel
+    /// was named. Those of [`Image::read`] and of [`loader::load`].
+    pub(crate) fn load(&self) -> Result {
+        self.idle_turn()?.load()
+    }
+
+    /// Starts the kernel, after loading it if need be; returns when its processor has entered it. `hold` is
+    /// kept until it is stopped. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Partition::load`]. `ETIMEDOUT`: the processor did not enter the kernel. `EIO`: it did not
+    /// get far. `EINTR`: killed.
+    pub(crate) fn start(&self, hold: Hold) -> Result {
+        let mut turn = self.idle_turn()?;
+        if turn.parts.trampoline.is_none() {
+            turn.load()?;
+        }
+        turn.bring_up(hold)
+    }
+
+    /// Stops the kernel, whatever it does. It keeps its memory and processors. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: somebody has the turn. `ESRCH`: none runs.
+    pub(crate) fn kill(&self) -> Result {
+        let mut turn = self.turn()?;
+        if self.facts().state != State::Running {
+            return Err(ESRCH);
+        }
+        turn.kill();
+        Ok(())
+    }
+
+    /// Asks the kernel to shut down, waits until it has, and stops it. May sleep, long.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: somebody has the turn. `ESRCH`: none runs. `ETIMEDOUT`: it goes on. `EINTR`: killed.
+    pub(crate) fn stop(&self) -> Result {
+        let mut turn = self.turn()?;
+        let memory = self.memory().ok_or(ESRCH)?;
+        if self.facts().state != State::Running {
+            return Err(ESRCH);
+        }
+        memory.status.wish(Wish::PowerOff);
+        let deadline = boot_time_ns() + STOP_MS * 1_000_000;
+        while memory.status.end().is_none() {
+            if boot_time_ns() > deadline {
+                return Err(errno::timed_out());
+            }
+            sleep_killable(STOP_STEP_MS)?;
+        }
+        turn.kill();
+        Ok(())
+    }
+
+    /// Stops the kernel if it runs, and gives everything back. Nothing can be done with it afterwards. May
+    /// sleep.
     pub(crate) fn close(&self) {
-        self.stop_at_end.set(None);
+        let mut turn = loop {
+            match self.turn() {
+                Ok(turn) => break turn,
+                Err(error) if error == EBUSY => {
+                    // Whoever has it comes to an end. Not killable: what it has must not be lost.
+                    sleep_us(STOP_STEP_MS * 1000);
+                }
+                Err(_) => return,
+            }
+        };
+        turn.kill();
+        turn.parts.peer = None;
+        self.stop_at_end.set(&[]);
+        // None of them writes to memory that is not the kernel's any more.
+        drop(mem::take(&mut turn.parts.devices));
         let mut inner = self.inner.lock();
-        let (processor, mut peer, module) = (
-            inner.processor.take(),
-            inner.peer.take(),
-            inner.module.take(),
+        inner.closed = true;
+        let memory = inner.memory.take();
+        let lists = (
+            mem::take(&mut inner.processors),
+            mem::take(&mut inner.devices),
         );
-        inner.facts.processor = None;
         drop(inner);
-        // Without the lock, for it sleeps long; and in the order of kill().
-        if let Some(processor) = &processor {
-            processor.reset();
-        }
-        if let Some(peer) = &mut peer {
-            peer.died();
-        }
-        drop(peer);
-        drop(processor);
-        drop(module);
+        drop((memory, lists));
+        // Processors go with the turn's parts.
+        let parts = mem::take(&mut turn.parts);
+        drop(turn);
+        drop(parts);
     }
 
     fn turn(&self) -> Result<Turn<'_>> {
         let mut inner = self.inner.lock();
+        if inner.closed {
+            return Err(ENODEV);
+        }
         if mem::replace(&mut inner.busy, true) {
             return Err(EBUSY);
         }
         Ok(Turn {
             partition: self,
-            processor: inner.processor.take(),
-            module: inner.module.take(),
-            peer: inner.peer.take(),
+            parts: mem::take(&mut inner.parts),
         })
     }
 
-    fn facts(&self) -> Facts {
-        self.inner.lock().facts
+    /// A turn while no kernel runs. One that has ended by itself is put to rest: it sits in memory that is
+    /// about to be used otherwise.
+    fn idle_turn(&self) -> Result<Turn<'_>> {
+        let mut turn = self.turn()?;
+        if self.is_running() {
+            return Err(EBUSY);
+        }
+        turn.kill();
+        Ok(turn)
     }
 
     fn note(&self, change: impl FnOnce(&mut Facts)) {
         change(&mut self.inner.lock().facts);
     }
-
-    fn report(&self) -> Option<(Report, u64)> {
-        let mut page = [0; STATUS_SIZE];
-        self.status.read(0, &mut page);
-        boot_status::decode(&page)
-    }
-
-    /// Whether the second kernel has told that it has come to its end.
-    fn has_ended(&self) -> bool {
-        peer::end_of(&self.status).is_some()
-    }
 }
 
 impl Turn<'_> {
-    /// Changes the processor; a former one is given back to Linux. May sleep.
-    fn set_processor(&mut self, processor: Option<LentProcessor>) {
-        let partition = self.partition;
-        partition.stop_at_end.set(processor.as_ref());
-        partition.note(|facts| facts.processor = processor.as_ref().map(|p| (p.cpu(), p.id())));
-        self.processor = processor;
+    /// What is loaded must be loaded again.
+    fn forget_image(&mut self) {
+        self.parts.trampoline = None;
+        self.partition.note(|facts| {
+            if facts.state == State::Loaded {
+                facts.state = State::Empty;
+            }
+        });
     }
 
-    fn reset(&self) {
-        if let Some(processor) = &self.processor {
-            processor.reset();
+    fn load(&mut self) -> Result {
+        let partition = self.partition;
+        self.forget_image();
+        let memory = partition
+            .memory()
+            .ok_or_else(|| missing(partition, "memory"))?;
+        let path = partition.setting(Setting::Kernel)?;
+        let path = path
+            .filter(|path| !path.is_empty())
+            .ok_or_else(|| missing(partition, "kernel"))?;
+        let initrd = partition
+            .setting(Setting::Initrd)?
+            .filter(|path| !path.is_empty());
+        let command_line = partition.setting(Setting::CommandLine)?;
+        let mut ids = {
+            let mut ids = KVec::with_capacity(self.parts.processors.len(), GFP_KERNEL)?;
+            for processor in &self.parts.processors {
+                ids.push(processor.id(), GFP_KERNEL)?;
+            }
+            ids
+        };
+        if ids.is_empty() {
+            return Err(missing(partition, "processor"));
         }
+        let count = ids.len();
+        let mut possible = KVec::with_capacity(CPUS_MAX, GFP_KERNEL)?;
+        partition.for_each_possible(|cpu| {
+            // There is room for all that there can be.
+            let _ = possible.push(cpu, GFP_ATOMIC);
+        });
+        for &cpu in &possible {
+            let id = processor::hardware_id(cpu)?;
+            if ids.len() < CPUS_MAX && !ids.contains(&id) {
+                ids.push(id, GFP_KERNEL)?;
+            }
+        }
+        let mut bridges = KVec::with_capacity(self.parts.devices.len(), GFP_KERNEL)?;
+        for device in &self.parts.devices {
+            // It must be quiet before anything is written to memory that it may still write to.
+            device.reset()?;
+            bridges.push(device.bridge(), GFP_KERNEL)?;
+        }
+        let max = usize::try_from(memory.layout().memory().size)?;
+        let image = Image::read(&path, initrd.as_deref(), max)?;
+        let who = Identity {
+            name: partition.name.as_bytes(),
+            processors: &ids,
+            online: count,
+            bridges: &bridges,
+            node: partition.node,
+            command_line: command_line.as_ref().map_or(&[], |line| line.as_bytes()),
+        };
+        let (trampoline, mapping) = loader::load(&memory, &image, &who)?;
+        self.parts.trampoline = Some(trampoline);
+        self.parts.mapping = mapping;
+        self.parts.possible = possible;
+        partition.note(|facts| facts.state = State::Loaded);
+        Ok(())
     }
 
     /// Makes everything ready for the loaded kernel and starts it. May sleep.
-    fn bring_up(&mut self, trampoline: &Trampoline) -> Result {
+    fn bring_up(&mut self, hold: Hold) -> Result {
         let partition = self.partition;
-        partition.console.clear();
-        partition.status.write(0, &boot_status::initial());
-        partition.note(|facts| facts.state = State::Loaded);
+        let memory = partition.memory().ok_or(ENXIO)?;
+        let trampoline = self.parts.trampoline.take().ok_or(ENXIO)?;
+        memory.console.clear();
+        memory.terminal.clear();
+        memory.status.clear();
+        let mut ids = KVec::with_capacity(self.parts.processors.len(), GFP_KERNEL)?;
+        for processor in &self.parts.processors {
+            ids.push(processor.id(), GFP_KERNEL)?;
+        }
+        memory.status.cpus().begin(&ids);
+        // Whatever comes of it, it is not what was loaded any more.
+        let mapping = self.parts.mapping;
+        partition.note(|facts| {
+            facts.state = State::Stopped;
+            facts.mapping = mapping;
+            facts.starts = facts.starts.saturating_add(1);
+        });
 
         // The old window goes before there is a new one.
-        self.peer = None;
-        let node = NodeId::new(NODE.into()).ok_or(EINVAL)?;
-        let window = partition.layout.window();
-        let mut peer = Peer::attach(&partition.memory, window, node, NODES as usize)
-            .inspect_err(|e| pr_err!("no message window: {:?}\n", e))?;
-        self.launch(trampoline)?;
-        peer.watch(partition.status.clone())?;
-        self.peer = Some(peer);
+        self.parts.peer = None;
+        let mut peer = Peer::attach(&memory, partition.node)
+            .inspect_err(|e| pr_err!("{}: no message window: {:?}\n", partition.name(), e))?;
+        if let Err(error) = self.launch(&memory, &trampoline) {
+            pr_err!(
+                "{}: its processor did not enter the kernel: {:?}\n",
+                partition.name(),
+                error
+            );
+            self.reset();
+            return Err(error);
+        }
+        if let Err(error) = peer.watch(memory.clone(), trampoline) {
+            self.reset();
+            return Err(error);
+        }
+        self.parts.peer = Some(peer);
+        self.parts.hold = Some(hold);
+        partition.note(|facts| {
+            facts.state = State::Running;
+        });
+        pr_info!("{}: started as node {}\n", partition.name(), partition.node);
         Ok(())
     }
 
     /// Starts the processor and waits until it has entered the kernel. May sleep.
-    fn launch(&self, trampoline: &Trampoline) -> Result {
-        let processor = self.processor.as_ref().ok_or(ENODEV)?;
+    fn launch(&self, memory: &Memory, trampoline: &Trampoline) -> Result {
+        let processor = self.parts.processors.first().ok_or(ENXIO)?;
         let started_ns = boot_time_ns();
+        let tsc = processor::tsc();
+        memory
+            .status
+            .set_wall_clock(popcorn_kernel::boot::wall_clock_ns(), tsc);
         self.partition.note(|facts| {
             facts.started_ns = started_ns;
-            facts.started_tsc = processor::tsc();
+            facts.started_tsc = tsc;
         });
         processor.start(trampoline);
         let deadline = started_ns + ARRIVAL_MS * 1_000_000;
         while !trampoline.is_passed() {
+            if trampoline.is_faulted() {
+                pr_err!(
+                    "{}: an exception at the kernel's first instructions\n",
+                    self.partition.name()
+                );
+                return Err(EIO);
+            }
             if boot_time_ns() > deadline {
                 return Err(errno::timed_out());
             }
@@ -463,38 +705,49 @@ impl Turn<'_> {
         }
         Ok(())
     }
+
+    /// Stops processors, and after them devices, which they could start again.
+    fn reset(&self) {
+        if let Some(memory) = self.partition.memory() {
+            let page = memory.layout().trampoline().start;
+            if let Err(error) = Trampoline::park(memory.low(), page) {
+                pr_err!("{}: no way to park: {:?}\n", self.partition.name(), error);
+            }
+        }
+        for processor in &self.parts.processors {
+            processor.reset();
+        }
+        for device in &self.parts.devices {
+            if let Err(error) = device.reset() {
+                pr_err!("device {} does not stop: {:?}\n", device.address(), error);
+            }
+        }
+    }
+
+    /// Stops the kernel, if one was started and not stopped since. May sleep.
+    fn kill(&mut self) {
+        if self.partition.facts().state != State::Running {
+            return;
+        }
+        self.reset();
+        self.parts.hold = None;
+        if let Some(peer) = &mut self.parts.peer {
+            peer.died();
+        }
+        self.partition.note(|facts| facts.state = State::Stopped);
+        pr_info!("{}: stopped\n", self.partition.name());
+    }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut inner = self.partition.inner.lock();
-        inner.processor = self.processor.take();
-        inner.module = self.module.take();
-        inner.peer = self.peer.take();
+        inner.parts = mem::take(&mut self.parts);
         inner.busy = false;
     }
 }
 
-fn claim(extent: Extent, what: &str, name: &'static CStr) -> Result<ReservedMemory> {
-    ReservedMemory::claim(extent, name).inspect_err(|&e| {
-        let why = if e == ENXIO {
-            "not reserved: boot this kernel with memmap=SIZE$ADDRESS"
-        } else {
-            "in use by this kernel or a device"
-        };
-        report_range(what, extent, why);
-    })
-}
-
-fn report_range(what: &str, extent: Extent, why: &str) {
-    let (start, size) = (extent.start, extent.size);
-    pr_err!("{} of {:#x} bytes at {:#x}: {}\n", what, size, start, why);
-}
-
-/// 0 if it is more than can be told.
-fn cycles_to_ns(cycles: u64) -> u64 {
-    match (cycles.checked_mul(1_000_000), processor::tsc_khz()) {
-        (Some(scaled), khz) if khz != 0 => scaled / u64::from(khz),
-        _ => 0,
-    }
+fn missing(partition: &Partition, what: &str) -> Error {
+    pr_err!("{}: give it a {} first\n", partition.name(), what);
+    ENXIO
 }

@@ -4,22 +4,23 @@
 //! `popcorn_msg` finds out by missing heartbeats that a node is gone. Here it is known at once, and all
 //! who wait for that node are told at once.
 
+use crate::memory::Memory;
 use kernel::c_str;
 use kernel::prelude::*;
-use popcorn_core::boot_status;
-use popcorn_core::boot_status::Report;
-use popcorn_core::boot_status::STATUS_SIZE;
-use popcorn_core::bootparams::Extent;
+use kernel::sync::Arc;
+use popcorn_core::boot_control::Pulse;
 use popcorn_core::ids::NodeId;
-use popcorn_core::ring::Memory;
-use popcorn_core::window;
-use popcorn_kernel::boot::memory::ReservedMemory;
+use popcorn_core::ring::Memory as _;
+use popcorn_kernel::boot::boot_time_ns;
+use popcorn_kernel::boot::processor::Trampoline;
 use popcorn_kernel::boot::sleep_killable;
 use popcorn_kernel::kthread;
 use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::shared_memory::SharedMemory;
 use popcorn_kernel::wait::WaitQueue;
 
+/// Without a beat for so long it is said to hang: far more than a busy processor takes for one.
+const HANGS_NS: u64 = 10_000_000_000;
 /// How often the status page is looked at.
 const LOOK_MS: u32 = 100;
 /// How long the news of a death may take: a thread must run once.
@@ -36,46 +37,58 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Hands `popcorn_msg` an empty window at `extent` for `node`, one of `nodes`. What it has for that
-    /// node by its own parameters is replaced. May sleep.
+    /// Hands `popcorn_msg` an empty window in `memory` for `node`. What it has for that node by its own
+    /// parameters is replaced. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: this kernel is that node, or the window cannot be. `ENOMEM`. `ENODEV`: `popcorn_msg` is
-    /// being unloaded.
-    pub(crate) fn attach(
-        memory: &ReservedMemory,
-        extent: Extent,
-        node: NodeId,
-        nodes: usize,
-    ) -> Result<Self> {
+    /// `EINVAL`: this kernel is that node. `ENOMEM`. `ESHUTDOWN`: `popcorn_msg` is being unloaded.
+    pub(crate) fn attach(memory: &Memory, node: NodeId) -> Result<Self> {
         // There need not be one.
         popcorn_msg::detach_window(node).ok();
-        clear(&memory.map(extent)?);
-
-        let size = usize::try_from(extent.size)?;
-        let own = popcorn_msg::this_node();
-        let (offset, size) = window::pair(size, nodes, own, node).ok_or(EINVAL)?;
-        popcorn_msg::attach_window(extent.start + offset as u64, size, node)?;
+        let extent = memory.layout().window();
+        clear(&memory.first()?.map(extent)?);
+        popcorn_msg::attach_window(extent.start, usize::try_from(extent.size)?, node)?;
         Ok(Self { node, watch: None })
     }
 
-    /// Begins to look at the page in which the node reports. May sleep.
+    /// Begins to look at how the node fares. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`, `EINTR`.
-    pub(crate) fn watch(&mut self, status: SharedMemory) -> Result {
+    pub(crate) fn watch(&mut self, memory: Arc<Memory>, trampoline: Trampoline) -> Result {
         let node = self.node;
+        memory.set_hangs(false);
+        memory.set_faulted(false);
         let never = WaitQueue::boxed(c_str!("popcorn_boot watch"), kernel::static_lock_class!())?;
         self.watch = Some(Kthread::spawn(c_str!("popcorn_boot"), move || {
+            let mut pulse = Pulse::new(0, boot_time_ns());
+            let mut hangs = false;
             // The thread's owner wakes it by itself when it is to stop.
             while !never.wait_idle(Some(LOOK_MS), kthread::should_stop) {
-                if let Some(report) = end_of(&status) {
+                if let Some(report) = memory.status.end() {
                     pr_warn!("node {} has {}\n", node, report.as_str());
                     tell(node);
                     break;
                 }
+                if trampoline.is_faulted() {
+                    pr_warn!(
+                        "node {} had an exception before it could take care of it\n",
+                        node
+                    );
+                    memory.set_faulted(true);
+                    tell(node);
+                    break;
+                }
+                let count = memory.status.heartbeat();
+                let silent = pulse.look(count, boot_time_ns()) > HANGS_NS;
+                // Before its first beat it boots.
+                if silent && !hangs && count != 0 {
+                    pr_warn!("node {} hangs\n", node);
+                }
+                hangs = silent && count != 0;
+                memory.set_hangs(hangs);
             }
         })?);
         Ok(())
@@ -104,14 +117,6 @@ impl Drop for Peer {
 fn tell(node: NodeId) {
     // Without a window nobody waits for the node.
     popcorn_msg::node_died(node).ok();
-}
-
-/// How the kernel that reports in `status` has ended; `None` if it has not.
-pub(crate) fn end_of(status: &SharedMemory) -> Option<Report> {
-    let mut page = [0; STATUS_SIZE];
-    status.read(0, &mut page);
-    let (report, _) = boot_status::decode(&page)?;
-    report.is_final().then_some(report)
 }
 
 fn clear(memory: &SharedMemory) {

@@ -1,53 +1,67 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A second kernel on a processor and memory of this machine.
+//! Further kernels on processors and memory of this machine.
 //!
-//! In the primary (`memory_base=`, `memory_size=`) this module plays the second kernel's firmware and
-//! boot loader, keeps its console log readable, and can stop it at any time. In the second kernel
-//! (`status=`) it reports to the primary, and keeps a restart or panic there from taking the machine
-//! along.
+//! In the primary this module plays the other kernels' firmware and boot loader, keeps their console logs
+//! readable, and can stop them at any time. In a kernel that was started so (`status=`) it reports to the
+//! primary, and keeps a restart or panic there from taking the machine along.
 //!
 //! | file | job |
 //! |---|---|
-//! | `partition.rs` | which state the second kernel is in, and what may follow |
+//! | `registry.rs` | which kernels there are |
+//! | `attributes.rs` | the directory in configfs that users work with |
+//! | `partition.rs` | which state a kernel is in, and what may follow |
+//! | `memory.rs` | its memory, and what the two kernels share in it |
 //! | `loader.rs` | what lies in its memory when it starts |
 //! | `console.rs` | its console log |
+//! | `core_file.rs` | its memory as a core |
+//! | `terminal.rs` | its terminal |
 //! | `peer.rs` | its message window, and the news of its death |
 //! | `device.rs` | `/dev/popcorn_boot` |
-//! | `secondary.rs` | the second kernel's side |
+//! | `secondary.rs`, `secondary/` | the other kernel's side: how it ends, its terminal |
 //! | `x86/` | processors: reset, start, the first instructions |
 //!
-//! Lock order: `Partition::inner`, `Console::log`; neither is held while another function of the kernel
-//! may sleep for long, nor under any lock of the kernel's.
+//! Lock order: those of configfs, `Registry::kernels`, `Partition::inner`, `Console::log`, `Terminal::inner`; the last four
+//! are held while no other function of the kernel sleeps for long, and under no lock of the kernel's but
+//! those of configfs.
 
+mod attributes;
 mod console;
+mod core_file;
 mod device;
 mod loader;
+mod memory;
 mod partition;
 mod peer;
+mod registry;
 mod secondary;
+mod terminal;
 
 use crate::device::Device;
-use crate::partition::Partition;
+use crate::registry::Registry;
+use crate::registry::REGISTRY;
 use crate::secondary::Secondary;
+use kernel::c_str;
 use kernel::prelude::*;
-use kernel::sync::Arc;
-use popcorn_core::bootparams::Extent;
+use popcorn_kernel::configfs::Subsystem;
+use popcorn_kernel::global::Guard;
 use popcorn_kernel::param;
 
 module! {
     type: PopcornBoot,
     name: "popcorn_boot",
     author: "The Popcorn developers",
-    description: "Popcorn: a second kernel on this machine",
+    description: "Popcorn: further kernels on this machine",
     license: "GPL",
 }
 
 /// What the module is here.
 enum PopcornBoot {
-    /// It starts another kernel. No file of the device is open any more when this is dropped.
+    /// It starts other kernels. When this is dropped there are none any more, and no open file: both hold
+    /// the module. Fields drop in order.
     Primary {
+        _directory: Subsystem<Registry>,
         _device: Device,
-        partition: Arc<Partition>,
+        _registry: Guard<Registry>,
     },
     /// It is in a kernel that was started.
     Secondary { _secondary: Secondary },
@@ -55,40 +69,18 @@ enum PopcornBoot {
 
 impl kernel::Module for PopcornBoot {
     fn init(module: &'static ThisModule) -> Result<Self> {
-        let memory = Extent::new(
-            param!(pcn_boot_memory_base: u64),
-            param!(pcn_boot_memory_size: u64),
-        );
-        let low = Extent::new(param!(pcn_boot_low: u64), param!(pcn_boot_low_size: u64));
-        let status = param!(pcn_boot_status: u64);
-
-        match (memory.size, status) {
-            (0, 0) => {
-                pr_err!("give memory_base= and memory_size= (primary) or status= (secondary)\n");
-                Err(EINVAL)
-            }
-            (0, status) => Ok(Self::Secondary {
-                _secondary: Secondary::new(status, module)?,
-            }),
-            (_, 0) => {
-                let partition = Partition::new(memory, low, module)?;
+        match param!(pcn_boot_status: u64) {
+            0 => {
+                let registry = Registry::new()?;
                 Ok(Self::Primary {
-                    _device: Device::new(partition.clone(), module)?,
-                    partition,
+                    _registry: REGISTRY.set(registry.clone())?,
+                    _device: Device::new(module)?,
+                    _directory: Subsystem::new(c_str!("popcorn_boot"), registry, module)?,
                 })
             }
-            _ => {
-                pr_err!("a kernel is primary (memory_size=) or secondary (status=), not both\n");
-                Err(EINVAL)
-            }
-        }
-    }
-}
-
-impl Drop for PopcornBoot {
-    fn drop(&mut self) {
-        if let Self::Primary { partition, .. } = self {
-            partition.close();
+            status => Ok(Self::Secondary {
+                _secondary: Secondary::new(status, param!(pcn_boot_terminal: u64), module)?,
+            }),
         }
     }
 }

@@ -12,6 +12,6 @@ results=${1:-.}
 mkdir -p "$results"
 
 # null where the second kernel was not started by this one, or has not reported
-boot=$(popcornctl --json kernel status 2>/dev/null | sed -n 's/^ *"boot_ns": \([0-9][0-9]*\),*$/\1/p') || boot=
+boot=$(popcornctl --json kernel show node1 2>/dev/null | sed -n 's/^ *"boot_ns": \([0-9][0-9]*\),*$/\1/p') || boot=
 "$here/bench" --json "$results/bench.json" ${boot:+--boot-ns "$boot"} "$@" >"$results/bench.txt"
 cat "$results/bench.txt"

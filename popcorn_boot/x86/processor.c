@@ -19,6 +19,7 @@
 
 #include <asm/apic.h>
 #include <asm/barrier.h>
+#include <asm/desc.h>
 #include <asm/mpspec.h>
 #include <asm/topology.h>
 #include <asm/tsc.h>
@@ -57,6 +58,13 @@ int pcn_processor_id(unsigned int cpu, u32 *id)
 	return 0;
 }
 EXPORT_SYMBOL_GPL(pcn_processor_id);
+
+bool pcn_processor_any_id(unsigned int cpu, u32 *id)
+{
+	*id = cpu_physical_id(cpu);
+	return *id != BAD_APICID;
+}
+EXPORT_SYMBOL_GPL(pcn_processor_any_id);
 
 u32 pcn_processor_boot_id(void)
 {
@@ -103,7 +111,20 @@ static size_t args_offset(void)
 	return (const u8 *)&pcn_trampoline_args - pcn_trampoline_start;
 }
 
-void pcn_trampoline_write(void *page, u32 top_table, u64 entry, u64 zero_page)
+static void write_idt(gate_desc *idt, u64 handler)
+{
+	struct idt_data data = {
+		.segment = PCN_TRAMPOLINE_CODE64,
+		.bits.type = GATE_INTERRUPT,
+		.bits.p = 1,
+		.addr = (void *)handler,
+	};
+
+	for (data.vector = 0; data.vector < PCN_TRAMPOLINE_VECTORS; data.vector++)
+		idt_init_desc(&idt[data.vector], &data);
+}
+
+void pcn_trampoline_write(void *page, u64 phys, u32 top_table, u64 entry, u64 zero_page)
 {
 	struct pcn_trampoline_args args = {
 		.stage = PCN_TRAMPOLINE_NOT_STARTED,
@@ -113,11 +134,22 @@ void pcn_trampoline_write(void *page, u32 top_table, u64 entry, u64 zero_page)
 	};
 
 	BUILD_BUG_ON(sizeof(args) != 24);
+	BUILD_BUG_ON(sizeof(gate_desc) * PCN_TRAMPOLINE_VECTORS != PCN_TRAMPOLINE_IDT_SIZE);
 	memset(page, 0, PAGE_SIZE);
 	memcpy(page, pcn_trampoline_start, args_offset());
 	memcpy(page + args_offset(), &args, sizeof(args));
+	write_idt(page + PCN_TRAMPOLINE_IDT, phys + (pcn_trampoline_fault - pcn_trampoline_start));
 }
 EXPORT_SYMBOL_GPL(pcn_trampoline_write);
+
+void pcn_trampoline_park(u8 *code)
+{
+	/* cli; hlt; jmp back to the hlt */
+	static const u8 park[PCN_TRAMPOLINE_PARK_SIZE] = { 0xfa, 0xf4, 0xeb, 0xfd };
+
+	memcpy(code, park, sizeof(park));
+}
+EXPORT_SYMBOL_GPL(pcn_trampoline_park);
 
 u32 pcn_trampoline_stage_offset(void)
 {
@@ -131,6 +163,12 @@ bool pcn_trampoline_left(u32 stage)
 }
 EXPORT_SYMBOL_GPL(pcn_trampoline_left);
 
+bool pcn_trampoline_faulted(u32 stage)
+{
+	return stage == PCN_TRAMPOLINE_FAULT;
+}
+EXPORT_SYMBOL_GPL(pcn_trampoline_faulted);
+
 void pcn_processor_stop(u32 id)
 {
 	send(id, APIC_INT_LEVELTRIG | APIC_INT_ASSERT | APIC_DM_INIT);
@@ -143,3 +181,9 @@ void pcn_processor_halt(void)
 	asm volatile("hlt" : : : "memory");
 }
 EXPORT_SYMBOL_GPL(pcn_processor_halt);
+
+void pcn_processor_stop_others(void)
+{
+	smp_send_stop();
+}
+EXPORT_SYMBOL_GPL(pcn_processor_stop_others);

@@ -3,11 +3,15 @@
  * The first instructions of a secondary's processor: from real mode to the 64-bit entry of a kernel.
  *
  * This is data to the kernel that holds it. It is copied to a page below 1 MiB and runs only there, on
- * a processor that has nothing but the page itself: it finds out where it is from CS and adjusts its
- * own pointers, so every start needs a fresh copy.
+ * a processor that has nothing but the page itself: it finds out where it is from CS and sets its own
+ * pointers.
  *
  * The arguments (struct pcn_trampoline_args) lie at the end. In them it also reports how far it came,
  * which is all that can be known of a processor without a kernel.
+ *
+ * From long mode on, until the kernel has loaded its own table, each exception ends in the park loop below:
+ * without that it would be a triple fault, which resets the whole machine. In the twenty instructions
+ * before there is nothing to be done about one.
  *
  * At the kernel's entry: long mode, interrupts off, flat segments CS 0x10 and DS = ES = SS 0x18, RSI the
  * zero page. Documentation/arch/x86/boot.rst, "64-bit boot protocol".
@@ -22,7 +26,7 @@
 #define AT(symbol) ((symbol) - pcn_trampoline_start)
 
 #define CODE32	0x08
-#define CODE64	0x10
+#define CODE64	PCN_TRAMPOLINE_CODE64
 #define DATA	0x18
 
 	.section .rodata
@@ -39,9 +43,13 @@ SYM_DATA_START(pcn_trampoline_start)
 	xorl	%ebx, %ebx
 	movw	%cs, %bx
 	shll	$4, %ebx
-	addl	%ebx, AT(.Lgdt_base)
-	addl	%ebx, AT(.Lfar32)
-	addl	%ebx, AT(.Lfar64)
+	/* Stored, not added: it may be that this page is run twice. */
+	leal	AT(.Lgdt)(%ebx), %eax
+	movl	%eax, AT(.Lgdt_base)
+	leal	AT(.Lprotected)(%ebx), %eax
+	movl	%eax, AT(.Lfar32)
+	leal	AT(.Llong)(%ebx), %eax
+	movl	%eax, AT(.Lfar64)
 
 	lgdtl	AT(.Lgdt_pointer)
 	movl	%cr0, %eax
@@ -75,6 +83,10 @@ SYM_DATA_START(pcn_trampoline_start)
 	xorl	%eax, %eax
 	movw	%ax, %fs
 	movw	%ax, %gs
+	leaq	PCN_TRAMPOLINE_STACK(%rbx), %rsp
+	leaq	PCN_TRAMPOLINE_IDT(%rbx), %rax
+	movq	%rax, AT(.Lidt_base)(%rbx)
+	lidt	AT(.Lidt_pointer)(%rbx)
 	movl	$PCN_TRAMPOLINE_LONG_MODE, AT(.Lstage)(%rbx)
 	movq	AT(.Lzero_page)(%rbx), %rsi
 	movq	AT(.Lentry)(%rbx), %rax
@@ -82,20 +94,35 @@ SYM_DATA_START(pcn_trampoline_start)
 	xorl	%ebp, %ebp
 	jmp	*%rax
 
+	/* Nothing that the code before has left in a register counts here. */
+SYM_INNER_LABEL(pcn_trampoline_fault, SYM_L_GLOBAL)
+	movl	$PCN_TRAMPOLINE_FAULT, .Lstage(%rip)
+.Lpark:
+	cli
+	hlt
+	jmp	.Lpark
+
 	.balign 8
 	/* So that the base is aligned to four bytes. */
 	.word	0
 .Lgdt_pointer:
 	.word	.Lgdt_end - .Lgdt - 1
 .Lgdt_base:
-	.long	AT(.Lgdt)
+	.long	0
 	.balign 8
+	.word	0
+	.word	0
+	.word	0
+.Lidt_pointer:
+	.word	PCN_TRAMPOLINE_IDT_SIZE - 1
+.Lidt_base:
+	.quad	0
 .Lfar32:
-	.long	AT(.Lprotected)
+	.long	0
 	.word	CODE32
 	.balign 8
 .Lfar64:
-	.long	AT(.Llong)
+	.long	0
 	.word	CODE64
 	.balign 8
 .Lgdt:

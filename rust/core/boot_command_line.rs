@@ -19,10 +19,16 @@ pub struct Parameters<'a> {
     /// The primary's time-stamp counter, in kHz: without it the secondary would calibrate its own
     /// against timers that are the primary's.
     pub tsc_khz: u32,
-    /// Node id of the secondary.
-    pub node: u32,
-    /// How many nodes there are.
-    pub nodes: u32,
+    /// Host name of the secondary: letters, digits, '-' and '_'.
+    pub name: &'a [u8],
+    /// How many of the processors in its tables it has; the others it may get later.
+    pub cpus: usize,
+    /// Its node id.
+    pub node: u16,
+    /// Node id of the primary, with which it shares the message window.
+    pub peer: u16,
+    /// Whether it has devices of its own.
+    pub devices: bool,
     /// What the user adds; may be empty.
     pub user: &'a [u8],
 }
@@ -34,7 +40,7 @@ pub enum LineError {
     TooLong,
     /// The user's part holds a byte that is not printable ASCII, or an unpaired quote.
     Character,
-    /// The user's part holds a parameter from [`REFUSED`].
+    /// The user's part holds a parameter from [`REFUSED`] or [`REFUSED_WITH_DEVICES`].
     Refused(&'static str),
 }
 
@@ -54,13 +60,31 @@ pub const REFUSED: [&str; 9] = [
     "crashkernel",
 ];
 
+/// Parameters that no user may add if the secondary has devices: they add up, so that a later one does not
+/// undo what they do, and of reserved ranges only the first few count.
+pub const REFUSED_WITH_DEVICES: [&str; 2] = ["pci", "reserve"];
+
 /// What every secondary is told:
 ///
 /// * no interrupts to all processors, since those are the primary's, too, and none from its NMI line;
-/// * no bus, no serial port, none of the address-space tricks that leave the partition;
+/// * no serial port, none of the address-space tricks that leave the partition;
+/// * no console but its log: else its terminal would become one, and its messages stand in between what
+///   programs print. A user who wants that adds `console=hvc0`;
 /// * to stay where it is after a panic: a restart would be the whole machine's;
 /// * that its clock is good.
-const FIXED: &str = "no_ipi_broadcast=1 apic_extnmi=none pci=off 8250.nr_uarts=0 nokaslr no5lvl panic=0 tsc=reliable";
+const FIXED: &str =
+    "no_ipi_broadcast=1 apic_extnmi=none 8250.nr_uarts=0 nokaslr no5lvl console=null panic=0 tsc=reliable";
+
+/// For one without devices: no bus.
+const NO_DEVICES: &str = "pci=off";
+
+/// For one with devices: the buses that the ACPI tables list, and no other.
+///
+/// The ports 0xcf8 to 0xcff lead to the registers of any device of the machine, and use by two kernels at
+/// once would mix up both. What is reserved is not probed, so the kernel has only the memory-mapped registers
+/// of its tables left. Some drivers use the ports without asking, before there is a table: not if told
+/// that it is too early.
+const DEVICES: &str = "pci=noearly reserve=0xcf8,8";
 
 /// Writes the line and a zero byte behind it into `out`; the line may have `max` bytes. Returns its
 /// length without the zero.
@@ -69,8 +93,13 @@ const FIXED: &str = "no_ipi_broadcast=1 apic_extnmi=none pci=off 8250.nr_uarts=0
 ///
 /// See [`LineError`].
 pub fn build(out: &mut [u8], max: usize, parameters: &Parameters<'_>) -> Result<usize, LineError> {
-    check_user(parameters.user)?;
+    check_user(parameters.user, &REFUSED)?;
+    if parameters.devices {
+        check_user(parameters.user, &REFUSED_WITH_DEVICES)?;
+    }
     let user = core::str::from_utf8(parameters.user).map_err(|_| LineError::Character)?;
+    let name = core::str::from_utf8(parameters.name).map_err(|_| LineError::Character)?;
+    check_user(parameters.name, &REFUSED)?;
     let partition = parameters.partition;
     let console = partition.console();
     let window = partition.window();
@@ -80,10 +109,21 @@ pub fn build(out: &mut [u8], max: usize, parameters: &Parameters<'_>) -> Result<
         used: 0,
     };
     let result = (|| {
+        // The user may want another one.
+        write!(line, "hostname={name} ")?;
         if !user.is_empty() {
             write!(line, "{user} ")?;
         }
-        write!(line, "{FIXED} tsc_early_khz={}", parameters.tsc_khz)?;
+        let buses = if parameters.devices {
+            DEVICES
+        } else {
+            NO_DEVICES
+        };
+        write!(
+            line,
+            "{FIXED} {buses} tsc_early_khz={} maxcpus={}",
+            parameters.tsc_khz, parameters.cpus
+        )?;
         // Memory of type 2 is mapped like RAM; the primary does the same.
         write!(
             line,
@@ -93,17 +133,22 @@ pub fn build(out: &mut [u8], max: usize, parameters: &Parameters<'_>) -> Result<
         )?;
         write!(
             line,
-            " popcorn_msg.shm={:#x} popcorn_msg.shm_size={:#x} popcorn_msg.node={} popcorn_msg.nodes={}",
-            window.start, window.size, parameters.node, parameters.nodes
+            " popcorn_msg.shm={:#x} popcorn_msg.shm_size={:#x} popcorn_msg.node={} popcorn_msg.peer={}",
+            window.start, window.size, parameters.node, parameters.peer
         )?;
-        write!(line, " popcorn_boot.status={:#x}", partition.status().start)?;
+        write!(
+            line,
+            " popcorn_boot.status={:#x} popcorn_boot.terminal={:#x}",
+            partition.status().start,
+            partition.terminal().start
+        )?;
         line.write_char('\0')
     })();
     result.map_err(|fmt::Error| LineError::TooLong)?;
     Ok(line.used - 1)
 }
 
-fn check_user(user: &[u8]) -> Result<(), LineError> {
+fn check_user(user: &[u8], refused: &[&'static str]) -> Result<(), LineError> {
     if user.iter().any(|b| !(b' '..=b'~').contains(b)) {
         return Err(LineError::Character);
     }
@@ -121,7 +166,7 @@ fn check_user(user: &[u8]) -> Result<(), LineError> {
         if word == b"--" {
             return Err(LineError::Refused("--"));
         }
-        for refused in REFUSED {
+        for &refused in refused {
             if is_parameter(word, refused.as_bytes()) {
                 return Err(LineError::Refused(refused));
             }

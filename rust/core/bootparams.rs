@@ -35,6 +35,7 @@ const RELOCATABLE: usize = 0x234;
 const LOAD_FLAGS_EXTENDED: usize = 0x236;
 const COMMAND_LINE_SIZE: usize = 0x238;
 const SETUP_DATA: usize = 0x250;
+const PREFERRED_ADDRESS: usize = 0x258;
 const INIT_SIZE: usize = 0x260;
 /// End of the newest field used.
 const HEADER_NEEDED: usize = 0x264;
@@ -108,6 +109,7 @@ pub struct Kernel<'a> {
     alignment: u64,
     command_line_max: usize,
     above_4g: bool,
+    preferred_address: u64,
 }
 
 impl<'a> Kernel<'a> {
@@ -167,6 +169,7 @@ impl<'a> Kernel<'a> {
             alignment,
             command_line_max: get32(file, COMMAND_LINE_SIZE)? as usize,
             above_4g: flags & LOADABLE_ABOVE_4G != 0,
+            preferred_address: u64::from_le_bytes(get(file, PREFERRED_ADDRESS)?),
         })
     }
 
@@ -188,6 +191,12 @@ impl<'a> Kernel<'a> {
     /// Most bytes of command line, without the closing zero.
     pub fn command_line_max(&self) -> usize {
         self.command_line_max
+    }
+
+    /// The load address that the kernel was linked for: what lies there is mapped at the same distance from
+    /// the start of the kernel's own mapping, wherever it is loaded. Not checked.
+    pub fn preferred_address(&self) -> u64 {
+        self.preferred_address
     }
 
     /// Whether the kernel, its initramfs, command line and zero page may lie above 4 GiB.

@@ -6,12 +6,15 @@
 //! low slice (below 1 MiB)              partition
 //!   +0      trampoline                   +0      loader: zero page, command line, ACPI tables,
 //!   +4 KiB  decoy I/O APIC                       status page, page tables           not RAM
-//!   +8 KiB  top page table               +2 MiB  console log                        not RAM
+//!   +8 KiB  top page table               +2 MiB  console log, +3 MiB terminal       not RAM
 //!   +12 KiB RAM of the secondary         +4 MiB  message window                     not RAM
 //!                                        +8 MiB  RAM of the secondary
 //!                                        +16 MiB kernel
 //!                                        end     initramfs
 //! ```
+//!
+//! A partition may have further ranges, which are RAM and nothing else: where a machine has run for a
+//! while, its free memory is seldom in one piece.
 //!
 //! What is "not RAM" is left out of the secondary's own memory, since the primary reads and writes it
 //! while the secondary runs. The low slice is needed since a processor starts in real mode, and since
@@ -29,9 +32,17 @@ pub const PARTITION_ALIGN: u64 = 2 * MIB;
 pub const PARTITION_MIN: u64 = 64 * MIB;
 /// The largest: the page tables of more do not fit the loader's zone.
 pub const PARTITION_MAX: u64 = 256 << 30;
+/// Most ranges of memory, without the low slice.
+pub const RANGES_MAX: usize = 16;
+/// Most processors of one secondary.
+pub const CPUS_MAX: usize = 64;
+/// Entries of the memory map for the low slice and the first range.
+const FIRST_ENTRIES: usize = 6;
 /// The smallest low slice: three pages for the loader, the rest for the secondary's own trampoline,
 /// which takes about 24 KiB.
 pub const LOW_MIN: u64 = 48 * KIB;
+/// What is taken if nobody says otherwise.
+pub const LOW_SIZE: u64 = 64 * KIB;
 /// Below this the kernel never allocates, lest it meets the BIOS's data.
 const LOW_START_MIN: u64 = 64 * KIB;
 /// Here the legacy video memory starts.
@@ -49,6 +60,8 @@ const STATUS: u64 = 24 * KIB;
 const PAGE_TABLES: u64 = 64 * KIB;
 const CONSOLE: u64 = 2 * MIB;
 const CONSOLE_SIZE: u64 = MIB;
+const TERMINAL: u64 = 3 * MIB;
+const TERMINAL_SIZE: u64 = 64 * KIB;
 const WINDOW: u64 = 4 * MIB;
 const WINDOW_SIZE: u64 = 4 * MIB;
 const RAM: u64 = 8 * MIB;
@@ -57,10 +70,13 @@ const KERNEL: u64 = 16 * MIB;
 /// Why memory cannot be a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartitionError {
-    /// Misaligned, or it runs past the end of the address space.
+    /// A range that is misaligned, empty, overlaps another or runs past the end of the address space.
     Address,
-    /// Smaller than [`PARTITION_MIN`] or larger than [`PARTITION_MAX`].
+    /// The first range is smaller than [`PARTITION_MIN`], or all together are larger than
+    /// [`PARTITION_MAX`].
     Size,
+    /// More ranges than [`RANGES_MAX`].
+    Count,
     /// The low slice is misaligned, too small, or not between 64 KiB and 640 KiB.
     Low,
 }
@@ -79,12 +95,30 @@ pub enum PlaceError {
 /// # Invariants
 ///
 /// `memory` is aligned to [`PARTITION_ALIGN`], between [`PARTITION_MIN`] and [`PARTITION_MAX`] and
-/// within the 52 bits of a physical address. `low` is page-aligned, at least [`LOW_MIN`], and between
-/// 64 KiB and 640 KiB.
+/// within the 52 bits of a physical address; so is each of the first `count` of `more`, of any size.
+/// No two of them overlap. `low` is page-aligned, at least [`LOW_MIN`], and between 64 KiB and 640 KiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partition {
     memory: Extent,
     low: Extent,
+    more: [Extent; RANGES_MAX - 1],
+    count: usize,
+}
+
+/// The memory map of a secondary: at most [`RANGES_MAX`] ranges, and what [`Partition::memory_map`]
+/// makes of the first and of the low slice.
+#[derive(Clone, Copy, Debug)]
+pub struct MemoryMap {
+    entries: [MemoryEntry; FIRST_ENTRIES + RANGES_MAX - 1],
+    count: usize,
+}
+
+impl core::ops::Deref for MemoryMap {
+    type Target = [MemoryEntry];
+
+    fn deref(&self) -> &[MemoryEntry] {
+        self.entries.get(..self.count).unwrap_or(&[])
+    }
 }
 
 /// Where kernel and initramfs go.
@@ -97,23 +131,29 @@ pub struct Placement {
 }
 
 impl Partition {
-    /// Checks the two ranges.
+    /// Checks the ranges: `memory`, of which the first holds the kernel, and the low slice.
     ///
     /// # Errors
     ///
     /// See [`PartitionError`].
-    pub fn new(memory: Extent, low: Extent) -> Result<Self, PartitionError> {
-        const PHYSICAL_MAX: u64 = 1 << 52;
-
-        let end = memory.end().ok_or(PartitionError::Address)?;
-        if memory.start % PARTITION_ALIGN != 0
-            || memory.size % PARTITION_ALIGN != 0
-            || memory.start < MIB
-            || end > PHYSICAL_MAX
-        {
-            return Err(PartitionError::Address);
+    pub fn new(memory: &[Extent], low: Extent) -> Result<Self, PartitionError> {
+        let (&first, others) = memory.split_first().ok_or(PartitionError::Size)?;
+        if others.len() >= RANGES_MAX {
+            return Err(PartitionError::Count);
         }
-        if !(PARTITION_MIN..=PARTITION_MAX).contains(&memory.size) {
+        for (index, range) in memory.iter().enumerate() {
+            check_range(*range)?;
+            let overlaps = |other: &Extent| {
+                other.start < range.start + range.size && range.start < other.start + other.size
+            };
+            if memory[..index].iter().any(overlaps) {
+                return Err(PartitionError::Address);
+            }
+        }
+        let total = memory
+            .iter()
+            .fold(0u64, |sum, each| sum.saturating_add(each.size));
+        if first.size < PARTITION_MIN || total > PARTITION_MAX {
             return Err(PartitionError::Size);
         }
         let low_end = low.end().ok_or(PartitionError::Low)?;
@@ -125,13 +165,25 @@ impl Partition {
         {
             return Err(PartitionError::Low);
         }
+        let mut more = [Extent::new(0, 0); RANGES_MAX - 1];
+        more[..others.len()].copy_from_slice(others);
         // INVARIANT: all checked above.
-        Ok(Self { memory, low })
+        Ok(Self {
+            memory: first,
+            low,
+            more,
+            count: others.len(),
+        })
     }
 
-    /// The whole partition, without the low slice.
+    /// The first range, which holds all that the loader writes.
     pub fn memory(&self) -> Extent {
         self.memory
+    }
+
+    /// The other ranges.
+    pub fn more(&self) -> &[Extent] {
+        self.more.get(..self.count).unwrap_or(&[])
     }
 
     /// The low slice.
@@ -189,26 +241,41 @@ impl Partition {
         Extent::new(self.memory.start + CONSOLE, CONSOLE_SIZE)
     }
 
+    /// The terminal.
+    pub fn terminal(&self) -> Extent {
+        Extent::new(self.memory.start + TERMINAL, TERMINAL_SIZE)
+    }
+
     /// The message window.
     pub fn window(&self) -> Extent {
         Extent::new(self.memory.start + WINDOW, WINDOW_SIZE)
     }
 
     /// The memory map of the secondary: nothing but what it owns, ascending.
-    pub fn memory_map(&self) -> [MemoryEntry; 6] {
+    pub fn memory_map(&self) -> MemoryMap {
         let entry = |start, end, kind| MemoryEntry {
             extent: Extent::new(start, end - start),
             kind,
         };
         let (low, base) = (self.low.start, self.memory.start);
-        [
+        let first = [
             entry(low, low + LOW_RAM, MemoryKind::Reserved),
             entry(low + LOW_RAM, low + self.low.size, MemoryKind::Ram),
             entry(base, base + ACPI, MemoryKind::Reserved),
             entry(base + ACPI, base + STATUS, MemoryKind::Acpi),
             entry(base + STATUS, base + RAM, MemoryKind::Reserved),
             entry(base + RAM, base + self.memory.size, MemoryKind::Ram),
-        ]
+        ];
+        let mut map = MemoryMap {
+            entries: [first[0]; FIRST_ENTRIES + RANGES_MAX - 1],
+            count: FIRST_ENTRIES + self.count,
+        };
+        map.entries[..FIRST_ENTRIES].copy_from_slice(&first);
+        for (to, range) in map.entries[FIRST_ENTRIES..].iter_mut().zip(self.more()) {
+            *to = entry(range.start, range.start + range.size, MemoryKind::Ram);
+        }
+        map.entries[..map.count].sort_unstable_by_key(|entry| entry.extent.start);
+        map
     }
 
     /// Finds places for `kernel` and an initramfs of `initrd_size` bytes.
@@ -234,4 +301,19 @@ impl Partition {
             initrd: (initrd_size > 0).then_some(Extent::new(initrd_start, initrd_size)),
         })
     }
+}
+
+fn check_range(range: Extent) -> Result<(), PartitionError> {
+    const PHYSICAL_MAX: u64 = 1 << 52;
+
+    let end = range.end().ok_or(PartitionError::Address)?;
+    if range.start % PARTITION_ALIGN != 0
+        || range.size % PARTITION_ALIGN != 0
+        || range.size == 0
+        || range.start < MIB
+        || end > PHYSICAL_MAX
+    {
+        return Err(PartitionError::Address);
+    }
+    Ok(())
 }

@@ -145,19 +145,6 @@ impl Layout {
     }
 }
 
-/// The offset and size of the window of two nodes, when one range is divided between the pairs of
-/// `nodes` nodes; `None` if there is no such pair. The windows are whole pages.
-pub fn pair(range: usize, nodes: usize, one: NodeId, two: NodeId) -> Option<(usize, usize)> {
-    let (low, high) = (one.min(two).index(), one.max(two).index());
-    if low == high || high >= nodes || nodes > crate::ids::NODE_MAX {
-        return None;
-    }
-    let size = range / (nodes * (nodes - 1) / 2) / 4096 * 4096;
-    // Pairs in the order (0,1) (0,2) (1,2) (0,3) ...
-    let index = high * (high - 1) / 2 + low;
-    Some((index * size, size))
-}
-
 /// What a node says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {

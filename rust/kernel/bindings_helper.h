@@ -11,6 +11,9 @@
 #include <uapi/linux/popcorn_boot.h>
 
 #include "helpers/boot.h"
+#include "helpers/crash.h"
 #include "helpers/doorbell.h"
 #include "helpers/hooks.h"
 #include "helpers/kernel.h"
+#include "helpers/pci.h"
+#include "helpers/terminal.h"

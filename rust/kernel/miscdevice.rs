@@ -8,6 +8,7 @@ use core::marker::PhantomData;
 use kernel::bindings::file;
 use kernel::bindings::file_operations;
 use kernel::bindings::inode;
+use kernel::bindings::O_NONBLOCK;
 use kernel::error::from_result;
 use kernel::error::to_result;
 use kernel::ffi::c_char;
@@ -19,6 +20,7 @@ use kernel::prelude::*;
 use kernel::types::ForeignOwnable;
 use kernel::types::Opaque;
 use kernel::uaccess::UserSlice;
+use kernel::uaccess::UserSliceReader;
 use kernel::uaccess::UserSliceWriter;
 
 /// What a device does. All functions run in process context of the caller and may sleep.
@@ -38,11 +40,22 @@ pub trait MiscDevice: 'static {
         Err(ENOTTY)
     }
 
-    /// A read at `*position`, which it advances; the number of bytes written to `to`.
+    /// A read at `*position`, which it advances; the number of bytes written to `to`. It must not wait
+    /// if `nonblocking`.
     fn read(
         _file: <Self::File as ForeignOwnable>::Borrowed<'_>,
         _to: &mut UserSliceWriter,
         _position: &mut i64,
+        _nonblocking: bool,
+    ) -> Result<usize> {
+        Err(EINVAL)
+    }
+
+    /// A write; the number of bytes taken from `from`. It must not wait if `nonblocking`.
+    fn write(
+        _file: <Self::File as ForeignOwnable>::Borrowed<'_>,
+        _from: &mut UserSliceReader,
+        _nonblocking: bool,
     ) -> Result<usize> {
         Err(EINVAL)
     }
@@ -83,6 +96,7 @@ impl<T: MiscDevice> Registration<T> {
                 open: Some(open::<T>),
                 release: Some(release::<T>),
                 read: Some(read::<T>),
+                write: Some(write::<T>),
                 unlocked_ioctl: Some(ioctl::<T>),
                 ..Default::default()
             };
@@ -154,7 +168,35 @@ unsafe extern "C" fn read<T: MiscDevice>(
     let mut writer = UserSlice::new(buffer as _, length).writer();
     // SAFETY: the position is a local variable of the caller, for this call alone.
     let position = unsafe { &mut *position };
-    from_result(|| Ok(T::read(private, &mut writer, position)? as isize))
+    // SAFETY: the file is open during the call.
+    let nonblocking = unsafe { is_nonblocking(file) };
+    from_result(|| Ok(T::read(private, &mut writer, position, nonblocking)? as isize))
+}
+
+/// # Safety
+///
+/// Called by the C side as the file operation of this name, on a file of this device.
+unsafe extern "C" fn write<T: MiscDevice>(
+    file: *mut file,
+    buffer: *const c_char,
+    length: usize,
+    _position: *mut i64,
+) -> isize {
+    // SAFETY: open() stored it, and release() does not run during a call.
+    let private = unsafe { T::File::borrow((*file).private_data.cast()) };
+    let mut reader = UserSlice::new(buffer as _, length).reader();
+    // SAFETY: the file is open during the call.
+    let nonblocking = unsafe { is_nonblocking(file) };
+    from_result(|| Ok(T::write(private, &mut reader, nonblocking)? as isize))
+}
+
+/// # Safety
+///
+/// `file` is open.
+unsafe fn is_nonblocking(file: *const file) -> bool {
+    // SAFETY: as required of the caller; one word, which fcntl() may change meanwhile.
+    let flags = unsafe { core::ptr::read_volatile(&raw const (*file).f_flags) };
+    flags & O_NONBLOCK != 0
 }
 
 /// # Safety

@@ -36,12 +36,7 @@ BAD = re.compile(
 )
 
 PORTS_MAX = 31
-LOW_WINDOW_KIB = 64  # each secondary needs memory below 1 MiB for its first instructions
-LOW_TOP_KIB = 512    # ... the windows grow down from here
-LOW_BOTTOM_KIB = 64
-Q35_SPLIT = 0x80000000  # with much memory, q35 puts the rest above 4 GiB from here on
-Q35_NO_SPLIT = 0xB0000000
-PRIMARY_LOW_MIN = 256 << 20
+PORTS_OF_OURS = 3    # stdout, stderr, status; the rest are consoles
 
 # For all kernels of a machine. Under software emulation a processor may not run for seconds; KUnit runs when
 # it is asked for (kunit.enable=1 after this), not at each load of a module.
@@ -105,47 +100,6 @@ def initramfs(tree, settings, argv):
     c.file("run/settings", "".join(f"{k}={quote(v)}\n" for k, v in settings.items()).encode())
     c.file("run/argv", b"".join(os.fsencode(a) + b"\0" for a in argv))
     return c.finish()
-
-
-# --- memory -----------------------------------------------------------------------------------------
-
-def place(nodes, mib):
-    """Where each secondary's memory lies.
-
-    Returns (total bytes of the machine, [(base, size, low window)], kernel parameters of the primary).
-    Secondaries are packed below 4 GiB from the top down as long as the primary keeps enough there, the
-    rest goes above 4 GiB, so at most three ranges are cut out (address randomisation accepts four).
-    """
-    size = mib << 20
-    total = nodes * size
-    low_end = Q35_SPLIT if total >= Q35_NO_SPLIT else total
-    high = 4 << 30
-    high_end = high + total - low_end
-    areas, low_used, high_used = [], 0, 0
-    for k in range(1, nodes):
-        if low_end - low_used - size >= max(PRIMARY_LOW_MIN, 0 if low_end < total else size):
-            low_used += size
-            base = low_end - low_used
-        elif high_end - high_used - size >= high:
-            high_used += size
-            base = high_end - high_used
-        else:
-            sys.exit(f"popcorn-vm: {nodes} nodes of {mib} MiB do not fit around the 4 GiB border")
-        areas.append((base, size, (LOW_TOP_KIB - LOW_WINDOW_KIB * k) << 10))
-    parameters = []
-    if low_used:
-        parameters.append(f"memmap={low_used >> 20}M${low_end - low_used:#x}")
-    if high_used:
-        parameters.append(f"memmap={high_used >> 20}M${high_end - high_used:#x}")
-    if areas:
-        bottom = areas[-1][2] >> 10
-        if bottom < LOW_BOTTOM_KIB:
-            sys.exit(f"popcorn-vm: no room below 1 MiB for {nodes - 1} secondary kernels; "
-                     f"at most {(LOW_TOP_KIB - LOW_BOTTOM_KIB) // LOW_WINDOW_KIB}")
-        parameters.append(f"memmap={LOW_TOP_KIB - bottom}K${bottom}K")
-        # a panic or a stop must not reach the processors of the other kernels
-        parameters.append("no_ipi_broadcast=1")
-    return total, areas, parameters
 
 
 # --- QEMU -------------------------------------------------------------------------------------------
@@ -283,17 +237,20 @@ def main():
         if not os.path.exists(path) or a.nodes > 1 and not path.startswith(a.tree + "/"):
             complain(f"{path} is not there, or not below the tree, which is what the guest sees")
             return 125
-    total, areas, parameters = place(a.nodes, a.mib)
+    if PORTS_OF_OURS + a.nodes - 1 > PORTS_MAX - 1:  # port 0 is a console's
+        complain(f"at most {PORTS_MAX - PORTS_OF_OURS} nodes: each secondary's console needs a port")
+        return 125
+    parameters = []
     inside = lambda path: "/opt/popcorn" + path.removeprefix(a.tree)
     settings = {
         "nodes": a.nodes, "cpus": a.cpus, "share": int(a.share), "modules": inside(a.modules), "kernel": inside(a.kernel),
         "initrd": inside(a.initrd),
-        "cmdline1": COMMON,
+        "cmdline": COMMON,
     }
-    for k, (base, size, low) in enumerate(areas, 1):
-        # the primary has the first processors, each secondary one of the others
-        settings |= {f"memory_base{k}": f"{base:#x}", f"memory_size{k}": f"{size:#x}", f"low{k}": f"{low:#x}",
-                     f"cpu{k}": a.cpus + k - 1}
+    for k in range(1, a.nodes):
+        # The primary boots with all processors and memory of the machine, and keeps the first.
+        first = k * a.cpus
+        settings |= {f"cpus{k}": f"{first}-{first + a.cpus - 1}", f"memory{k}": f"{a.mib}M"}
     image = f"{a.logs}/initramfs"
     with open(image, "wb") as f:
         f.write(initramfs(a.tree, settings, a.argv))
@@ -312,7 +269,7 @@ def main():
     for k in range(1, a.nodes):
         ports.file(f"node{k}", f"{a.logs}/node{k}.log")
     command = (
-        ["qemu-system-x86_64", "-M", "q35", *accel, "-smp", str(a.cpus + a.nodes - 1), "-m", f"{total >> 20}M",
+        ["qemu-system-x86_64", "-M", "q35", *accel, "-smp", str(a.cpus * a.nodes), "-m", f"{a.mib * a.nodes}M",
          "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
          "-kernel", a.kernel, "-initrd", image,
          "-append", " ".join(["console=ttyS0,115200 panic=-1 oops=panic", COMMON, *parameters, a.append]),

@@ -5,13 +5,14 @@ use popcorn_core::boot_command_line;
 use popcorn_core::boot_command_line::LineError;
 use popcorn_core::boot_command_line::Parameters;
 use popcorn_core::boot_command_line::REFUSED;
+use popcorn_core::boot_command_line::REFUSED_WITH_DEVICES;
 use popcorn_core::bootparams::Extent;
 use popcorn_core::partition::Partition;
 use proptest::prelude::*;
 
-fn build_within(user: &[u8], room: usize, max: usize) -> Result<String, LineError> {
+fn build_full(user: &[u8], devices: bool, room: usize, max: usize) -> Result<String, LineError> {
     let partition = Partition::new(
-        Extent::new(0x2000_0000, 0x1000_0000),
+        &[Extent::new(0x2000_0000, 0x1000_0000)],
         Extent::new(0x7_0000, 0x1_0000),
     )
     .unwrap();
@@ -19,14 +20,25 @@ fn build_within(user: &[u8], room: usize, max: usize) -> Result<String, LineErro
     let parameters = Parameters {
         partition: &partition,
         tsc_khz: 2_100_000,
+        name: b"node1",
+        cpus: 3,
         node: 1,
-        nodes: 2,
+        peer: 0,
+        devices,
         user,
     };
     let length = boot_command_line::build(&mut out, max, &parameters)?;
     assert_eq!(out[length], 0, "closed");
     assert!(length <= max);
     Ok(String::from_utf8(out[..length].to_vec()).unwrap())
+}
+
+fn build_within(user: &[u8], room: usize, max: usize) -> Result<String, LineError> {
+    build_full(user, false, room, max)
+}
+
+fn build_with_devices(user: &[u8]) -> Result<String, LineError> {
+    build_full(user, true, 4096, 2047)
 }
 
 fn build(user: &[u8]) -> Result<String, LineError> {
@@ -52,14 +64,18 @@ fn the_line_keeps_the_kernels_apart() {
         ("tsc", "reliable"),
         ("tsc_early_khz", "2100000"),
         ("apic_extnmi", "none"),
+        ("console", "null"),
         ("8250.nr_uarts", "0"),
         ("popcorn_msg.node", "1"),
-        ("popcorn_msg.nodes", "2"),
+        ("popcorn_msg.peer", "0"),
+        ("hostname", "node1"),
+        ("maxcpus", "3"),
         ("popcorn_msg.shm", "0x20400000"),
         ("popcorn_msg.shm_size", "0x400000"),
         ("ramoops.mem_address", "0x20200000"),
         ("ramoops.mem_size", "0x100000"),
         ("popcorn_boot.status", "0x20006000"),
+        ("popcorn_boot.terminal", "0x20300000"),
     ] {
         assert_eq!(value(&line, name), Some(expected), "{name}");
     }
@@ -93,6 +109,40 @@ fn dangerous_parameters_are_refused() {
 }
 
 #[test]
+fn devices_are_reached_by_the_tables_alone() {
+    let line = build_with_devices(b"quiet").unwrap();
+    assert_eq!(value(&line, "pci"), Some("noearly"));
+    assert_eq!(value(&line, "reserve"), Some("0xcf8,8"));
+    let without = build(b"quiet pci=noearly reserve=0x60,5").unwrap();
+    assert_eq!(value(&without, "pci"), Some("off"));
+    // All else is the same.
+    let rest = |line: &str| {
+        let mut words: Vec<_> = line.split(' ').map(str::to_owned).collect();
+        words.retain(|word| !word.starts_with("pci=") && !word.starts_with("reserve="));
+        words
+    };
+    assert_eq!(rest(&line), rest(&without));
+}
+
+#[test]
+fn buses_cannot_be_opened_by_the_user() {
+    for refused in REFUSED_WITH_DEVICES {
+        for user in [format!("{refused}=conf1"), format!("quiet \"{refused}=x\"")] {
+            assert_eq!(
+                build_with_devices(user.as_bytes()),
+                Err(LineError::Refused(refused)),
+                "{user}"
+            );
+        }
+    }
+    assert!(build_with_devices(b"pcie_aspm=off reserved=1").is_ok());
+    assert_eq!(
+        build_with_devices(b"acpi=off"),
+        Err(LineError::Refused("acpi=off"))
+    );
+}
+
+#[test]
 fn odd_characters_are_refused() {
     for user in [&b"a\0b"[..], b"a\nb", b"\x80", b"x=\"y", b"\x1b[0m"] {
         assert_eq!(build(user), Err(LineError::Character), "{user:?}");
@@ -118,7 +168,8 @@ proptest! {
     fn any_user_part_leaves_ours_whole(user in prop::collection::vec(any::<u8>(), 0..80)) {
         if let Ok(line) = build(&user) {
             let ours = build(b"").unwrap();
-            prop_assert!(line.ends_with(&ours));
+            // The host name is one that the user may change.
+            prop_assert!(line.ends_with(ours.strip_prefix("hostname=node1 ").unwrap()));
             prop_assert!(line.bytes().filter(|&b| b == b'"').count() % 2 == 0);
         }
     }

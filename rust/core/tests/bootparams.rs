@@ -27,6 +27,7 @@ fn image() -> Vec<u8> {
     file[0x234] = 1;
     put(&mut file, 0x236, &0b11u16.to_le_bytes());
     put(&mut file, 0x238, &2047u32.to_le_bytes());
+    put(&mut file, 0x258, &0x100_0000u64.to_le_bytes());
     put(&mut file, 0x260, &INIT_SIZE.to_le_bytes());
     file[(SECTORS + 1) * 512..].fill(0xcc);
     file
@@ -64,6 +65,7 @@ fn a_good_image_is_understood() {
     assert_eq!(kernel.alignment(), 0x20_0000);
     assert_eq!(kernel.command_line_max(), 2047);
     assert!(kernel.loadable_above_4g());
+    assert_eq!(kernel.preferred_address(), 0x100_0000);
 }
 
 #[test]

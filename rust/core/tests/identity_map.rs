@@ -86,7 +86,7 @@ fn the_largest_partition_fits_the_loaders_zone() {
         (1 << 46) - PAGE_2M,
     ] {
         let memory = Extent::new(start, PARTITION_MAX);
-        let partition = Partition::new(memory, Extent::new(0x7_0000, 0x1_0000)).unwrap();
+        let partition = Partition::new(&[memory], Extent::new(0x7_0000, 0x1_0000)).unwrap();
         assert!(
             build(memory, partition.page_tables().size as usize).is_ok(),
             "{start:#x}"

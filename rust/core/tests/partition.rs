@@ -35,7 +35,7 @@ fn partitions() -> impl Strategy<Value = Partition> {
     );
     (aligned, 16u64..148, 12u64..=144).prop_filter_map("valid", |((start, size), low, low_size)| {
         let memory = Extent::new(start * PARTITION_ALIGN, size * PARTITION_ALIGN);
-        Partition::new(memory, Extent::new(low * 4096, low_size * 4096)).ok()
+        Partition::new(&[memory], Extent::new(low * 4096, low_size * 4096)).ok()
     })
 }
 
@@ -68,6 +68,7 @@ proptest! {
             partition.status(),
             partition.page_tables(),
             partition.console(),
+            partition.terminal(),
             partition.window(),
         ];
         for &piece in &pieces {
@@ -84,8 +85,8 @@ proptest! {
         // The map covers exactly what the partition is.
         let covered: u64 = map.iter().map(|e| e.extent.size).sum();
         prop_assert_eq!(covered, partition.memory().size + partition.low().size);
-        prop_assert!(apart(&map.map(|e| e.extent)));
-        for entry in map {
+        prop_assert!(apart(&map.iter().map(|e| e.extent).collect::<Vec<_>>()));
+        for entry in map.iter() {
             prop_assert!(inside(entry.extent, partition.memory()) || inside(entry.extent, partition.low()));
         }
         // What the primary reads and writes later is not the secondary's to allocate.
@@ -123,8 +124,8 @@ proptest! {
 #[test]
 fn bad_memory_is_refused() {
     let good = Extent::new(0x2000_0000, PARTITION_MIN);
-    assert!(Partition::new(good, LOW).is_ok());
-    let refused = |memory, low| Partition::new(memory, low).unwrap_err();
+    assert!(Partition::new(&[good], LOW).is_ok());
+    let refused = |memory, low| Partition::new(&[memory], low).unwrap_err();
     assert_eq!(
         refused(Extent::new(0x2000_1000, PARTITION_MIN), LOW),
         PartitionError::Address
@@ -164,7 +165,7 @@ fn bad_memory_is_refused() {
     );
     assert_eq!(
         refused(Extent::new(0x2000_0000, 0), LOW),
-        PartitionError::Size
+        PartitionError::Address
     );
     for low in [
         Extent::new(0x7_0800, 0x1_0000),
@@ -180,8 +181,47 @@ fn bad_memory_is_refused() {
 }
 
 #[test]
+fn further_ranges_are_ram_and_nothing_else() {
+    let first = Extent::new(0x4000_0000, PARTITION_MIN);
+    let (below, above) = (
+        Extent::new(0x1000_0000, PARTITION_ALIGN),
+        Extent::new(0x1_0000_0000, 5 * PARTITION_ALIGN),
+    );
+    let partition = Partition::new(&[first, above, below], LOW).unwrap();
+    let map = partition.memory_map();
+    assert!(map
+        .windows(2)
+        .all(|two| two[0].extent.end().unwrap() <= two[1].extent.start));
+    for range in [below, above] {
+        let entry = map.iter().find(|e| e.extent == range).unwrap();
+        assert_eq!(entry.kind, MemoryKind::Ram);
+    }
+    assert_eq!(map.len(), 8);
+    assert_eq!(partition.memory(), first);
+
+    let overlapping = [
+        first,
+        Extent::new(first.start + PARTITION_MIN - PARTITION_ALIGN, PARTITION_MIN),
+    ];
+    assert_eq!(
+        Partition::new(&overlapping, LOW),
+        Err(PartitionError::Address)
+    );
+    assert_eq!(
+        Partition::new(&[first, Extent::new(0x1000_1000, PARTITION_ALIGN)], LOW),
+        Err(PartitionError::Address)
+    );
+    assert_eq!(Partition::new(&[], LOW), Err(PartitionError::Size));
+    let many: Vec<Extent> = (0..17)
+        .map(|i| Extent::new((1 + i) << 30, PARTITION_MIN))
+        .collect();
+    assert_eq!(Partition::new(&many, LOW), Err(PartitionError::Count));
+    assert!(Partition::new(&many[..16], LOW).is_ok());
+}
+
+#[test]
 fn a_kernel_that_does_not_fit_is_refused() {
-    let small = Partition::new(Extent::new(0x2000_0000, PARTITION_MIN), LOW).unwrap();
+    let small = Partition::new(&[Extent::new(0x2000_0000, PARTITION_MIN)], LOW).unwrap();
     let place = |partition: &Partition, file: &[u8], initrd| {
         partition.place(&Kernel::parse(file).unwrap(), initrd)
     };
@@ -198,7 +238,7 @@ fn a_kernel_that_does_not_fit_is_refused() {
         Err(PlaceError::TooBig)
     );
 
-    let high = Partition::new(Extent::new(1 << 32, PARTITION_MIN), LOW).unwrap();
+    let high = Partition::new(&[Extent::new(1 << 32, PARTITION_MIN)], LOW).unwrap();
     assert_eq!(place(&high, &file, 0), Err(PlaceError::Above4G));
     assert!(place(&high, &image(48 << 20, 1 << 21, true), 0).is_ok());
 }

@@ -3,10 +3,12 @@
 
 #![cfg(not(loom))]
 
+mod plain_memory;
+
+use plain_memory::Plain;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ring::Memory;
-use popcorn_core::window::pair;
 use popcorn_core::window::Doorbell;
 use popcorn_core::window::Header;
 use popcorn_core::window::Introduction;
@@ -19,39 +21,6 @@ use popcorn_core::window::HEADER_SIZE;
 use popcorn_core::window::NAME_LEN;
 use popcorn_core::window::RING_MIN;
 use proptest::prelude::*;
-use std::cell::RefCell;
-
-struct Plain(RefCell<Vec<u8>>);
-
-impl Plain {
-    fn filled(size: usize, byte: u8) -> Self {
-        Self(RefCell::new(vec![byte; size]))
-    }
-}
-
-impl Memory for Plain {
-    fn size(&self) -> usize {
-        self.0.borrow().len()
-    }
-
-    fn load(&self, offset: usize) -> u64 {
-        let mut word = [0; 8];
-        self.read(offset, &mut word);
-        u64::from_le_bytes(word)
-    }
-
-    fn store(&self, offset: usize, value: u64) {
-        self.write(offset, &value.to_le_bytes());
-    }
-
-    fn read(&self, offset: usize, out: &mut [u8]) {
-        out.copy_from_slice(&self.0.borrow()[offset..offset + out.len()]);
-    }
-
-    fn write(&self, offset: usize, bytes: &[u8]) {
-        self.0.borrow_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
-    }
-}
 
 fn node(id: u64) -> NodeId {
     NodeId::new(id).expect("a node")
@@ -95,35 +64,10 @@ proptest! {
         }
     }
 
-    /// The windows of all pairs of nodes are apart, inside, and the same seen from both.
-    #[test]
-    fn pairs_are_apart(nodes in 2usize..9, size in 0usize..1 << 24) {
-        let mut windows = Vec::new();
-        for a in 0..nodes {
-            for b in 0..nodes {
-                let found = pair(size, nodes, node(a as u64), node(b as u64));
-                prop_assert_eq!(found.is_some(), a != b);
-                prop_assert_eq!(found, pair(size, nodes, node(b as u64), node(a as u64)));
-                if a < b {
-                    windows.extend(found);
-                }
-            }
-        }
-        windows.sort_unstable();
-        for two in windows.windows(2) {
-            prop_assert!(two[0].0 + two[0].1 <= two[1].0);
-        }
-        if let Some(last) = windows.last() {
-            prop_assert!(last.0 + last.1 <= size);
-            prop_assert_eq!(last.1 % 4096, 0);
-        }
-        prop_assert_eq!(pair(size, nodes, node(0), node(nodes as u64)), None);
-    }
-
     /// A header of noise is never taken for one, and no word of it makes the reader fail.
     #[test]
     fn noise_is_no_header(seed in prop::collection::vec(any::<u8>(), HEADER_SIZE)) {
-        let memory = Plain(RefCell::new([seed, vec![0; HEADER_SIZE]].concat()));
+        let memory = Plain::new([seed, vec![0; HEADER_SIZE]].concat());
         let header = Header::new(&memory, Side::Low);
         prop_assert_eq!(header.introduction(node(3), 0x1234), Err(Mismatch::Absent));
         prop_assert_eq!(header.state(), State::Left);
@@ -149,7 +93,7 @@ fn introduction_comes_back() {
     assert!(!own.sleeping());
     assert_eq!(own.heartbeat(), 0);
     // The other side's header was not touched.
-    assert!(memory.0.borrow()[..HEADER_SIZE]
+    assert!(memory.bytes()[..HEADER_SIZE]
         .iter()
         .all(|&byte| byte == 0xa5));
 

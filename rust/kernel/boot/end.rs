@@ -12,6 +12,7 @@ use kernel::error::from_err_ptr;
 use kernel::ffi::c_void;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use popcorn_core::partition::CPUS_MAX;
 
 /// How it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,10 +105,10 @@ unsafe extern "C" fn call<F: Fn(End)>(closure: *mut c_void, end: bindings::pcn_e
     (unsafe { &*closure.cast::<F>() })(end);
 }
 
-/// Stops the processor of another kernel when this one ends: memory and devices of the machine must not
+/// Stops the processors of another kernel when this one ends: memory and devices of the machine must not
 /// be touched behind the back of what comes next.
 #[derive(Clone)]
-pub struct StopAtEnd(Arc<AtomicU64>);
+pub struct StopAtEnd(Arc<[AtomicU64; CPUS_MAX]>);
 
 /// No processor has this id.
 const NONE: u64 = u64::MAX;
@@ -119,20 +120,29 @@ impl StopAtEnd {
     ///
     /// `ENOMEM`.
     pub fn new() -> Result<Self> {
-        Ok(Self(Arc::new(AtomicU64::new(NONE), GFP_KERNEL)?))
+        let nobody = core::array::from_fn(|_| AtomicU64::new(NONE));
+        Ok(Self(Arc::new(nobody, GFP_KERNEL)?))
     }
 
-    /// From now on `processor` is stopped at the end; `None`: none is. It must be called with `None`
-    /// before the processor is given back. Any context.
-    pub fn set(&self, processor: Option<&processor::LentProcessor>) {
-        let id = processor.map_or(NONE, |processor| processor.id().into());
-        self.0.store(id, Ordering::Release);
+    /// From now on these processors are stopped at the end. It must be called without a processor before
+    /// that is given back. Any context.
+    pub fn set(&self, processors: &[processor::LentProcessor]) {
+        let ids = processors.iter().map(|processor| processor.id().into());
+        for (slot, id) in self
+            .0
+            .iter()
+            .zip(Iterator::chain(ids, core::iter::repeat(NONE)))
+        {
+            slot.store(id, Ordering::Release);
+        }
     }
 
-    /// Stops it. Any context.
+    /// Stops them. Any context.
     pub fn stop(&self) {
-        if let Ok(id) = u32::try_from(self.0.swap(NONE, Ordering::AcqRel)) {
-            processor::stop(id);
+        for slot in &*self.0 {
+            if let Ok(id) = u32::try_from(slot.swap(NONE, Ordering::AcqRel)) {
+                processor::stop(id);
+            }
         }
     }
 }

@@ -39,18 +39,19 @@ unsafe impl Send for FileContents {}
 unsafe impl Sync for FileContents {}
 
 impl FileContents {
-    /// Reads the file behind `fd`, which must be open for reading, of at most `max` bytes. May sleep.
+    /// Reads the file at `path`, as the current task sees it, of at most `max` bytes. May sleep.
     ///
     /// # Errors
     ///
-    /// `EBADF`, `EFBIG`, `ENOMEM`; `EINVAL`: it is empty or no ordinary file; what security modules and
+    /// `ENOENT`, `EFBIG`, `ENOMEM`; `EINVAL`: it is empty or no ordinary file; what security modules and
     /// the file system say.
-    pub fn read(fd: i32, max: usize, purpose: Purpose) -> Result<Self> {
+    pub fn read(path: &CStr, max: usize, purpose: Purpose) -> Result<Self> {
         let mut data: *mut c_void = null_mut();
         let mut size = 0;
-        // SAFETY: writes to the two variables, which live.
+        let kernel = purpose == Purpose::Kernel;
+        // SAFETY: `path` is a string; writes to the two variables, which live.
         to_result(unsafe {
-            bindings::pcn_file_read(fd, max, purpose == Purpose::Kernel, &mut data, &mut size)
+            bindings::pcn_file_read(path.as_char_ptr(), max, kernel, &mut data, &mut size)
         })?;
         // INVARIANT: just read.
         Ok(Self {

@@ -1,30 +1,54 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Memory of the machine that is not Linux's: reserved when it booted, for another kernel, or another
-//! kernel's own.
+//! Physical memory that this kernel does not use, for another kernel, or another kernel's own.
 //!
-//! C header: `include/linux/ioport.h`.
+//! It may have been reserved when this kernel booted (`memmap=SIZE$ADDRESS`), be taken from its page
+//! allocator at run time, or lie below 1 MiB, where Linux has memory that it never uses.
+//!
+//! C headers: `include/linux/ioport.h`, `include/linux/gfp.h`.
 
 use crate::bindings;
+use crate::current::cond_resched;
+use crate::current::fatal_signal_pending;
 use crate::shared_memory::SharedMemory;
 use kernel::error::to_result;
+use kernel::ffi::c_int;
+use kernel::ffi::c_void;
 use kernel::prelude::*;
 use popcorn_core::bootparams::Extent;
+use popcorn_core::memory_plan;
+use popcorn_core::memory_plan::Source;
 
-/// Below this the kernel itself holds all that is not RAM: it cannot be claimed, nor can anybody else.
-const CLAIMABLE_FROM: u64 = 1 << 20;
+const PAGE: u64 = 4096;
+/// Below this all memory is reserved by this kernel, and there are marks of our own.
+const LOW_END: u64 = 1 << 20;
+/// What processors in real mode, and firmware, leave alone.
+const LOW_USABLE: core::ops::Range<u64> = 64 << 10..640 << 10;
+/// Below this lies memory for devices of old, above this memory for devices that know 32 bits; a range
+/// does not go across.
+const ZONE_BORDERS: [u64; 2] = [16 << 20, 1 << 32];
 
-/// A range of physical memory that belongs to nobody else.
+/// A range of physical memory that nobody else uses.
 ///
 /// # Invariants
 ///
-/// The range does not wrap and is neither this kernel's RAM nor a device; if `claimed`, it is in the
-/// resource tree under our name.
-pub struct ReservedMemory {
+/// The range does not wrap, and is held as `hold` says.
+pub struct PhysicalMemory {
     extent: Extent,
-    claimed: bool,
+    hold: Hold,
 }
 
-impl ReservedMemory {
+/// How nobody else comes by a range.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// It is in the resource tree under our name, and no RAM of this kernel.
+    Claimed,
+    /// It lies below 1 MiB and is marked as lent.
+    Low,
+    /// It was allocated page by page.
+    Allocated,
+}
+
+impl PhysicalMemory {
     /// Checks that `extent` was reserved at boot (`memmap=SIZE$ADDRESS`) and claims it under `name`,
     /// which appears in `/proc/iomem`. May sleep.
     ///
@@ -44,7 +68,7 @@ impl ReservedMemory {
     ///
     /// # Errors
     ///
-    /// `EINVAL`, `EBUSY`: as [`ReservedMemory::claim`].
+    /// `EINVAL`, `EBUSY`: as [`PhysicalMemory::claim`].
     pub fn claim_unknown(extent: Extent, name: &'static CStr) -> Result<Self> {
         Self::look(extent)?;
         Self::enter(extent, name)
@@ -64,20 +88,110 @@ impl ReservedMemory {
         }
     }
 
-    /// Enters it in the resource tree.
+    /// Enters it in the resource tree, or marks it.
     fn enter(extent: Extent, name: &'static CStr) -> Result<Self> {
-        let claimed = extent.start >= CLAIMABLE_FROM;
-        if claimed {
+        let (start, size) = (extent.start, extent.size);
+        let hold = if start < LOW_END {
+            Hold::Low
+        } else {
+            Hold::Claimed
+        };
+        let got = match hold {
+            // SAFETY: sets marks.
+            Hold::Low => unsafe { bindings::pcn_low_claim(start, size) },
             // SAFETY: the name is static, so it outlives the claim.
-            let got = unsafe {
-                bindings::pcn_memory_claim(extent.start, extent.size, name.as_char_ptr())
-            };
-            if !got {
-                return Err(EBUSY);
-            }
+            _ => unsafe { bindings::pcn_memory_claim(start, size, name.as_char_ptr()) },
+        };
+        if !got {
+            return Err(EBUSY);
         }
         // INVARIANT: both callers have looked; just claimed.
-        Ok(Self { extent, claimed })
+        Ok(Self { extent, hold })
+    }
+
+    /// Takes `size` bytes below 1 MiB, whole pages, which Linux reserves and makes no use of. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC`: there is no such place.
+    pub fn take_low(size: u64) -> Result<Self> {
+        loop {
+            let mut areas = KVec::new();
+            for address in LOW_USABLE.step_by(PAGE as usize) {
+                // SAFETY: both look at what a page is; it lies below 1 MiB.
+                let unused = unsafe {
+                    bindings::pcn_low_page_is_unused(address)
+                        && !bindings::pcn_low_is_claimed(address)
+                };
+                if !unused {
+                    continue;
+                }
+                match areas.last_mut() {
+                    Some(Extent { start, size }) if *start + *size == address => *size += PAGE,
+                    _ => areas.push(Extent::new(address, PAGE), GFP_KERNEL)?,
+                }
+            }
+            let extent = memory_plan::find_free(size, PAGE, &areas, &[])
+                .ok_or(Error::from_errno(-(kernel::bindings::ENOSPC as i32)))?;
+            // SAFETY: sets marks.
+            if unsafe { bindings::pcn_low_claim(extent.start, extent.size) } {
+                // INVARIANT: unused by Linux, and just marked.
+                return Ok(Self {
+                    extent,
+                    hold: Hold::Low,
+                });
+            }
+            // Somebody was faster; what is left is less, so this ends.
+        }
+    }
+
+    /// Takes `total` bytes, a multiple of [`memory_plan::BLOCK`], from this kernel's memory, in few
+    /// ranges of which the first is the longest; near processor `cpu` if that is possible. What is there
+    /// moves elsewhere. May sleep, for seconds.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`: there is not so much, or too scattered. `EINTR`: killed.
+    pub fn take(total: u64, cpu: Option<u32>) -> Result<KVec<Self>> {
+        let mut areas = KVec::new();
+        // SAFETY: add_area() gets what it expects, and nobody else uses it meanwhile.
+        to_result(unsafe {
+            bindings::pcn_ram_walk(Some(add_area), core::ptr::from_mut(&mut areas).cast())
+        })?;
+        // SAFETY: asks a table.
+        let near = cpu.map_or(-1, |cpu| unsafe { bindings::pcn_cpu_numa_node(cpu) });
+        let mut taken = Self::take_near(total, &areas, near)?;
+        if taken.is_none() && near >= 0 {
+            taken = Self::take_near(total, &areas, -1)?;
+        }
+        taken.ok_or(ENOMEM)
+    }
+
+    fn take_near(total: u64, areas: &[Extent], node: c_int) -> Result<Option<KVec<Self>>> {
+        let mut taker = Taker {
+            taken: KVec::with_capacity(popcorn_core::partition::RANGES_MAX, GFP_KERNEL)?,
+            node,
+        };
+        let gathered = memory_plan::gather(total, areas, &mut taker);
+        if fatal_signal_pending() {
+            return Err(EINTR);
+        }
+        if gathered.is_err() {
+            return Ok(None);
+        }
+        let key = |memory: &Self| core::cmp::Reverse(memory.extent.size);
+        taker.taken.sort_unstable_by_key(key);
+        Ok(Some(taker.taken))
+    }
+
+    /// Where it is.
+    pub fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// Whether it was taken at run time.
+    pub fn is_taken(&self) -> bool {
+        self.hold == Hold::Allocated
     }
 
     /// Whether all of `part` lies inside.
@@ -97,15 +211,83 @@ impl ReservedMemory {
         if !self.contains(part) {
             return Err(EINVAL);
         }
-        SharedMemory::map(part.start, part.size.next_multiple_of(4096) as usize)
+        SharedMemory::map(part.start, part.size.next_multiple_of(PAGE) as usize)
     }
 }
 
-impl Drop for ReservedMemory {
+impl Drop for PhysicalMemory {
     fn drop(&mut self) {
-        if self.claimed {
-            // SAFETY: claimed, by the invariant.
-            unsafe { bindings::pcn_memory_release(self.extent.start, self.extent.size) };
+        let (start, size) = (self.extent.start, self.extent.size);
+        // SAFETY: held so, by the invariant, and nobody else uses it.
+        unsafe {
+            match self.hold {
+                Hold::Claimed => bindings::pcn_memory_release(start, size),
+                Hold::Low => bindings::pcn_low_release(start, size),
+                Hold::Allocated => bindings::pcn_ram_give(start, size),
+            }
         }
+    }
+}
+
+/// Adds a range of RAM to a list, cut where zones begin, without the lowest zone.
+///
+/// # Safety
+///
+/// `areas` points to a `KVec<Extent>` that nobody else uses.
+unsafe extern "C" fn add_area(areas: *mut c_void, start: u64, size: u64) -> c_int {
+    // SAFETY: as required of the caller.
+    let areas = unsafe { &mut *areas.cast::<KVec<Extent>>() };
+    let Some(end) = start.checked_add(size) else {
+        return 0;
+    };
+    let [lowest, border] = ZONE_BORDERS;
+    for (from, to) in [
+        (start.max(lowest), end.min(border)),
+        (start.max(border), end),
+    ] {
+        if from < to
+            && areas
+                .push(Extent::new(from, to - from), GFP_KERNEL)
+                .is_err()
+        {
+            return ENOMEM.to_errno();
+        }
+    }
+    0
+}
+
+/// What [`memory_plan::gather`] takes from.
+struct Taker {
+    /// With room for all that it takes.
+    taken: KVec<PhysicalMemory>,
+    /// Only memory of this NUMA node, unless negative.
+    node: c_int,
+}
+
+impl Source for Taker {
+    fn is_movable(&mut self, block: u64) -> bool {
+        cond_resched();
+        if fatal_signal_pending() {
+            return false;
+        }
+        // SAFETY: looks at the pages of a block in this kernel's RAM.
+        unsafe { bindings::pcn_ram_is_movable(block, memory_plan::BLOCK, self.node) }
+    }
+
+    fn take(&mut self, range: Extent) -> bool {
+        if fatal_signal_pending() || self.taken.len() == self.taken.capacity() {
+            return false;
+        }
+        // SAFETY: the range is within one zone of this kernel's RAM.
+        if to_result(unsafe { bindings::pcn_ram_take(range.start, range.size) }).is_err() {
+            return false;
+        }
+        // INVARIANT: just allocated.
+        let memory = PhysicalMemory {
+            extent: range,
+            hold: Hold::Allocated,
+        };
+        // There is room; if not it is dropped, and given back.
+        self.taken.push(memory, GFP_KERNEL).is_ok()
     }
 }

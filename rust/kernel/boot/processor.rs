@@ -8,10 +8,11 @@
 //!
 //! C side: `helpers/boot.c`, `popcorn_boot/x86/processor.c`.
 
-use super::memory::ReservedMemory;
+use super::memory::PhysicalMemory;
 use crate::bindings;
 use crate::shared_memory::SharedMemory;
 use kernel::error::to_result;
+use kernel::ffi::c_void;
 use kernel::prelude::*;
 use popcorn_core::bootparams::Extent;
 use popcorn_core::ring::Memory;
@@ -61,12 +62,94 @@ pub fn park() -> ! {
     }
 }
 
+/// Stops all other processors of this kernel, for good. Process context.
+pub fn stop_others() {
+    // SAFETY: the kernel is about to end.
+    unsafe { bindings::pcn_processor_stop_others() };
+}
+
 /// Stops processor `id` as [`LentProcessor::reset`] does, but in any context, even in a panic.
 ///
 /// Only for ids of [`LentProcessor`]s: resetting one of this kernel's own would take its work with it.
 pub(crate) fn stop(id: u32) {
     // SAFETY: sends an interrupt to a processor that runs nothing of this kernel.
     unsafe { bindings::pcn_processor_stop(id) };
+}
+
+/// Brings those processors of this kernel online that have one of these hardware ids, and the others
+/// offline. Process context.
+///
+/// # Errors
+///
+/// That of the first processor with which it did not work; all were tried.
+pub fn set_online(ids: &[u32]) -> Result {
+    // SAFETY: `ids` has so many elements.
+    to_result(unsafe { bindings::pcn_cpus_set_online(ids.as_ptr(), ids.len() as u32) })
+}
+
+/// Keeps processors of this kernel from coming online that it must not use. Dropping it ends that; may sleep.
+///
+/// # Invariants
+///
+/// The guard is registered with `closure`, which is from `KBox::into_raw` and of the type that `free` frees.
+pub struct CpuGuard {
+    closure: *mut c_void,
+    free: unsafe fn(*mut c_void),
+}
+
+// SAFETY: it may be taken back from any thread; the closure is Send and Sync.
+unsafe impl Send for CpuGuard {}
+// SAFETY: a shared reference gives nothing.
+unsafe impl Sync for CpuGuard {}
+
+impl CpuGuard {
+    /// From now on only processors come online for whose hardware id `may` says so. There is one guard at a
+    /// time. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: there is one. `ENOSPC`, `ENOMEM`.
+    pub fn new<F: Fn(u32) -> bool + Send + Sync + 'static>(may: F) -> Result<Self> {
+        let closure: *mut c_void = KBox::into_raw(KBox::new(may, GFP_KERNEL)?).cast();
+        // SAFETY: `closure` stays until the guard is taken back, and is of the type that `may_come` expects.
+        let result = to_result(unsafe { bindings::pcn_cpu_guard(Some(may_come::<F>), closure) });
+        if let Err(error) = result {
+            // SAFETY: from into_raw() above, and nobody has it.
+            unsafe { free::<F>(closure) };
+            return Err(error);
+        }
+        // INVARIANT: just registered.
+        Ok(Self {
+            closure,
+            free: free::<F>,
+        })
+    }
+}
+
+impl Drop for CpuGuard {
+    fn drop(&mut self) {
+        // SAFETY: registered, by the invariant; nobody calls the closure afterwards.
+        unsafe {
+            bindings::pcn_cpu_unguard();
+            (self.free)(self.closure);
+        }
+    }
+}
+
+/// # Safety
+///
+/// `closure` is from `KBox::<F>::into_raw`, and nobody uses it any more.
+unsafe fn free<F>(closure: *mut c_void) {
+    // SAFETY: as required of the caller.
+    drop(unsafe { KBox::<F>::from_raw(closure.cast()) });
+}
+
+/// # Safety
+///
+/// `closure` is from `KBox::<F>::into_raw`, and is not freed meanwhile.
+unsafe extern "C" fn may_come<F: Fn(u32) -> bool>(closure: *mut c_void, id: u32) -> bool {
+    // SAFETY: as required of the caller.
+    (unsafe { &*closure.cast::<F>() })(id)
 }
 
 /// A processor that is lent. Dropping it resets it and brings it online here again. May sleep.
@@ -158,7 +241,7 @@ impl Trampoline {
     /// `EINVAL`: `page` or `top_table` is not a whole page of `low`, or `low` is not below 1 MiB.
     /// `ENOMEM`.
     pub fn write(
-        low: &ReservedMemory,
+        low: &PhysicalMemory,
         page: u64,
         top_table: u64,
         entry: u64,
@@ -182,6 +265,7 @@ impl Trampoline {
         unsafe {
             bindings::pcn_trampoline_write(
                 copy.as_mut_ptr().cast(),
+                page,
                 top_table as u32,
                 entry,
                 zero_page,
@@ -197,10 +281,33 @@ impl Trampoline {
         })
     }
 
+    /// Makes it harmless: a processor that starts in the page `page` of `low` from now on does nothing. A
+    /// start-up interrupt may still be on its way when the processor is reset, and start it after that. May
+    /// sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Trampoline::write`].
+    pub fn park(low: &PhysicalMemory, page: u64) -> Result {
+        let memory = low.map(Extent::new(page, PAGE as u64))?;
+        let mut code = [0; bindings::PCN_TRAMPOLINE_PARK_SIZE as usize];
+        // SAFETY: `code` has so many bytes.
+        unsafe { bindings::pcn_trampoline_park(code.as_mut_ptr()) };
+        memory.write(0, &code);
+        Ok(())
+    }
+
     /// Whether a processor has passed it and entered the kernel. Any context.
     pub fn is_passed(&self) -> bool {
         let stage = self.memory.load(self.stage) as u32;
         // SAFETY: compares with a constant.
         unsafe { bindings::pcn_trampoline_left(stage) }
+    }
+
+    /// Whether it had an exception before the kernel took care of its own: it is parked. Any context.
+    pub fn is_faulted(&self) -> bool {
+        let stage = self.memory.load(self.stage) as u32;
+        // SAFETY: compares with a constant.
+        unsafe { bindings::pcn_trampoline_faulted(stage) }
     }
 }

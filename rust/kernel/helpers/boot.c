@@ -1,22 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 /* See boot.h. All is exported, for inlined Rust in other modules calls it. */
+#include <linux/bitmap.h>
 #include <linux/capability.h>
 #include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/errno.h>
 #include <linux/export.h>
+#include <linux/gfp.h>
 #include <linux/ioport.h>
 #include <linux/kernel_read_file.h>
+#include <linux/memory_hotplug.h>
 #include <linux/mm.h>
+#include <linux/mmzone.h>
+#include <linux/mutex.h>
 #include <linux/notifier.h>
 #include <linux/panic_notifier.h>
+#include <linux/printk.h>
 #include <linux/rcupdate.h>
 #include <linux/reboot.h>
 #include <linux/sched/signal.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/spinlock.h>
 #include <linux/timekeeping.h>
+#include <linux/topology.h>
 #include <linux/vmalloc.h>
 
 #include "boot.h"
@@ -73,6 +83,76 @@ int pcn_cpu_take_back(unsigned int cpu, bool online)
 }
 EXPORT_SYMBOL_GPL(pcn_cpu_take_back);
 
+int pcn_cpus_set_online(const u32 *ids, unsigned int count)
+{
+	unsigned int cpu, i;
+	int ret = 0;
+
+	for_each_present_cpu(cpu)
+	{
+		bool wanted = false;
+		int err;
+		u32 id;
+
+		if (!pcn_processor_any_id(cpu, &id))
+			continue;
+		for (i = 0; i < count; i++)
+			wanted |= ids[i] == id;
+		if (wanted == cpu_online(cpu))
+			continue;
+		err = wanted ? add_cpu(cpu) : remove_cpu(cpu);
+		/* 1: somebody has done it meanwhile. */
+		if (err < 0 && !ret)
+			ret = err;
+	}
+	return ret;
+}
+EXPORT_SYMBOL_GPL(pcn_cpus_set_online);
+
+static bool (*guard_may)(void *data, u32 id);
+static void *guard_data;
+static int guard_state;
+static DEFINE_MUTEX(guard_lock);
+
+static int guard_prepare(unsigned int cpu)
+{
+	u32 id;
+
+	if (pcn_processor_any_id(cpu, &id) && guard_may(guard_data, id))
+		return 0;
+	pr_warn_ratelimited("popcorn: CPU %u is not this kernel's\n", cpu);
+	return -EPERM;
+}
+
+int pcn_cpu_guard(bool (*may)(void *data, u32 id), void *data)
+{
+	int ret = -EBUSY;
+
+	mutex_lock(&guard_lock);
+	if (guard_state)
+		goto out;
+	guard_may = may;
+	guard_data = data;
+	ret = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "popcorn:lent", guard_prepare, NULL);
+	if (ret > 0) {
+		guard_state = ret;
+		ret = 0;
+	}
+out:
+	mutex_unlock(&guard_lock);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(pcn_cpu_guard);
+
+void pcn_cpu_unguard(void)
+{
+	mutex_lock(&guard_lock);
+	cpuhp_remove_state_nocalls(guard_state);
+	guard_state = 0;
+	mutex_unlock(&guard_lock);
+}
+EXPORT_SYMBOL_GPL(pcn_cpu_unguard);
+
 int pcn_memory_is_reserved(u64 start, u64 size)
 {
 	if (region_intersects(start, size, IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE) !=
@@ -101,13 +181,118 @@ void pcn_memory_release(u64 start, u64 size)
 }
 EXPORT_SYMBOL_GPL(pcn_memory_release);
 
-int pcn_file_read(int fd, size_t max, bool kernel, void **data, size_t *size)
+static DECLARE_BITMAP(low_lent, SZ_1M >> PAGE_SHIFT);
+static DEFINE_SPINLOCK(low_lock);
+
+bool pcn_low_claim(u64 start, u64 size)
+{
+	unsigned long first = PHYS_PFN(start), end = PHYS_PFN(start + size);
+	bool free;
+
+	if (end > SZ_1M >> PAGE_SHIFT)
+		return false;
+	spin_lock(&low_lock);
+	free = find_next_bit(low_lent, end, first) >= end;
+	if (free)
+		bitmap_set(low_lent, first, end - first);
+	spin_unlock(&low_lock);
+	return free;
+}
+EXPORT_SYMBOL_GPL(pcn_low_claim);
+
+void pcn_low_release(u64 start, u64 size)
+{
+	spin_lock(&low_lock);
+	bitmap_clear(low_lent, PHYS_PFN(start), PHYS_PFN(size));
+	spin_unlock(&low_lock);
+}
+EXPORT_SYMBOL_GPL(pcn_low_release);
+
+bool pcn_low_is_claimed(u64 address)
+{
+	return address >= SZ_1M || test_bit(PHYS_PFN(address), low_lent);
+}
+EXPORT_SYMBOL_GPL(pcn_low_is_claimed);
+
+struct ram_walk {
+	int (*found)(void *data, u64 start, u64 size);
+	void *data;
+};
+
+static int ram_walk_found(struct resource *res, void *data)
+{
+	struct ram_walk *walk = data;
+
+	return walk->found(walk->data, res->start, resource_size(res));
+}
+
+int pcn_ram_walk(int (*found)(void *data, u64 start, u64 size), void *data)
+{
+	struct ram_walk walk = { found, data };
+
+	return walk_iomem_res_desc(IORES_DESC_NONE, IORESOURCE_SYSTEM_RAM | IORESOURCE_BUSY, 0, -1,
+				   &walk, ram_walk_found);
+}
+EXPORT_SYMBOL_GPL(pcn_ram_walk);
+
+bool pcn_ram_is_movable(u64 start, u64 size, int nid)
+{
+	unsigned long pfn = PHYS_PFN(start), end = PHYS_PFN(start + size);
+	/* Online or not is a matter of whole sections. */
+	struct page *page = pfn_to_online_page(pfn);
+	struct zone *zone;
+
+	if (!page || (nid >= 0 && page_to_nid(page) != nid))
+		return false;
+	zone = page_zone(page);
+	for (; pfn < end; pfn++) {
+		page = pfn_to_page(pfn);
+		if (page_zone(page) != zone || PageReserved(page))
+			return false;
+		/* Free, or no head. */
+		if (!page_count(page))
+			continue;
+		if (!PageLRU(page) && !__PageMovable(page) && !PageAnon(page))
+			return false;
+	}
+	return true;
+}
+EXPORT_SYMBOL_GPL(pcn_ram_is_movable);
+
+int pcn_cpu_numa_node(unsigned int cpu)
+{
+	return cpu < nr_cpu_ids ? cpu_to_node(cpu) : NUMA_NO_NODE;
+}
+EXPORT_SYMBOL_GPL(pcn_cpu_numa_node);
+
+int pcn_ram_take(u64 start, u64 size)
+{
+	return alloc_contig_range(PHYS_PFN(start), PHYS_PFN(start + size), MIGRATE_MOVABLE,
+				  GFP_KERNEL | __GFP_NOWARN);
+}
+EXPORT_SYMBOL_GPL(pcn_ram_take);
+
+void pcn_ram_give(u64 start, u64 size)
+{
+	unsigned long pfn = PHYS_PFN(start), end = PHYS_PFN(start + size);
+
+	while (pfn < end) {
+		unsigned long step = min(end - pfn, pageblock_nr_pages);
+
+		free_contig_range(pfn, step);
+		pfn += step;
+		cond_resched();
+	}
+}
+EXPORT_SYMBOL_GPL(pcn_ram_give);
+
+int pcn_file_read(const char *path, size_t max, bool kernel, void **data, size_t *size)
 {
 	enum kernel_read_file_id id = kernel ? READING_KEXEC_IMAGE : READING_KEXEC_INITRAMFS;
 	ssize_t got;
 
 	*data = NULL;
-	got = kernel_read_file_from_fd(fd, 0, data, min_t(size_t, max, INT_MAX), NULL, id);
+	got = kernel_read_file_from_path(path, 0, data, min_t(size_t, max, INT_MAX), NULL, id);
 	if (got < 0)
 		return got;
 	*size = got;
@@ -139,6 +324,26 @@ u64 pcn_boot_time_ns(void)
 	return ktime_get_boottime_ns();
 }
 EXPORT_SYMBOL_GPL(pcn_boot_time_ns);
+
+u64 pcn_wall_clock_ns(void)
+{
+	return ktime_get_real_ns();
+}
+EXPORT_SYMBOL_GPL(pcn_wall_clock_ns);
+
+int pcn_set_wall_clock_ns(u64 ns)
+{
+	struct timespec64 time = ns_to_timespec64(ns);
+
+	return do_settimeofday64(&time);
+}
+EXPORT_SYMBOL_GPL(pcn_set_wall_clock_ns);
+
+void pcn_power_off(void)
+{
+	orderly_poweroff(true);
+}
+EXPORT_SYMBOL_GPL(pcn_power_off);
 
 struct pcn_end_watch {
 	struct notifier_block reboot;

@@ -15,6 +15,8 @@
 int pcn_processor_id(unsigned int cpu, u32 *id);
 /* The hardware's id of the processor that the machine booted on. */
 u32 pcn_processor_boot_id(void);
+/* The same of any CPU, also the boot processor; false if it has none. */
+bool pcn_processor_any_id(unsigned int cpu, u32 *id);
 /* Frequency of the time-stamp counter; 0 if it is not known. */
 u32 pcn_processor_tsc_khz(void);
 /* The time-stamp counter, after all that was loaded before. */
@@ -27,13 +29,25 @@ void pcn_processor_stop(u32 id);
 void pcn_processor_start(u32 id, u64 page);
 /* This processor does nothing any more, with interrupts off, until it is reset or an NMI comes. */
 void pcn_processor_halt(void);
+/* All others of this kernel do nothing any more, for good. */
+void pcn_processor_stop_others(void);
 
-/* Writes the trampoline for one start into @page, PAGE_SIZE bytes to be copied to real-mode memory. */
-void pcn_trampoline_write(void *page, u32 top_table, u64 entry, u64 zero_page);
+/*
+ * Whether the page at @address, below 1 MiB, is RAM that this kernel keeps to itself and makes no use of.
+ */
+bool pcn_low_page_is_unused(u64 address);
+
+/* Writes the trampoline for one start into @page, PAGE_SIZE bytes to be copied to @phys, below 1 MiB. */
+void pcn_trampoline_write(void *page, u64 phys, u32 top_table, u64 entry, u64 zero_page);
+/* Code for the start of that page that lets a processor do nothing any more. */
+#define PCN_TRAMPOLINE_PARK_SIZE 4
+void pcn_trampoline_park(u8 *code);
 /* Where in the page the trampoline tells how far it came, in 32 bits; a multiple of 8. */
 u32 pcn_trampoline_stage_offset(void);
 /* Whether that means that the processor has reached the kernel's entry. */
 bool pcn_trampoline_left(u32 stage);
+/* Whether it means that the processor had an exception before the kernel took over. */
+bool pcn_trampoline_faulted(u32 stage);
 
 /* --- processors --- */
 
@@ -48,6 +62,19 @@ int pcn_cpu_lend(unsigned int cpu, bool *was_online);
 /* Undoes it. An error means that the CPU stays offline; it can be brought online by hand. Sleeps. */
 int pcn_cpu_take_back(unsigned int cpu, bool online);
 
+/*
+ * Brings each present CPU whose hardware id is among the @count @ids online, and each other offline. The
+ * first error, after all were tried. Sleeps.
+ */
+int pcn_cpus_set_online(const u32 *ids, unsigned int count);
+/*
+ * From now on a CPU comes online only if @may(@data, its hardware id) says so. -EBUSY if there is a guard
+ * already. Sleeps.
+ */
+int pcn_cpu_guard(bool (*may)(void *data, u32 id), void *data);
+/* Nobody calls @may when it returns. Sleeps. */
+void pcn_cpu_unguard(void);
+
 /* --- memory and files --- */
 
 /*
@@ -59,14 +86,48 @@ int pcn_memory_is_reserved(u64 start, u64 size);
 /* Claims it, so that no driver can; false if one has. @name must live until the release. */
 bool pcn_memory_claim(u64 start, u64 size, const char *name);
 void pcn_memory_release(u64 start, u64 size);
-/* Reads a whole file of at most @max bytes into memory of its own, to be freed with pcn_file_free. */
-int pcn_file_read(int fd, size_t max, bool kernel, void **data, size_t *size);
+/*
+ * Marks [@start, @start + @size), below 1 MiB, as lent: false if part of it is. The marks are ours alone,
+ * for there is no other place where such memory could be claimed.
+ */
+bool pcn_low_claim(u64 start, u64 size);
+void pcn_low_release(u64 start, u64 size);
+bool pcn_low_is_claimed(u64 address);
+
+/* Calls @found(@data) for each range of this kernel's RAM, ascending, until it returns non-zero. Sleeps. */
+int pcn_ram_walk(int (*found)(void *data, u64 start, u64 size), void *data);
+/*
+ * Whether what is in [@start, @start + @size), of this kernel's RAM and within one section, looks as if it
+ * could be moved elsewhere; only looks at memory of NUMA node @nid, unless that is negative. A guess.
+ */
+bool pcn_ram_is_movable(u64 start, u64 size, int nid);
+/* The NUMA node of @cpu, -1 if it has none. */
+int pcn_cpu_numa_node(unsigned int cpu);
+/*
+ * Moves away what is in the range and takes its pages: -EBUSY if something cannot be moved, -EINTR
+ * killed, -ENOMEM. Sleeps, for a second if it must.
+ */
+int pcn_ram_take(u64 start, u64 size);
+/* Gives them back, whatever is in them. Sleeps. */
+void pcn_ram_give(u64 start, u64 size);
+
+/*
+ * Reads a whole file of at most @max bytes into memory of its own, to be freed with pcn_file_free. @path is
+ * looked up as the current task sees it.
+ */
+int pcn_file_read(const char *path, size_t max, bool kernel, void **data, size_t *size);
 void pcn_file_free(void *data);
 /* Sleeps; true if a fatal signal came first. */
 bool pcn_sleep_killable(unsigned int milliseconds);
 bool pcn_capable_sys_boot(void);
 /* Nanoseconds since boot, suspend included. */
 u64 pcn_boot_time_ns(void);
+/* Nanoseconds since 1970. */
+u64 pcn_wall_clock_ns(void);
+/* Sets it. Sleeps. */
+int pcn_set_wall_clock_ns(u64 ns);
+/* Begins to shut this kernel down in order, by its user space if that can; returns at once. */
+void pcn_power_off(void);
 
 /* --- the end of this kernel --- */
 

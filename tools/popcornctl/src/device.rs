@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The calls of `/dev/popcorn` and `/dev/popcorn_boot`. All that is unsafe in this program is here.
 //!
-//! The commands see the traits [`Popcorn`] and [`Boot`] only, so that the tests can put a made-up
+//! The commands see the trait [`Popcorn`] only, so that the tests can put a made-up
 //! kernel in the place of the real one.
 
+use crate::console;
+use crate::console::Line;
 use crate::failure::Failure;
-use crate::uapi::BootKill;
-use crate::uapi::BootStart;
-use crate::uapi::BootStatus;
+use crate::uapi;
+use crate::uapi::BootAttach;
 use crate::uapi::Migrate;
 use crate::uapi::NodeInfo;
 use crate::uapi::Nodes;
@@ -15,9 +16,15 @@ use crate::uapi::Ping;
 use crate::uapi::ThreadInfo;
 use crate::uapi::Threads;
 use nix::errno::Errno;
+use nix::libc;
+use nix::pty::Winsize;
 use std::fs::File;
 use std::fs::OpenOptions;
+use std::io::Read;
+use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
+use std::os::unix::fs::OpenOptionsExt;
 
 /// What `/dev/popcorn` can do. Errors are the kernel's errno.
 pub(crate) trait Popcorn {
@@ -29,24 +36,6 @@ pub(crate) trait Popcorn {
     fn threads(&self, pid: i32) -> Result<Vec<ThreadInfo>, Errno>;
     /// Times round trips; the answer is the request with its times filled in.
     fn ping(&self, request: Ping) -> Result<Ping, Errno>;
-}
-
-/// What `/dev/popcorn_boot` can do.
-pub(crate) trait Boot {
-    /// Starts the second kernel. The descriptors in the request must stay open meanwhile.
-    fn start(
-        &self,
-        cpu: u32,
-        kernel: &File,
-        initrd: Option<&File>,
-        cmdline: &str,
-    ) -> Result<(), Errno>;
-    /// Stops it.
-    fn kill(&self, request: BootKill) -> Result<(), Errno>;
-    /// How it fares.
-    fn status(&self) -> Result<BootStatus, Errno>;
-    /// Reads what follows of its console; 0 bytes: that was all, for now.
-    fn read_log(&self, buffer: &mut [u8]) -> Result<usize, Errno>;
 }
 
 const MAGIC: u8 = b'P';
@@ -64,9 +53,10 @@ mod ioctl {
     nix::ioctl_readwrite!(nodes, MAGIC, 0x82, Nodes);
     nix::ioctl_readwrite!(threads, MAGIC, 0x83, Threads);
     nix::ioctl_readwrite!(ping, MAGIC, 0x85, Ping);
-    nix::ioctl_write_ptr!(boot_start, MAGIC, 0xa1, BootStart);
-    nix::ioctl_write_ptr!(boot_kill, MAGIC, 0xa2, BootKill);
-    nix::ioctl_readwrite!(boot_status, MAGIC, 0xa3, BootStatus);
+    nix::ioctl_write_ptr!(boot_attach, MAGIC, 0xa1, BootAttach);
+    nix::ioctl_read_bad!(get_window_size, libc::TIOCGWINSZ, Winsize);
+    nix::ioctl_write_ptr_bad!(set_window_size, libc::TIOCSWINSZ, Winsize);
+    nix::ioctl_read_bad!(get_modem_lines, libc::TIOCMGET, libc::c_int);
 }
 
 /// `/dev/popcorn`, open.
@@ -81,23 +71,67 @@ impl Device {
     }
 }
 
-/// `/dev/popcorn_boot`, open.
+const BOOT_PATH: &str = "/dev/popcorn_boot";
+
+/// Opens `/dev/popcorn_boot`.
+pub(crate) fn open_boot() -> Result<File, Failure> {
+    open(BOOT_PATH)
+}
+
+/// Binds an open `/dev/popcorn_boot` to the console log of the kernel `name`, for reading.
+pub(crate) fn attach_log(boot: &File, name: &str) -> Result<(), Errno> {
+    attach(boot, uapi::BOOT_LOG, name)
+}
+
+/// Binds an open `/dev/popcorn_boot` to the memory of the kernel `name`, as a core.
+pub(crate) fn attach_core(boot: &File, name: &str) -> Result<(), Errno> {
+    attach(boot, uapi::BOOT_CORE, name)
+}
+
+/// Binds an open `/dev/popcorn_boot` to something of the kernel `name`.
+#[allow(unsafe_code, reason = "ioctl(2)")]
+fn attach(boot: &File, what: u32, name: &str) -> Result<(), Errno> {
+    let request = BootAttach::new(what, name).ok_or(Errno::ENAMETOOLONG)?;
+    // SAFETY: the descriptor is open, and the request a whole structure that outlives the call.
+    unsafe { ioctl::boot_attach(boot.as_raw_fd(), &request) }.map(drop)
+}
+
+/// The terminal of a kernel, open; reads and writes do not wait.
 #[derive(Debug)]
-pub(crate) struct BootDevice(File);
+pub(crate) struct TerminalDevice(File);
 
-impl BootDevice {
-    pub(crate) const PATH: &str = "/dev/popcorn_boot";
-
-    pub(crate) fn open() -> Result<Self, Failure> {
-        open(Self::PATH).map(Self)
+impl TerminalDevice {
+    pub(crate) fn open(name: &str) -> Result<Self, Failure> {
+        let file = open_with(BOOT_PATH, libc::O_NONBLOCK)?;
+        attach(&file, uapi::BOOT_TERMINAL, name).map_err(console::failure)?;
+        Ok(Self(file))
     }
+}
+
+/// How large the window of the terminal behind `fd` is.
+#[allow(unsafe_code, reason = "ioctl(2)")]
+pub(crate) fn window_size(fd: BorrowedFd<'_>) -> Result<Winsize, Errno> {
+    let mut size = Winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: the descriptor is open, and the kernel fills a whole structure of integers.
+    unsafe { ioctl::get_window_size(fd.as_raw_fd(), &mut size) }?;
+    Ok(size)
 }
 
 /// Opens a device; std sets close-on-exec.
 fn open(path: &str) -> Result<File, Failure> {
+    open_with(path, 0)
+}
+
+fn open_with(path: &str, flags: i32) -> Result<File, Failure> {
     OpenOptions::new()
         .read(true)
         .write(true)
+        .custom_flags(flags)
         .open(path)
         .map_err(|error| Failure::open_device(path, &error))
 }
@@ -153,46 +187,30 @@ impl Popcorn for Device {
 }
 
 #[allow(unsafe_code, reason = "ioctl(2)")]
-impl Boot for BootDevice {
-    fn start(
-        &self,
-        cpu: u32,
-        kernel: &File,
-        initrd: Option<&File>,
-        cmdline: &str,
-    ) -> Result<(), Errno> {
-        let initrd_fd = initrd.map_or(-1, AsRawFd::as_raw_fd);
-        let length = u32::try_from(cmdline.len()).map_err(|_| Errno::ENAMETOOLONG)?;
-        let request = BootStart::new(
-            cpu,
-            kernel.as_raw_fd(),
-            initrd_fd,
-            cmdline.as_ptr() as u64,
-            length,
-        );
-        // SAFETY: the descriptor is open; the request, the files and the string that it names are
-        // borrowed for longer than the call.
-        unsafe { ioctl::boot_start(self.0.as_raw_fd(), &request) }.map(drop)
+impl Line for TerminalDevice {
+    fn read(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
+        (&self.0).read(buffer).map_err(errno_of)
     }
 
-    fn kill(&self, request: BootKill) -> Result<(), Errno> {
-        // SAFETY: the descriptor is open, and the request a whole structure that outlives the call.
-        unsafe { ioctl::boot_kill(self.0.as_raw_fd(), &request) }.map(drop)
+    fn write(&self, bytes: &[u8]) -> Result<usize, Errno> {
+        (&self.0).write(bytes).map_err(errno_of)
     }
 
-    fn status(&self) -> Result<BootStatus, Errno> {
-        let mut status = BootStatus::new();
-        // SAFETY: as in `kill`; every bit pattern is a valid status.
-        unsafe { ioctl::boot_status(self.0.as_raw_fd(), &mut status) }?;
-        Ok(status)
+    fn set_window_size(&self, size: &Winsize) -> Result<(), Errno> {
+        // SAFETY: the descriptor is open, and the size a whole structure that outlives the call.
+        unsafe { ioctl::set_window_size(self.0.as_raw_fd(), size) }.map(drop)
     }
 
-    fn read_log(&self, buffer: &mut [u8]) -> Result<usize, Errno> {
-        use std::io::Read;
-        (&self.0)
-            .read(buffer)
-            .map_err(|error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
+    fn is_answered(&self) -> Result<bool, Errno> {
+        let mut lines = 0;
+        // SAFETY: the descriptor is open; the kernel fills an integer.
+        unsafe { ioctl::get_modem_lines(self.0.as_raw_fd(), &mut lines) }?;
+        Ok(lines & libc::TIOCM_CAR != 0)
     }
+}
+
+fn errno_of(error: std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `popcornctl`: see and move what runs on a Popcorn system of several Linux kernels.
 //!
-//! Everything goes through the ioctls of `/dev/popcorn` and `/dev/popcorn_boot`; see `uapi` for their
-//! structures, `device` for the calls, and one module for each object of the command line.
+//! Nodes and threads are reached by the ioctls of `/dev/popcorn` (`uapi` has their structures, `device` the
+//! calls), kernels by files in configfs; there is one module for each object of the command line.
 
 mod cli;
+mod console;
 mod device;
+mod doctor;
 mod failure;
 mod kernel;
 mod migrate;
@@ -18,9 +20,7 @@ mod uapi;
 use clap::Parser;
 use cli::Cli;
 use cli::Command;
-use cli::KernelCommand;
 use cli::NodeCommand;
-use device::BootDevice;
 use device::Device;
 use failure::Failure;
 use output::Output;
@@ -45,14 +45,7 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Run(args) => run::run(&Device::open().map_err(run::before_exec)?, args),
         Command::Migrate(args) => migrate::migrate(&Device::open()?, args, output),
         Command::Ps(args) => ps::ps(&Device::open()?, args, output),
-        Command::Kernel(command) => {
-            let boot = BootDevice::open()?;
-            match command {
-                KernelCommand::Start(args) => kernel::start(&boot, args, output),
-                KernelCommand::Kill(args) => kernel::kill(&boot, args, output),
-                KernelCommand::Status => kernel::status(&boot, output),
-                KernelCommand::Log(args) => kernel::log(&boot, args, output),
-            }
-        }
+        Command::Doctor => doctor::doctor(output),
+        Command::Kernel(command) => kernel::run(command, output),
     }
 }

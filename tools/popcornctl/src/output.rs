@@ -16,6 +16,11 @@ impl Output {
         Self { json }
     }
 
+    /// Whether a program reads what is printed.
+    pub(crate) fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Prints a result: the value as JSON, or the text.
     pub(crate) fn result<T: Serialize>(
         &self,
@@ -35,6 +40,13 @@ impl Output {
             })
             .and_then(|()| stdout.flush())
             .map_err(|error| Failure::new(format!("writing the result: {error}"), ""))
+    }
+
+    /// Tells people how far something is, on stderr.
+    pub(crate) fn progress(&self, text: &str) {
+        if !self.json {
+            let _ = writeln!(std::io::stderr().lock(), "popcornctl: {text}");
+        }
     }
 
     /// Prints a failure to stderr. There is nobody to tell if that fails, too.

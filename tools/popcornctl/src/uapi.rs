@@ -26,10 +26,14 @@ pub(crate) const NODE_SELF: u32 = 1 << 0;
 pub(crate) const THREAD_AWAY: u32 = 1 << 0;
 /// `Ping::flags`: spin for each answer.
 pub(crate) const PING_POLL: u32 = 1 << 0;
-/// `BootKill::flags`: bring the processor online here again.
-pub(crate) const BOOT_KILL_RELEASE: u32 = 1 << 0;
-/// `BootStatus::cpu`: none is lent.
-pub(crate) const BOOT_NO_CPU: u32 = u32::MAX;
+/// `BootAttach::what`: the console log.
+pub(crate) const BOOT_LOG: u32 = 1;
+/// `BootAttach::what`: the memory, as a core.
+pub(crate) const BOOT_CORE: u32 = 2;
+/// `BootAttach::what`: the terminal.
+pub(crate) const BOOT_TERMINAL: u32 = 3;
+/// Room for a kernel's name, with the zero behind it.
+pub(crate) const BOOT_NAME_SIZE: usize = 64;
 
 /// The size of a structure as its first field holds it.
 const fn size<T>() -> u32 {
@@ -175,83 +179,29 @@ impl Ping {
     }
 }
 
-/// `struct popcorn_boot_start`
+/// `struct popcorn_boot_attach`
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct BootStart {
+pub(crate) struct BootAttach {
     pub(crate) size: u32,
-    pub(crate) cpu: u32,
-    pub(crate) kernel_fd: i32,
-    pub(crate) initrd_fd: i32,
-    pub(crate) cmdline: u64,
-    pub(crate) cmdline_len: u32,
-    flags: u32,
+    pub(crate) what: u32,
+    name: [u8; BOOT_NAME_SIZE],
 }
 
-impl BootStart {
-    pub(crate) const fn new(
-        cpu: u32,
-        kernel_fd: i32,
-        initrd_fd: i32,
-        cmdline: u64,
-        cmdline_len: u32,
-    ) -> Self {
-        let size = size::<Self>();
-        Self {
-            size,
-            cpu,
-            kernel_fd,
-            initrd_fd,
-            cmdline,
-            cmdline_len,
-            flags: 0,
-        }
-    }
-}
-
-/// `struct popcorn_boot_kill`
-#[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BootKill {
-    pub(crate) size: u32,
-    pub(crate) flags: u32,
-}
-
-impl BootKill {
-    pub(crate) const fn new(flags: u32) -> Self {
-        Self {
+impl BootAttach {
+    /// `None`: the name is too long for one.
+    pub(crate) fn new(what: u32, name: &str) -> Option<Self> {
+        let mut bytes = [0; BOOT_NAME_SIZE];
+        // A zero must follow.
+        let room = bytes
+            .get_mut(..name.len())
+            .filter(|room| room.len() < BOOT_NAME_SIZE)?;
+        room.copy_from_slice(name.as_bytes());
+        Some(Self {
             size: size::<Self>(),
-            flags,
-        }
-    }
-}
-
-/// `struct popcorn_boot_status`
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct BootStatus {
-    pub(crate) size: u32,
-    pub(crate) state: u32,
-    pub(crate) report: u32,
-    pub(crate) cpu: u32,
-    pub(crate) hardware_id: u32,
-    pub(crate) node: u32,
-    pub(crate) starts: u32,
-    pub(crate) reserved: u32,
-    pub(crate) memory_base: u64,
-    pub(crate) memory_size: u64,
-    pub(crate) window_base: u64,
-    pub(crate) window_size: u64,
-    pub(crate) started_ns: u64,
-    pub(crate) boot_ns: u64,
-}
-
-impl BootStatus {
-    pub(crate) fn new() -> Self {
-        Self {
-            size: size::<Self>(),
-            ..Self::default()
-        }
+            what,
+            name: bytes,
+        })
     }
 }
 
@@ -262,9 +212,7 @@ const _: () = {
     assert!(size_of::<ThreadInfo>() == 120);
     assert!(size_of::<Threads>() == 24);
     assert!(size_of::<Ping>() == 48);
-    assert!(size_of::<BootStart>() == 32);
-    assert!(size_of::<BootKill>() == 8);
-    assert!(size_of::<BootStatus>() == 80);
+    assert!(size_of::<BootAttach>() == 72);
 };
 
 /// A name of fixed length, which ends at its first zero, as text.
@@ -290,6 +238,16 @@ mod tests {
         assert_eq!(Migrate::new(1, 2, 3).size, 16);
         assert_eq!(Nodes::new(0, 0).info_size, 88);
         assert_eq!(Threads::new(0, 0, 0).info_size, 120);
-        assert_eq!(BootStatus::new().size, 80);
+        assert_eq!(BootAttach::new(1, "").unwrap().size, 72);
+    }
+
+    #[test]
+    fn a_kernels_name_ends_with_a_zero() {
+        let longest = "x".repeat(63);
+        let attach = BootAttach::new(BOOT_LOG, &longest).unwrap();
+        assert_eq!(&attach.name[..63], longest.as_bytes());
+        assert_eq!(attach.name[63], 0);
+        assert!(BootAttach::new(BOOT_LOG, &"x".repeat(64)).is_none());
+        assert!(BootAttach::new(BOOT_LOG, &"x".repeat(100)).is_none());
     }
 }

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `kernel stop` and `kernel kill`: the end in order, and the other one.
+
+use super::description::Kernel;
+use super::directory::Attribute;
+use super::directory::Kernels;
+use super::refusal::refused;
+use super::refusal::Action;
+use crate::cli::StopArgs;
+use crate::failure::Failure;
+use crate::output::Output;
+use nix::errno::Errno;
+use std::sync::mpsc;
+use std::time::Duration;
+use std::time::Instant;
+
+/// `kernel stop`
+pub(crate) fn stop(
+    kernels: &(impl Kernels + Clone + Send + 'static),
+    args: &StopArgs,
+    output: &Output,
+) -> Result<(), Failure> {
+    ask_to_stop(kernels, &args.name, Duration::from_secs(args.timeout))
+        .map_err(|errno| refused(Action::Stop, &args.name, errno))?;
+    tell(kernels, &args.name, output)
+}
+
+/// The kernel gives up after a time of its own, which may be shorter than ours, or longer.
+fn ask_to_stop(
+    kernels: &(impl Kernels + Clone + Send + 'static),
+    name: &str,
+    patience: Duration,
+) -> Result<(), Errno> {
+    let deadline = Instant::now().checked_add(patience);
+    let (sender, answers) = mpsc::channel();
+    let asker = (kernels.clone(), name.to_owned());
+    // If it outlasts us it ends with this program: the wait in the kernel is killable.
+    std::thread::spawn(move || {
+        let (kernels, name) = asker;
+        loop {
+            let answer = kernels.write(&name, Attribute::Stop, "1");
+            let again = answer == Err(Errno::ETIMEDOUT);
+            if !again {
+                // Nobody may be there any more to hear it.
+                let _ = sender.send(answer);
+                return;
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return;
+            }
+        }
+    });
+    match answers.recv_timeout(patience) {
+        Ok(answer) => answer,
+        // It came to an end without an answer only if the time was over.
+        Err(_) => Err(Errno::ETIMEDOUT),
+    }
+}
+
+/// `kernel kill`
+pub(crate) fn kill(kernels: &impl Kernels, name: &str, output: &Output) -> Result<(), Failure> {
+    kernels
+        .write(name, Attribute::Kill, "1")
+        .map_err(|errno| refused(Action::Kill, name, errno))?;
+    tell(kernels, name, output)
+}
+
+fn tell(kernels: &impl Kernels, name: &str, output: &Output) -> Result<(), Failure> {
+    let kernel = Kernel::read(kernels, name)?;
+    output.result(&kernel, || kernel.line())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::fake::FakeKernels;
+
+    #[test]
+    fn stop_asks_again_while_it_has_patience() {
+        let kernels = FakeKernels::with("node1", 1);
+        kernels.refuse_times(Attribute::Stop, Errno::ETIMEDOUT, 2);
+        ask_to_stop(&kernels, "node1", Duration::from_secs(3600)).unwrap();
+        assert_eq!(kernels.written(), ["stop=1"; 3]);
+    }
+
+    #[test]
+    fn stop_gives_up_in_the_end() {
+        let kernels = FakeKernels::with("node1", 1);
+        kernels.refuse(Attribute::Stop, Errno::ETIMEDOUT);
+        let args = StopArgs {
+            name: "node1".into(),
+            timeout: 0,
+        };
+        let failure = stop(&kernels, &args, &Output::new(true)).unwrap_err();
+        assert_eq!(failure.errno, Some(Errno::ETIMEDOUT));
+        assert!(
+            failure.next.contains("kernel kill node1"),
+            "{}",
+            failure.next
+        );
+    }
+
+    #[test]
+    fn one_that_does_not_run_can_be_neither_stopped_nor_killed() {
+        let kernels = FakeKernels::with("node1", 1);
+        kernels.refuse(Attribute::Stop, Errno::ESRCH);
+        kernels.refuse(Attribute::Kill, Errno::ESRCH);
+        let args = StopArgs {
+            name: "node1".into(),
+            timeout: 60,
+        };
+        for failure in [
+            stop(&kernels, &args, &Output::new(true)).unwrap_err(),
+            kill(&kernels, "node1", &Output::new(true)).unwrap_err(),
+        ] {
+            assert!(failure.what.contains("does not run"), "{}", failure.what);
+        }
+    }
+}
