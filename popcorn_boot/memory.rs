@@ -188,7 +188,8 @@ fn this_kernel_ends(end: End, status: &Status, stop_at_end: &StopAtEnd) {
         status.tell(PrimaryState::Panicked);
         return;
     }
-    if matches!(status.report(), Some((Report::Online, _))) {
+    // The page of one that was killed still says that it is online.
+    if stop_at_end.is_needed() && matches!(status.report(), Some((Report::Online, _))) {
         status.wish(Wish::PowerOff);
         for _ in 0..STOP_MS / STOP_STEP_MS {
             if status.end().is_some() || sleep_killable(STOP_STEP_MS).is_err() {

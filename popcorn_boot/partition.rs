@@ -20,6 +20,7 @@ use crate::loader::Image;
 use crate::memory::Memory;
 use crate::peer::Peer;
 use core::mem;
+use exchange::Exchange;
 use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::new_mutex;
@@ -45,6 +46,7 @@ use popcorn_kernel::configfs::Hold;
 use popcorn_kernel::errno;
 use popcorn_kernel::task::sleep_us;
 
+mod exchange;
 mod hotplug;
 
 /// How long a processor may take from its start to a kernel's entry: some microseconds, but on an
@@ -112,8 +114,9 @@ struct Inner {
     parts: Parts,
     /// Also while somebody has the turn.
     memory: Option<Arc<Memory>>,
-    /// The processors, by number here and hardware id; also then.
-    processors: KVec<(u32, u32)>,
+    /// The processors, by number here and hardware id; also then. Only the first `processor_count`.
+    processors: [(u32, u32); CPUS_MAX],
+    processor_count: usize,
     /// The devices; also then.
     devices: KVec<Address>,
     /// Processors that the next kernel may get later, by number here.
@@ -166,7 +169,8 @@ impl Partition {
                     closed: false,
                     parts: Parts::default(),
                     memory: None,
-                    processors: KVec::new(),
+                    processors: [(0, 0); CPUS_MAX],
+                    processor_count: 0,
                     devices: KVec::new(),
                     possible: KVec::new(),
                     settings: [const { None }; 3],
@@ -221,7 +225,8 @@ impl Partition {
 
     /// Calls `each` with the number here and the hardware id of each of its processors, under a lock.
     pub(crate) fn for_each_processor(&self, mut each: impl FnMut(u32, u32)) {
-        for &(cpu, id) in &self.inner.lock().processors {
+        let inner = self.inner.lock();
+        for &(cpu, id) in inner.processors.iter().take(inner.processor_count) {
             each(cpu, id);
         }
     }
@@ -256,40 +261,24 @@ impl Partition {
             return self.change_processors(&mut turn, wanted);
         }
         turn.kill();
-        let mut taken = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
-        let mut list = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
-        let mut all = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
-        let mut former = KVec::with_capacity(turn.parts.processors.len(), GFP_KERNEL)?;
-        for &cpu in wanted {
-            if !turn.parts.processors.iter().any(|had| had.cpu() == cpu) {
-                let processor = LentProcessor::take(cpu).inspect_err(|e| {
-                    pr_err!("{}: cannot take CPU {}: {:?}\n", self.name(), cpu, e)
-                })?;
-                taken.push(Some(processor), GFP_KERNEL)?;
-            }
-        }
-
+        let exchange = Exchange::begin(&turn.parts.processors, wanted)?;
         turn.forget_image();
         // Its messages are answered by interrupts, and none must reach a processor that is Linux's again.
         turn.parts.peer = None;
-        for processor in mem::take(&mut turn.parts.processors) {
-            former.push(Some(processor), GFP_KERNEL)?;
-        }
-        for &cpu in wanted {
-            let mut candidates = Iterator::chain(former.iter_mut(), &mut taken);
-            let found = candidates.find(|each| each.as_ref().is_some_and(|each| each.cpu() == cpu));
-            if let Some(processor) = found.and_then(Option::take) {
-                list.push((cpu, processor.id()), GFP_KERNEL)?;
-                all.push(processor, GFP_KERNEL)?;
-            }
-        }
-        self.stop_at_end.set(&all);
-        turn.parts.processors = all;
-        let old = mem::replace(&mut self.inner.lock().processors, list);
-        drop(old);
-        // Those that it had and keeps no more are in here.
-        drop(former);
+        let back = exchange.finish(&mut turn.parts.processors, wanted);
+        self.processors_changed(&turn);
+        drop(back);
         Ok(())
+    }
+
+    /// Lets others see which processors it has now.
+    fn processors_changed(&self, turn: &Turn<'_>) {
+        let processors = &turn.parts.processors;
+        let mut inner = self.inner.lock();
+        for (to, from) in inner.processors.iter_mut().zip(processors) {
+            *to = (from.cpu(), from.id());
+        }
+        inner.processor_count = processors.len();
     }
 
     /// Gives it memory, instead of what it has; none: takes that away. May sleep, for seconds.
@@ -325,41 +314,13 @@ impl Partition {
         if wanted.len() > BRIDGES_MAX {
             return Err(E2BIG);
         }
-        let mut all = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
+        let exchange = Exchange::begin(&turn.parts.devices, wanted)?;
         let mut list = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
-        let mut taken = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
-        let mut former = KVec::with_capacity(turn.parts.devices.len(), GFP_KERNEL)?;
-        for &address in wanted {
-            if !turn
-                .parts
-                .devices
-                .iter()
-                .any(|had| had.address() == address)
-            {
-                let device = LentDevice::take(address).inspect_err(|e| {
-                    pr_err!("{}: cannot take device {}: {:?}\n", self.name(), address, e);
-                })?;
-                taken.push(Some(device), GFP_KERNEL)?;
-            }
-        }
+        list.extend_from_slice(wanted, GFP_KERNEL)?;
         turn.forget_image();
-        for device in mem::take(&mut turn.parts.devices) {
-            former.push(Some(device), GFP_KERNEL)?;
-        }
-        for &address in wanted {
-            let mut candidates = Iterator::chain(former.iter_mut(), &mut taken);
-            let is_it = |each: &&mut Option<LentDevice>| {
-                each.as_ref().is_some_and(|each| each.address() == address)
-            };
-            if let Some(device) = candidates.find(is_it).and_then(Option::take) {
-                list.push(address, GFP_KERNEL)?;
-                all.push(device, GFP_KERNEL)?;
-            }
-        }
-        turn.parts.devices = all;
+        let back = exchange.finish(&mut turn.parts.devices, wanted);
         let old = mem::replace(&mut self.inner.lock().devices, list);
-        drop(old);
-        drop(former);
+        drop((old, back));
         Ok(())
     }
 
@@ -510,18 +471,15 @@ impl Partition {
         };
         turn.kill();
         turn.parts.peer = None;
-        self.stop_at_end.set(&[]);
         // None of them writes to memory that is not the kernel's any more.
         drop(mem::take(&mut turn.parts.devices));
         let mut inner = self.inner.lock();
         inner.closed = true;
         let memory = inner.memory.take();
-        let lists = (
-            mem::take(&mut inner.processors),
-            mem::take(&mut inner.devices),
-        );
+        inner.processor_count = 0;
+        let devices = mem::take(&mut inner.devices);
         drop(inner);
-        drop((memory, lists));
+        drop((memory, devices));
         // Processors go with the turn's parts.
         let parts = mem::take(&mut turn.parts);
         drop(turn);
@@ -583,22 +541,13 @@ impl Turn<'_> {
             .setting(Setting::Initrd)?
             .filter(|path| !path.is_empty());
         let command_line = partition.setting(Setting::CommandLine)?;
-        let mut ids = {
-            let mut ids = KVec::with_capacity(self.parts.processors.len(), GFP_KERNEL)?;
-            for processor in &self.parts.processors {
-                ids.push(processor.id(), GFP_KERNEL)?;
-            }
-            ids
-        };
+        let mut ids = self.hardware_ids()?;
         if ids.is_empty() {
             return Err(missing(partition, "processor"));
         }
         let count = ids.len();
         let mut possible = KVec::with_capacity(CPUS_MAX, GFP_KERNEL)?;
-        partition.for_each_possible(|cpu| {
-            // There is room for all that there can be.
-            let _ = possible.push(cpu, GFP_ATOMIC);
-        });
+        possible.extend_from_slice(&partition.inner.lock().possible, GFP_KERNEL)?;
         for &cpu in &possible {
             let id = processor::hardware_id(cpu)?;
             if ids.len() < CPUS_MAX && !ids.contains(&id) {
@@ -629,6 +578,15 @@ impl Turn<'_> {
         Ok(())
     }
 
+    /// Those of the processors that it has.
+    fn hardware_ids(&self) -> Result<KVec<u32>> {
+        let mut ids = KVec::with_capacity(self.parts.processors.len(), GFP_KERNEL)?;
+        for processor in &self.parts.processors {
+            ids.push(processor.id(), GFP_KERNEL)?;
+        }
+        Ok(ids)
+    }
+
     /// Makes everything ready for the loaded kernel and starts it. May sleep.
     fn bring_up(&mut self, hold: Hold) -> Result {
         let partition = self.partition;
@@ -637,11 +595,7 @@ impl Turn<'_> {
         memory.console.clear();
         memory.terminal.clear();
         memory.status.clear();
-        let mut ids = KVec::with_capacity(self.parts.processors.len(), GFP_KERNEL)?;
-        for processor in &self.parts.processors {
-            ids.push(processor.id(), GFP_KERNEL)?;
-        }
-        memory.status.cpus().begin(&ids);
+        memory.status.cpus().begin(&self.hardware_ids()?);
         // Whatever comes of it, it is not what was loaded any more.
         let mapping = self.parts.mapping;
         partition.note(|facts| {
@@ -654,6 +608,7 @@ impl Turn<'_> {
         self.parts.peer = None;
         let mut peer = Peer::attach(&memory, partition.node)
             .inspect_err(|e| pr_err!("{}: no message window: {:?}\n", partition.name(), e))?;
+        partition.stop_at_end.set(&self.parts.processors);
         if let Err(error) = self.launch(&memory, &trampoline) {
             pr_err!(
                 "{}: its processor did not enter the kernel: {:?}\n",
@@ -722,6 +677,7 @@ impl Turn<'_> {
                 pr_err!("device {} does not stop: {:?}\n", device.address(), error);
             }
         }
+        self.partition.stop_at_end.set(&[]);
     }
 
     /// Stops the kernel, if one was started and not stopped since. May sleep.

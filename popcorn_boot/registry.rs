@@ -9,6 +9,7 @@ use kernel::sync::Mutex;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::NODE_MAX;
 use popcorn_kernel::boot::name_too_long;
+use popcorn_kernel::errno;
 use popcorn_kernel::global::Global;
 
 /// Bytes of a name: as long as a host name may be.
@@ -67,9 +68,7 @@ impl Registry {
         let own = popcorn_msg::this_node();
         let free =
             |node: &NodeId| *node != own && kernels.get(node.index()).is_some_and(Option::is_none);
-        let node = NodeId::all()
-            .find(free)
-            .ok_or(Error::from_errno(-(kernel::bindings::ENOSPC as i32)))?;
+        let node = NodeId::all().find(free).ok_or_else(errno::no_space)?;
         let kernel = Partition::new(name, node)?;
         if let Some(slot) = kernels.get_mut(node.index()) {
             *slot = Some(kernel.clone());

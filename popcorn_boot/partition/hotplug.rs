@@ -4,9 +4,9 @@
 //! Its tables list all processors that it may ever get. Which of them it has, and so may bring online, it is
 //! told in the status page, and says there what came of it: see `popcorn_core::lent_cpus`.
 
+use super::exchange::Exchange;
 use super::Partition;
 use super::Turn;
-use core::mem;
 use kernel::prelude::*;
 use popcorn_kernel::boot::boot_time_ns;
 use popcorn_kernel::boot::processor::LentProcessor;
@@ -23,50 +23,39 @@ impl Partition {
     ///
     /// # Errors
     ///
-    /// As there; `EINVAL`: not so. `ETIMEDOUT`: it does not answer. What it says itself: it cannot do without
-    /// one of them, say. `EINTR`: killed. It is then asked to go on with what it had.
+    /// As there; `EINVAL`: not so. What it says itself: it cannot do without one of them, say. It has then what
+    /// it had before. `ETIMEDOUT`: it does not answer; `EINTR`: killed. It has then all that it had or was to
+    /// have, for it may be using it.
     pub(super) fn change_processors(&self, turn: &mut Turn<'_>, wanted: &[u32]) -> Result {
-        let had =
-            |cpu: u32, turn: &Turn<'_>| turn.parts.processors.iter().any(|each| each.cpu() == cpu);
-        if wanted.first().copied() != turn.parts.processors.first().map(LentProcessor::cpu) {
+        let had = &turn.parts.processors;
+        if wanted.first().copied() != had.first().map(LentProcessor::cpu) {
             pr_err!(
                 "{}: it keeps the processor that it has booted on\n",
                 self.name()
             );
             return Err(EINVAL);
         }
-        let mut taken = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
-        for &cpu in wanted {
-            if had(cpu, turn) {
-                continue;
-            }
-            if !turn.parts.possible.contains(&cpu) {
-                pr_err!(
-                    "{}: CPU {} was not among its possible_cpus at its start\n",
-                    self.name(),
-                    cpu
-                );
-                return Err(EINVAL);
-            }
-            taken.push(Some(LentProcessor::take(cpu)?), GFP_KERNEL)?;
-        }
-        let ids = |processors: &mut dyn Iterator<Item = &LentProcessor>| -> Result<KVec<u32>> {
-            let mut ids = KVec::with_capacity(wanted.len().max(super::CPUS_MAX), GFP_KERNEL)?;
-            for processor in processors {
-                ids.push(processor.id(), GFP_KERNEL)?;
-            }
-            Ok(ids)
+        let is_known = |cpu: &u32| {
+            turn.parts.possible.contains(cpu) || had.iter().any(|each| each.cpu() == *cpu)
         };
+        if let Some(cpu) = wanted.iter().find(|cpu| !is_known(cpu)) {
+            pr_err!(
+                "{}: CPU {} was not among its possible_cpus at its start\n",
+                self.name(),
+                cpu
+            );
+            return Err(EINVAL);
+        }
+        let exchange = Exchange::begin(had, wanted)?;
         let kept = |each: &&LentProcessor| wanted.contains(&each.cpu());
-        let before = ids(&mut turn.parts.processors.iter())?;
-        let after = ids(&mut Iterator::chain(
-            turn.parts.processors.iter().filter(kept),
-            taken.iter().flatten(),
-        ))?;
-        // Room for what follows the answer, when there is no way back.
-        let mut all = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
-        let mut list = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
-        let mut former = KVec::with_capacity(turn.parts.processors.len(), GFP_KERNEL)?;
+        let mut before = KVec::with_capacity(had.len(), GFP_KERNEL)?;
+        let mut after = KVec::with_capacity(wanted.len(), GFP_KERNEL)?;
+        for processor in had {
+            before.push(processor.id(), GFP_KERNEL)?;
+        }
+        for processor in Iterator::chain(had.iter().filter(kept), exchange.taken()) {
+            after.push(processor.id(), GFP_KERNEL)?;
+        }
 
         if let Err(error) = self.ask(&after) {
             pr_err!(
@@ -74,26 +63,17 @@ impl Partition {
                 self.name(),
                 error
             );
-            // Whatever it has brought online of them is about to be stopped.
-            let _ = self.ask(&before);
+            if self.ask(&before).is_err() {
+                exchange.keep_all(&mut turn.parts.processors);
+                self.processors_changed(turn);
+                self.stop_at_end.set(&turn.parts.processors);
+            }
             return Err(error);
         }
-        for processor in mem::take(&mut turn.parts.processors) {
-            former.push(Some(processor), GFP_KERNEL)?;
-        }
-        for &cpu in wanted {
-            let mut candidates = Iterator::chain(former.iter_mut(), &mut taken);
-            let found = candidates.find(|each| each.as_ref().is_some_and(|each| each.cpu() == cpu));
-            if let Some(processor) = found.and_then(Option::take) {
-                list.push((cpu, processor.id()), GFP_KERNEL)?;
-                all.push(processor, GFP_KERNEL)?;
-            }
-        }
-        self.stop_at_end.set(&all);
-        turn.parts.processors = all;
-        let old = mem::replace(&mut self.inner.lock().processors, list);
-        drop(old);
-        drop(former);
+        let back = exchange.finish(&mut turn.parts.processors, wanted);
+        self.processors_changed(turn);
+        self.stop_at_end.set(&turn.parts.processors);
+        drop(back);
         Ok(())
     }
 

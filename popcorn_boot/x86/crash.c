@@ -52,7 +52,7 @@ void pcn_crash_registers(u64 *registers)
 	struct user_regs_struct user = {};
 	struct pt_regs regs = {};
 
-	BUILD_BUG_ON(sizeof(user) != PCN_CRASH_REGISTERS * sizeof(*registers));
+	static_assert(sizeof(user) == PCN_CRASH_REGISTERS * sizeof(*registers));
 
 	if (!leave_modules(&regs)) {
 		crash_setup_regs(&regs, NULL);

@@ -111,6 +111,10 @@ static size_t args_offset(void)
 	return (const u8 *)&pcn_trampoline_args - pcn_trampoline_start;
 }
 
+/* As trampoline.S has them. */
+static_assert(sizeof(struct pcn_trampoline_args) == 24);
+static_assert(sizeof(gate_desc) * PCN_TRAMPOLINE_VECTORS == PCN_TRAMPOLINE_IDT_SIZE);
+
 static void write_idt(gate_desc *idt, u64 handler)
 {
 	struct idt_data data = {
@@ -133,8 +137,6 @@ void pcn_trampoline_write(void *page, u64 phys, u32 top_table, u64 entry, u64 ze
 		.zero_page = zero_page,
 	};
 
-	BUILD_BUG_ON(sizeof(args) != 24);
-	BUILD_BUG_ON(sizeof(gate_desc) * PCN_TRAMPOLINE_VECTORS != PCN_TRAMPOLINE_IDT_SIZE);
 	memset(page, 0, PAGE_SIZE);
 	memcpy(page, pcn_trampoline_start, args_offset());
 	memcpy(page + args_offset(), &args, sizeof(args));

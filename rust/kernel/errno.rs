@@ -27,6 +27,8 @@ errnos! {
     message_size = EMSGSIZE;
     /// `ENOBUFS`
     no_buffers = ENOBUFS;
+    /// `ENOSPC`
+    no_space = ENOSPC;
     /// `ENOSYS`
     no_such_call = ENOSYS;
     /// `EOPNOTSUPP`

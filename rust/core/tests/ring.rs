@@ -3,6 +3,8 @@
 
 #![cfg(not(loom))]
 
+mod shared_memory;
+
 use popcorn_core::ring::Consumer;
 use popcorn_core::ring::Corrupt;
 use popcorn_core::ring::Memory;
@@ -11,60 +13,8 @@ use popcorn_core::ring::PushError;
 use popcorn_core::ring::HEADER_SIZE;
 use popcorn_core::ring::RECORD_MAX;
 use proptest::prelude::*;
+use shared_memory::Shared;
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicU8;
-use std::sync::atomic::Ordering;
-use std::sync::Arc;
-
-/// Memory that two threads share: words and bytes of their own, without a data race by
-/// construction. An access outside fails the test, for the ring must not make any.
-#[derive(Clone)]
-struct Shared(Arc<Cells>);
-
-struct Cells {
-    words: Vec<AtomicU64>,
-    bytes: Vec<AtomicU8>,
-}
-
-impl Shared {
-    fn new(size: usize) -> Self {
-        Self(Arc::new(Cells {
-            words: (0..size / 8).map(|_| AtomicU64::new(0)).collect(),
-            bytes: (0..size).map(|_| AtomicU8::new(0)).collect(),
-        }))
-    }
-}
-
-impl Memory for Shared {
-    fn size(&self) -> usize {
-        self.0.bytes.len()
-    }
-
-    fn load(&self, offset: usize) -> u64 {
-        assert_eq!(offset % 8, 0);
-        self.0.words[offset / 8].load(Ordering::Acquire)
-    }
-
-    fn store(&self, offset: usize, value: u64) {
-        assert_eq!(offset % 8, 0);
-        self.0.words[offset / 8].store(value, Ordering::Release);
-    }
-
-    fn read(&self, offset: usize, out: &mut [u8]) {
-        for (to, from) in out.iter_mut().zip(&self.0.bytes[offset..]) {
-            *to = from.load(Ordering::Relaxed);
-        }
-        assert!(offset + out.len() <= self.size());
-    }
-
-    fn write(&self, offset: usize, bytes: &[u8]) {
-        for (from, to) in bytes.iter().zip(&self.0.bytes[offset..]) {
-            to.store(*from, Ordering::Relaxed);
-        }
-        assert!(offset + bytes.len() <= self.size());
-    }
-}
 
 fn ring(capacity: usize) -> (Producer<Shared>, Consumer<Shared>, Shared) {
     let memory = Shared::new(64 + HEADER_SIZE + capacity);

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The two ends of a terminal in one zone.
 
+#![cfg(not(loom))]
+
+mod plain_memory;
+
+use plain_memory::Plain;
 use popcorn_core::ring::Memory;
 use popcorn_core::terminal::AttachError;
 use popcorn_core::terminal::FarEnd;
@@ -8,41 +13,6 @@ use popcorn_core::terminal::NearEnd;
 use popcorn_core::terminal::WindowSize;
 use popcorn_core::terminal::ZONE_SIZE;
 use proptest::prelude::*;
-use std::cell::RefCell;
-use std::rc::Rc;
-
-#[derive(Clone, Debug)]
-struct Zone(Rc<RefCell<Vec<u8>>>);
-
-impl Zone {
-    fn filled(byte: u8, size: usize) -> Self {
-        Self(Rc::new(RefCell::new(vec![byte; size])))
-    }
-}
-
-impl Memory for Zone {
-    fn size(&self) -> usize {
-        self.0.borrow().len()
-    }
-
-    fn load(&self, offset: usize) -> u64 {
-        let mut bytes = [0; 8];
-        self.read(offset, &mut bytes);
-        u64::from_le_bytes(bytes)
-    }
-
-    fn store(&self, offset: usize, value: u64) {
-        self.write(offset, &value.to_le_bytes());
-    }
-
-    fn read(&self, offset: usize, out: &mut [u8]) {
-        out.copy_from_slice(&self.0.borrow()[offset..offset + out.len()]);
-    }
-
-    fn write(&self, offset: usize, bytes: &[u8]) {
-        self.0.borrow_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
-    }
-}
 
 const SIZE: WindowSize = WindowSize {
     rows: 50,
@@ -53,7 +23,7 @@ const SIZE: WindowSize = WindowSize {
 
 #[test]
 fn what_is_typed_is_read_and_what_is_printed_is_seen() {
-    let zone = Zone::filled(0xa5, ZONE_SIZE);
+    let zone = Plain::filled(ZONE_SIZE, 0xa5);
     let mut near = NearEnd::prepare(zone.clone(), SIZE).unwrap();
     // Before the other kernel looks.
     assert_eq!(near.keyboard.push(b"uname\n"), 6);
@@ -80,7 +50,7 @@ fn what_is_typed_is_read_and_what_is_printed_is_seen() {
 /// Both rings full to the last byte do not touch each other or the words.
 #[test]
 fn rings_and_words_are_apart() {
-    let zone = Zone::filled(0, ZONE_SIZE);
+    let zone = Plain::filled(ZONE_SIZE, 0);
     let mut near = NearEnd::prepare(zone.clone(), SIZE).unwrap();
     let mut far = FarEnd::attach(zone).unwrap();
     far.window.answer();
@@ -97,7 +67,7 @@ fn rings_and_words_are_apart() {
 
 #[test]
 fn a_new_life_sees_nothing_of_the_last() {
-    let zone = Zone::filled(0, ZONE_SIZE);
+    let zone = Plain::filled(ZONE_SIZE, 0);
     let mut near = NearEnd::prepare(zone.clone(), SIZE).unwrap();
     let mut far = FarEnd::attach(zone.clone()).unwrap();
     far.window.answer();
@@ -117,29 +87,29 @@ fn a_new_life_sees_nothing_of_the_last() {
 
 #[test]
 fn a_zone_of_another_version_is_left_alone() {
-    let zone = Zone::filled(0, ZONE_SIZE);
+    let zone = Plain::filled(ZONE_SIZE, 0);
     assert_eq!(FarEnd::attach(zone.clone()).unwrap_err(), AttachError::Mark);
     NearEnd::prepare(zone.clone(), SIZE).unwrap();
     // The version is in the upper half of the mark.
     zone.store(0, zone.load(0) + (1 << 32));
-    let before = zone.0.borrow().clone();
+    let before = zone.bytes();
     assert_eq!(FarEnd::attach(zone.clone()).unwrap_err(), AttachError::Mark);
-    assert_eq!(*zone.0.borrow(), before);
+    assert_eq!(zone.bytes(), before);
 
-    let small = Zone::filled(0, ZONE_SIZE - 1);
+    let small = Plain::filled(ZONE_SIZE - 1, 0);
     assert!(NearEnd::prepare(small.clone(), SIZE).is_err());
     assert_eq!(FarEnd::attach(small).unwrap_err(), AttachError::Size);
 }
 
 proptest! {
-    /// Whatever the zone holds, neither end goes outside of it (Zone would panic) nor gets more than a
+    /// Whatever the zone holds, neither end goes outside of it (Plain would panic) nor gets more than a
     /// ring holds.
     #[test]
     fn ends_bear_noise(
         noise in prop::collection::vec((0usize..ZONE_SIZE / 8, any::<u64>()), 0..100),
         words in prop::collection::vec((prop::sample::select(vec![8usize, 64, 4096, 4160, 24576, 24640]), any::<u64>()), 0..20),
     ) {
-        let zone = Zone::filled(0, ZONE_SIZE);
+        let zone = Plain::filled(ZONE_SIZE, 0);
         let mut near = NearEnd::prepare(zone.clone(), SIZE).unwrap();
         let mut far = FarEnd::attach(zone.clone()).unwrap();
         let mut bytes = vec![0; ZONE_SIZE];

@@ -124,8 +124,8 @@ impl StopAtEnd {
         Ok(Self(Arc::new(nobody, GFP_KERNEL)?))
     }
 
-    /// From now on these processors are stopped at the end. It must be called without a processor before
-    /// that is given back. Any context.
+    /// From now on these processors, which run another kernel, are stopped at the end. It must be called
+    /// without a processor before that is given back. Any context.
     pub fn set(&self, processors: &[processor::LentProcessor]) {
         let ids = processors.iter().map(|processor| processor.id().into());
         for (slot, id) in self
@@ -135,6 +135,13 @@ impl StopAtEnd {
         {
             slot.store(id, Ordering::Release);
         }
+    }
+
+    /// Whether there is any to stop. Any context.
+    pub fn is_needed(&self) -> bool {
+        self.0
+            .iter()
+            .any(|slot| slot.load(Ordering::Acquire) != NONE)
     }
 
     /// Stops them. Any context.

@@ -9,6 +9,7 @@
 use crate::bindings;
 use crate::current::cond_resched;
 use crate::current::fatal_signal_pending;
+use crate::errno;
 use crate::shared_memory::SharedMemory;
 use kernel::error::to_result;
 use kernel::ffi::c_int;
@@ -131,8 +132,8 @@ impl PhysicalMemory {
                     _ => areas.push(Extent::new(address, PAGE), GFP_KERNEL)?,
                 }
             }
-            let extent = memory_plan::find_free(size, PAGE, &areas, &[])
-                .ok_or(Error::from_errno(-(kernel::bindings::ENOSPC as i32)))?;
+            let extent =
+                memory_plan::find_free(size, PAGE, &areas, &[]).ok_or_else(errno::no_space)?;
             // SAFETY: sets marks.
             if unsafe { bindings::pcn_low_claim(extent.start, extent.size) } {
                 // INVARIANT: unused by Linux, and just marked.

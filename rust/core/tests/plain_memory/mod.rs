@@ -3,15 +3,17 @@
 
 use popcorn_core::ring::Memory;
 use std::cell::RefCell;
+use std::rc::Rc;
 
-/// Bytes.
-pub(crate) struct Plain(RefCell<Vec<u8>>);
+/// Bytes; clones are the same ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Plain(Rc<RefCell<Vec<u8>>>);
 
 #[allow(dead_code, reason = "each test uses what it needs")]
 impl Plain {
     /// These bytes.
     pub(crate) fn new(bytes: Vec<u8>) -> Self {
-        Self(RefCell::new(bytes))
+        Self(Rc::new(RefCell::new(bytes)))
     }
 
     /// A copy of all.
