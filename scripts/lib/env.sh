@@ -4,6 +4,12 @@
 
 set -euo pipefail
 
+# The head of a script is its help, unless it has a "usage".
+if [[ ${1:-} == --help || ${1:-} == -h ]] && ! declare -F usage >/dev/null; then
+	sed -n '3,/^[^#]/s/^# \{0,1\}//p' "$0"
+	exit 0
+fi
+
 TREE=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 POPCORN_CACHE=${POPCORN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/popcorn}
 BUILD=$TREE/build
