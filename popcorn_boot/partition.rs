@@ -290,6 +290,9 @@ impl Partition {
         let mut turn = self.idle_turn()?;
         turn.forget_image();
         turn.parts.peer = None;
+        for device in &turn.parts.devices {
+            device.revoke_all();
+        }
         let former = self.inner.lock().memory.take();
         drop(former);
         if matches!(wanted, resource_list::Memory::Anywhere(0)) {
@@ -558,7 +561,11 @@ impl Turn<'_> {
         for device in &self.parts.devices {
             // It must be quiet before anything is written to memory that it may still write to.
             device.reset()?;
+            device.revoke_all();
             bridges.push(device.bridge(), GFP_KERNEL)?;
+        }
+        for range in Iterator::chain(memory.ranges().iter(), Some(memory.low())) {
+            self.allow_devices(range.extent())?;
         }
         let max = usize::try_from(memory.layout().memory().size)?;
         let image = Image::read(&path, initrd.as_deref(), max)?;
@@ -576,6 +583,18 @@ impl Turn<'_> {
         self.parts.possible = possible;
         partition.note(|facts| facts.state = State::Loaded);
         Ok(())
+    }
+
+    /// Lets its devices reach `range`, which is the kernel's and which they were not allowed yet. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`LentDevice::allow`]; some may reach it then.
+    fn allow_devices(&self, range: Extent) -> Result {
+        self.parts
+            .devices
+            .iter()
+            .try_for_each(|device| device.allow(range))
     }
 
     /// Those of the processors that it has.

@@ -5,9 +5,11 @@
 //! PCI Express that stays this kernel's. Its driver lets it go, and one of ours holds it, so that no other
 //! takes it. Each time it changes hands it is reset, which ends its access to memory.
 //!
-//! What the hardware does not keep the other kernel from, without an IOMMU, is to let the device access
-//! memory that is not its own, or to send messages to processors that are not. As with memory and
-//! processors, an honest kernel keeps to what it was told of.
+//! Behind an IOMMU the device reaches only what it was allowed to reach ([`LentDevice::allow`]), by the
+//! addresses that processors use: the other kernel sees no IOMMU. Without one the hardware does not keep that
+//! kernel from letting the device access memory that is not its own. In neither case does it keep the device
+//! from signalling to any processor: where interrupts are remapped, a device cannot be lent. As with memory
+//! and processors, an honest kernel keeps to what it was told of.
 //!
 //! Lock order: takes the lock of all PCI buses and the device's; no lock that a driver takes when it lets
 //! go of a device may be held.
@@ -52,9 +54,9 @@ impl LentDevice {
     ///
     /// # Errors
     ///
-    /// `ENODEV`: there is none. `EOPNOTSUPP`: it cannot be lent, of which the log tells why. `EBUSY`: its
-    /// virtual functions are in use, or another driver took it at the same time. `EIO`: it cannot be reset.
-    /// `ENOMEM`.
+    /// `ENODEV`: there is none. `EOPNOTSUPP`: it cannot be lent, of which the log tells why. `EBUSY`: it is in
+    /// use, as a disk that is mounted or a network interface that is up, or its virtual functions are; another
+    /// kernel has it, or another driver took it at the same time. `EIO`: it cannot be reset. `ENOMEM`.
     pub fn take(address: Address) -> Result<Self> {
         // SAFETY: process context, as required of the caller.
         let device = from_err_ptr(unsafe {
@@ -104,6 +106,32 @@ impl LentDevice {
     pub fn reset(&self) -> Result {
         // SAFETY: taken, by the invariant.
         to_result(unsafe { bindings::pcn_lent_device_reset(self.device.as_ptr()) })
+    }
+
+    /// Lets it reach `range`, whole pages that it was not allowed yet; of use only behind an IOMMU. May
+    /// sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, and what the driver of the IOMMU says: addresses that it cannot map, say.
+    pub fn allow(&self, range: Extent) -> Result {
+        let (start, size) = (range.start, range.size);
+        // SAFETY: taken, by the invariant. What it may access then is up to who lends it, as all of it is
+        // without an IOMMU.
+        to_result(unsafe { bindings::pcn_lent_device_allow(self.device.as_ptr(), start, size) })
+    }
+
+    /// Takes `range`, which was allowed as a whole, out of its reach again; whatever it was doing there has
+    /// ended or faults. Without an IOMMU it does nothing. May sleep.
+    pub fn revoke(&self, range: Extent) {
+        // SAFETY: taken, by the invariant.
+        unsafe { bindings::pcn_lent_device_revoke(self.device.as_ptr(), range.start, range.size) };
+    }
+
+    /// The same of all that it was allowed. May sleep.
+    pub fn revoke_all(&self) {
+        // SAFETY: taken, by the invariant.
+        unsafe { bindings::pcn_lent_device_revoke_all(self.device.as_ptr()) };
     }
 
     /// The configuration window of its segment, which must really hold its registers.

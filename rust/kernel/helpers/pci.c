@@ -15,12 +15,12 @@
 #include <linux/errno.h>
 #include <linux/export.h>
 #include <linux/io.h>
-#include <linux/iommu.h>
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
 
 #include "pci.h"
+#include "pci_private.h"
 
 /* "Not connected", on x86: a driver that asks for this line gets an error. */
 #define PCN_NO_LINE 0xff
@@ -37,6 +37,8 @@ struct pcn_lent_device {
 		u64 start;
 		u64 size;
 	} windows[PCN_PCI_WINDOWS];
+	/* The device's lock. */
+	struct pcn_confinement confinement;
 	bool had_driver;
 	/* It is being given back. */
 	bool returning;
@@ -52,9 +54,11 @@ static int pcn_lent_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 static void pcn_lent_remove(struct pci_dev *pdev)
 {
 	struct pci_driver *driver = to_pci_driver(pdev->dev.driver);
+	struct pcn_lent_device *lent = container_of(driver, struct pcn_lent_device, driver);
 
-	if (!container_of(driver, struct pcn_lent_device, driver)->returning)
+	if (!lent->returning)
 		pci_warn(pdev, "popcorn: removed while it is lent to another kernel\n");
+	pcn_confinement_end(&lent->confinement, &pdev->dev);
 }
 
 /* This kernel ends, and the other one was stopped before; what it had started must end, too. */
@@ -98,9 +102,7 @@ static const char *pcn_pci_objection(struct pci_dev *pdev)
 		return "it can only signal by interrupt lines";
 	if (!pdev->reset_methods[0])
 		return "it cannot be reset";
-	if (device_iommu_mapped(&pdev->dev))
-		return "behind an IOMMU, which does not know the other kernel's memory";
-	return NULL;
+	return pcn_confinement_objection(pdev);
 }
 
 static_assert(PCI_BRIDGE_RESOURCES + PCN_PCI_PORTS == PCI_BRIDGE_IO_WINDOW);
@@ -187,6 +189,7 @@ static int pcn_lent_bind(struct pcn_lent_device *lent)
 	lent->driver.probe = pcn_lent_probe;
 	lent->driver.remove = pcn_lent_remove;
 	lent->driver.shutdown = pcn_lent_shutdown;
+	lent->driver.driver_managed_dma = true;
 	lent->driver.driver.pm = &pcn_lent_pm;
 	/* It cannot be unbound by hand. */
 	lent->driver.driver.suppress_bind_attrs = true;
@@ -203,10 +206,14 @@ static int pcn_lent_bind(struct pcn_lent_device *lent)
 	return -EBUSY;
 }
 
-/* Remembers how the device, which is bound, is set up, and resets it for the first time. */
+/*
+ * Remembers how the device, which is bound, is set up, takes memory out of its reach, and resets it for the
+ * first time.
+ */
 static int pcn_lent_prepare_device(struct pcn_lent_device *lent)
 {
 	struct pci_dev *pdev = lent->pdev;
+	int ret;
 
 	device_lock(&pdev->dev);
 	pci_set_power_state(pdev, PCI_D0);
@@ -215,8 +222,12 @@ static int pcn_lent_prepare_device(struct pcn_lent_device *lent)
 	pci_save_state(pdev);
 	lent->state = pci_store_saved_state(pdev);
 	pdev->state_saved = false;
+	ret = lent->state ? pcn_confinement_begin(&lent->confinement, &pdev->dev) : -ENOMEM;
 	device_unlock(&pdev->dev);
-	return lent->state ? pcn_lent_device_reset(lent) : -ENOMEM;
+	if (ret == -EOPNOTSUPP)
+		pcn_lent_device_complain(
+			lent, "its IOMMU has others with it, or it needs memory of the firmware's");
+	return ret ?: pcn_lent_device_reset(lent);
 }
 
 /* Lets go of the device, which is then as it was when it was taken. */
@@ -249,7 +260,6 @@ static void pcn_lent_free(struct pcn_lent_device *lent)
 	kfree(lent);
 }
 
-/* pci_lock_rescan_remove() is held: the bus does not change meanwhile. */
 /* Whether one of our drivers has it. Nobody else takes or gives one back meanwhile. */
 static bool pcn_lent_already(struct pci_dev *pdev)
 {
@@ -261,6 +271,7 @@ static bool pcn_lent_already(struct pci_dev *pdev)
 	return ours;
 }
 
+/* pci_lock_rescan_remove() is held: the bus does not change meanwhile. */
 static struct pcn_lent_device *pcn_lent_take_locked(struct pci_dev *pdev)
 {
 	const char *why = pcn_pci_objection(pdev);
@@ -273,17 +284,17 @@ static struct pcn_lent_device *pcn_lent_take_locked(struct pci_dev *pdev)
 	lent->pdev = pci_dev_get(pdev);
 	if (!why)
 		why = pcn_lent_windows(lent);
-	if (!why && pci_num_vf(pdev)) {
-		why = "its virtual functions are in use";
+	if (!why) {
+		if (pci_num_vf(pdev))
+			why = "its virtual functions are in use";
+		else if (pcn_lent_already(pdev))
+			why = "another kernel has it";
+		else
+			why = pcn_pci_user(pdev);
 		ret = -EBUSY;
 	}
 	if (why) {
 		pcn_lent_device_complain(lent, why);
-		goto free;
-	}
-	if (pcn_lent_already(pdev)) {
-		pcn_lent_device_complain(lent, "another kernel has it");
-		ret = -EBUSY;
 		goto free;
 	}
 	lent->had_driver = pdev->dev.driver;
@@ -296,6 +307,9 @@ static struct pcn_lent_device *pcn_lent_take_locked(struct pci_dev *pdev)
 	ret = pcn_lent_prepare_device(lent);
 	if (ret)
 		goto unbind;
+	pci_info(pdev, "popcorn: lent; %s\n",
+		 lent->confinement.owned ? "an IOMMU keeps it to what it is allowed to reach"
+					 : "nothing keeps it from any memory");
 	return lent;
 
 unbind:
@@ -335,6 +349,36 @@ void pcn_lent_device_give_back(struct pcn_lent_device *lent)
 	pcn_lent_free(lent);
 }
 EXPORT_SYMBOL_GPL(pcn_lent_device_give_back);
+
+int pcn_lent_device_allow(struct pcn_lent_device *lent, u64 start, u64 size)
+{
+	int ret;
+
+	device_lock(&lent->pdev->dev);
+	ret = pcn_confinement_allow(&lent->confinement, &lent->pdev->dev, start, size);
+	device_unlock(&lent->pdev->dev);
+	if (ret)
+		pci_err(lent->pdev, "popcorn: its IOMMU cannot map %#llx bytes at %#llx: %d\n",
+			size, start, ret);
+	return ret;
+}
+EXPORT_SYMBOL_GPL(pcn_lent_device_allow);
+
+void pcn_lent_device_revoke(struct pcn_lent_device *lent, u64 start, u64 size)
+{
+	device_lock(&lent->pdev->dev);
+	pcn_confinement_revoke(&lent->confinement, start, size);
+	device_unlock(&lent->pdev->dev);
+}
+EXPORT_SYMBOL_GPL(pcn_lent_device_revoke);
+
+void pcn_lent_device_revoke_all(struct pcn_lent_device *lent)
+{
+	device_lock(&lent->pdev->dev);
+	pcn_confinement_revoke_all(&lent->confinement, &lent->pdev->dev);
+	device_unlock(&lent->pdev->dev);
+}
+EXPORT_SYMBOL_GPL(pcn_lent_device_revoke_all);
 
 bool pcn_lent_device_window(const struct pcn_lent_device *lent, enum pcn_pci_window window,
 			    u64 *start, u64 *size)

@@ -17,7 +17,7 @@ enum pcn_pci_window {
 
 /*
  * Takes a device from its driver and keeps it from all others; it is then as after a reset, without bus
- * mastering. An ERR_PTR on failure, of which the log tells why: -ENODEV no such device, -EOPNOTSUPP it
+ * mastering, and behind an IOMMU it reaches no memory. An ERR_PTR on failure, of which the log tells why: -ENODEV no such device, -EOPNOTSUPP it
  * is not one that can be lent, -EBUSY somebody uses it or would not let go, -EIO it cannot be reset, -ENOMEM.
  * Sleeps, for as long as the driver takes to let go.
  */
@@ -30,6 +30,15 @@ struct pcn_lent_device *pcn_lent_device_take(u16 segment, u8 bus, u8 devfn);
 int pcn_lent_device_reset(struct pcn_lent_device *lent);
 /* Resets it and gives it back to its driver. Sleeps. */
 void pcn_lent_device_give_back(struct pcn_lent_device *lent);
+/*
+ * Lets it reach [@start, @start + @size), whole pages that it does not reach yet, at these addresses. Without
+ * an IOMMU it reaches everything anyway. -ENOMEM, or what the IOMMU's driver says. Sleeps.
+ */
+int pcn_lent_device_allow(struct pcn_lent_device *lent, u64 start, u64 size);
+/* It does not reach that any more, which was allowed as a whole. Sleeps. */
+void pcn_lent_device_revoke(struct pcn_lent_device *lent, u64 start, u64 size);
+/* It reaches nothing, behind an IOMMU. Sleeps. */
+void pcn_lent_device_revoke_all(struct pcn_lent_device *lent);
 /* One of the port's windows; false if it has none of that kind. */
 bool pcn_lent_device_window(const struct pcn_lent_device *lent, enum pcn_pci_window window,
 			    u64 *start, u64 *size);
