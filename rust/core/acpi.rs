@@ -24,6 +24,10 @@
 //!   the table stops the search for the firmware's MP table, which lists the real one, and the reset
 //!   of the interrupt trigger modes.
 //!
+//! A flag in the FADT asks for interrupts by *physical* APIC ids. A kernel that may choose gives its first
+//! eight processors logical ones, by its own count: the interrupts of a device, or of one processor to
+//! another, would reach the processors of the same number in all kernels that do so.
+//!
 //! A bus (see [`crate::pci`]) is a host bridge of its own in the DSDT, with nothing but this bus and the
 //! addresses that are forwarded to it, and an entry in the MCFG for its configuration registers. The
 //! kernel believes the MCFG only if a *motherboard* device lists those registers as its own. There is no
@@ -95,6 +99,7 @@ const BOOT_NO_ASPM: u16 = 1 << 4;
 const BOOT_NO_CMOS_CLOCK: u16 = 1 << 5;
 const NO_FIXED_POWER_BUTTON: u32 = 1 << 4;
 const NO_FIXED_SLEEP_BUTTON: u32 = 1 << 5;
+const PHYSICAL_APIC_IDS: u32 = 1 << 19;
 const HARDWARE_REDUCED: u32 = 1 << 20;
 
 /// What the tables describe.
@@ -185,7 +190,7 @@ pub fn build(out: &mut [u8], phys: u64, machine: &Machine<'_>) -> Result<u64, Er
     put32(
         fadt,
         FADT_FLAGS,
-        HARDWARE_REDUCED | NO_FIXED_POWER_BUTTON | NO_FIXED_SLEEP_BUTTON,
+        HARDWARE_REDUCED | PHYSICAL_APIC_IDS | NO_FIXED_POWER_BUTTON | NO_FIXED_SLEEP_BUTTON,
     );
     put64(fadt, FADT_X_DSDT, at(dsdt_offset));
     seal(fadt);

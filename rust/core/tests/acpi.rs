@@ -150,7 +150,7 @@ proptest! {
         prop_assert_eq!(u32_at(tables.madt, 40), 0, "no PIC");
 
         prop_assert_eq!(tables.fadt.len(), 276);
-        prop_assert_eq!(u32_at(tables.fadt, 112), (1 << 20) | (1 << 5) | (1 << 4));
+        prop_assert_eq!(u32_at(tables.fadt, 112), (1 << 20) | (1 << 19) | (1 << 5) | (1 << 4));
         prop_assert_eq!(&tables.fadt[109..111], &[0b10_0100, 0]);
         prop_assert_eq!(tables.dsdt.len(), 36);
         prop_assert!(tables.mcfg.is_none());
