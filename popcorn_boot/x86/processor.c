@@ -14,12 +14,14 @@
 #include <linux/io.h>
 #include <linux/irqflags.h>
 #include <linux/mm.h>
+#include <linux/printk.h>
 #include <linux/smp.h>
 #include <linux/string.h>
 
 #include <asm/apic.h>
 #include <asm/barrier.h>
 #include <asm/desc.h>
+#include <asm/hypervisor.h>
 #include <asm/mpspec.h>
 #include <asm/topology.h>
 #include <asm/tsc.h>
@@ -45,6 +47,18 @@ static void send(u32 apic_id, u32 command)
 	local_irq_restore(flags);
 }
 
+/*
+ * Larger ids need the APIC's newer mode, x2APIC. A kernel leaves that when it finds no unit that remaps
+ * interrupts, which can only be one kernel's; it panics if its id does not fit the older mode. On KVM it
+ * needs no such unit.
+ */
+#define XAPIC_ID_MAX 254
+
+static bool others_can_use(u32 apic_id)
+{
+	return apic_id <= XAPIC_ID_MAX || hypervisor_is_type(X86_HYPER_KVM);
+}
+
 int pcn_processor_id(unsigned int cpu, u32 *id)
 {
 	u32 apic_id = cpu_physical_id(cpu);
@@ -54,6 +68,11 @@ int pcn_processor_id(unsigned int cpu, u32 *id)
 	/* INIT sends the machine's boot processor into the firmware. */
 	if (apic_id == boot_cpu_physical_apicid)
 		return -EPERM;
+	if (!others_can_use(apic_id)) {
+		pr_err("popcorn: CPU %u cannot be lent: a kernel uses its APIC id, %u, only where it can remap interrupts\n",
+		       cpu, apic_id);
+		return -EOPNOTSUPP;
+	}
 	*id = apic_id;
 	return 0;
 }

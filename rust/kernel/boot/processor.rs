@@ -41,6 +41,13 @@ pub fn hardware_id(cpu: u32) -> Result<u32> {
     Ok(id)
 }
 
+/// The NUMA node of processor `cpu`, which may be lent; `None` if it has none. Any context.
+pub fn numa_node(cpu: u32) -> Option<u32> {
+    // SAFETY: asks a table.
+    let node = unsafe { bindings::pcn_cpu_numa_node(cpu) };
+    u32::try_from(node).ok()
+}
+
 /// Frequency of the time-stamp counter in kHz; 0 if it is not known. Any context.
 pub fn tsc_khz() -> u32 {
     // SAFETY: reads a variable.
@@ -168,8 +175,8 @@ impl LentProcessor {
     ///
     /// # Errors
     ///
-    /// `ENODEV`: there is no such processor. `EPERM`: it is the one that the machine booted on.
-    /// `EBUSY`: it cannot go offline.
+    /// `ENODEV`: there is no such processor. `EPERM`: it is the one that the machine booted on. `EOPNOTSUPP`:
+    /// another kernel could not use it, of which the log tells why. `EBUSY`: it cannot go offline.
     pub fn take(cpu: u32) -> Result<Self> {
         let id = hardware_id(cpu)?;
         let mut was_online = false;
