@@ -69,6 +69,8 @@ impl Item for Partition {
         Attribute::read_only(c_str!("node"), show_node),
         Attribute::read_only(c_str!("hardware_ids"), show_hardware_ids),
         Attribute::read_only(c_str!("memory_ranges"), show_memory_ranges),
+        Attribute::read_only(c_str!("numa_cpus"), show_numa_cpus),
+        Attribute::read_only(c_str!("numa_memory"), show_numa_memory),
         Attribute::read_only(c_str!("window"), show_window),
         Attribute::read_only(c_str!("starts"), show_starts),
         Attribute::read_only(c_str!("started_ns"), show_started),
@@ -112,17 +114,17 @@ fn memory_of(kernel: &Partition) -> Result<Arc<Memory>> {
 // --- what it has ---
 
 fn show_cpus(kernel: &Partition, text: &mut Text<'_>) -> Result {
-    show_processors(kernel, text, |cpu, _| cpu)
+    show_processors(kernel, text, |cpu, _| cpu.into())
 }
 
 fn show_hardware_ids(kernel: &Partition, text: &mut Text<'_>) -> Result {
-    show_processors(kernel, text, |_, id| id)
+    show_processors(kernel, text, |_, id| id.into())
 }
 
 fn show_processors(
     kernel: &Partition,
     text: &mut Text<'_>,
-    which: impl Fn(u32, u32) -> u32,
+    which: impl Fn(u32, u32) -> i64,
 ) -> Result {
     let mut between = "";
     let mut result = Ok(());
@@ -183,6 +185,25 @@ fn show_memory_ranges(kernel: &Partition, text: &mut Text<'_>) -> Result {
         writeln!(text, "{:#x} {:#x}", extent.start, extent.size)?;
     }
     Ok(())
+}
+
+/// As this kernel's own files have it.
+fn numa(node: Option<u32>) -> i64 {
+    node.map_or(-1, i64::from)
+}
+
+fn show_numa_cpus(kernel: &Partition, text: &mut Text<'_>) -> Result {
+    show_processors(kernel, text, |cpu, _| numa(processor::numa_node(cpu)))
+}
+
+fn show_numa_memory(kernel: &Partition, text: &mut Text<'_>) -> Result {
+    let memory = kernel.memory();
+    let mut between = "";
+    for range in memory.iter().flat_map(|memory| memory.ranges()) {
+        write!(text, "{between}{}", numa(range.numa_node()))?;
+        between = ",";
+    }
+    Ok(writeln!(text)?)
 }
 
 fn show_low_memory(kernel: &Partition, text: &mut Text<'_>) -> Result {

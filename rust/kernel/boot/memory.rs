@@ -6,6 +6,7 @@
 //!
 //! C headers: `include/linux/ioport.h`, `include/linux/gfp.h`.
 
+use super::processor;
 use crate::bindings;
 use crate::current::cond_resched;
 use crate::current::fatal_signal_pending;
@@ -147,8 +148,8 @@ impl PhysicalMemory {
     }
 
     /// Takes `total` bytes, a multiple of [`memory_plan::BLOCK`], from this kernel's memory, in few
-    /// ranges of which the first is the longest; near processor `cpu` if that is possible. What is there
-    /// moves elsewhere. May sleep, for seconds.
+    /// ranges of which the first is the longest; all of it from the NUMA node of processor `cpu` if that is
+    /// possible, else the log says so. What is there moves elsewhere. May sleep, for seconds.
     ///
     /// # Errors
     ///
@@ -159,19 +160,29 @@ impl PhysicalMemory {
         to_result(unsafe {
             bindings::pcn_ram_walk(Some(add_area), core::ptr::from_mut(&mut areas).cast())
         })?;
-        // SAFETY: asks a table.
-        let near = cpu.map_or(-1, |cpu| unsafe { bindings::pcn_cpu_numa_node(cpu) });
-        let mut taken = Self::take_near(total, &areas, near)?;
-        if taken.is_none() && near >= 0 {
-            taken = Self::take_near(total, &areas, -1)?;
+        let near = cpu.and_then(processor::numa_node);
+        if let Some(taken) = Self::take_from(near, total, &areas)? {
+            return Ok(taken);
         }
-        taken.ok_or(ENOMEM)
+        let node = near.ok_or(ENOMEM)?;
+        let taken = Self::take_from(None, total, &areas)?.ok_or(ENOMEM)?;
+        if taken.iter().any(|memory| memory.numa_node() != near) {
+            kernel::pr_info!(
+                "NUMA node {}, that of its processor, has not {} MiB to give: memory of a kernel comes from elsewhere\n",
+                node,
+                total >> 20
+            );
+        }
+        Ok(taken)
     }
 
-    fn take_near(total: u64, areas: &[Extent], node: c_int) -> Result<Option<KVec<Self>>> {
+    /// `None` if there is not so much, of this NUMA node if one is given.
+    fn take_from(node: Option<u32>, total: u64, areas: &[Extent]) -> Result<Option<KVec<Self>>> {
         let mut taker = Taker {
             taken: KVec::with_capacity(popcorn_core::partition::RANGES_MAX, GFP_KERNEL)?,
-            node,
+            node: node
+                .and_then(|node| c_int::try_from(node).ok())
+                .unwrap_or(-1),
         };
         let gathered = memory_plan::gather(total, areas, &mut taker);
         if fatal_signal_pending() {
@@ -188,6 +199,13 @@ impl PhysicalMemory {
     /// Where it is.
     pub fn extent(&self) -> Extent {
         self.extent
+    }
+
+    /// The NUMA node of its first byte; `None` if it has none. Any context.
+    pub fn numa_node(&self) -> Option<u32> {
+        // SAFETY: looks at a table that does not change.
+        let node = unsafe { bindings::pcn_memory_numa_node(self.extent.start) };
+        u32::try_from(node).ok()
     }
 
     /// Whether it was taken at run time.

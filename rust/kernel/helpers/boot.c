@@ -17,6 +17,7 @@
 #include <linux/mmzone.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
+#include <linux/numa.h>
 #include <linux/panic_notifier.h>
 #include <linux/printk.h>
 #include <linux/rcupdate.h>
@@ -264,6 +265,12 @@ int pcn_cpu_numa_node(unsigned int cpu)
 	return cpu < nr_cpu_ids ? cpu_to_node(cpu) : NUMA_NO_NODE;
 }
 EXPORT_SYMBOL_GPL(pcn_cpu_numa_node);
+
+int pcn_memory_numa_node(u64 address)
+{
+	return phys_to_target_node(address);
+}
+EXPORT_SYMBOL_GPL(pcn_memory_numa_node);
 
 int pcn_ram_take(u64 start, u64 size)
 {

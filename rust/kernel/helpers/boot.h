@@ -11,7 +11,10 @@
 
 /* --- the architecture --- */
 
-/* The hardware's id of @cpu. -ENODEV if it has none, -EPERM if it is the boot processor. */
+/*
+ * The hardware's id of @cpu. -ENODEV if it has none, -EPERM if it is the boot processor, -EOPNOTSUPP if another
+ * kernel could not use a processor with that id, of which the log tells.
+ */
 int pcn_processor_id(unsigned int cpu, u32 *id);
 /* The hardware's id of the processor that the machine booted on. */
 u32 pcn_processor_boot_id(void);
@@ -103,6 +106,8 @@ int pcn_ram_walk(int (*found)(void *data, u64 start, u64 size), void *data);
 bool pcn_ram_is_movable(u64 start, u64 size, int nid);
 /* The NUMA node of @cpu, -1 if it has none. */
 int pcn_cpu_numa_node(unsigned int cpu);
+/* That of the memory at @address, which this kernel need not use. */
+int pcn_memory_numa_node(u64 address);
 /*
  * Moves away what is in the range and takes its pages: -EBUSY if something cannot be moved, -EINTR
  * killed, -ENOMEM. Sleeps, for a second if it must.
