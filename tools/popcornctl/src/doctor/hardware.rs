@@ -84,6 +84,9 @@ pub(super) fn clock(machine: &Machine) -> Check {
     }
 }
 
+/// The largest APIC id that fits into 8 bits; 255 means all.
+const XAPIC_ID_MAX: u32 = 254;
+
 /// The interrupt controllers of the processors.
 pub(super) fn interrupts(machine: &Machine) -> Check {
     const NAME: &str = "interrupts";
@@ -105,6 +108,12 @@ pub(super) fn interrupts(machine: &Machine) -> Check {
         false => "local APICs without x2APIC",
     };
     match largest {
+        // kvm-clock: KVM, on which a kernel may use them by itself.
+        Some(id) if id > XAPIC_ID_MAX && !machine.clocks().contains("kvm-clock") => Check::warning(
+            NAME,
+            format!("{kind}, ids up to {id}: those above {XAPIC_ID_MAX} cannot be lent"),
+            "lend other processors: a kernel uses large ids only where it can remap interrupts itself",
+        ),
         Some(id) => Check::ok(NAME, format!("{kind}, ids up to {id}")),
         None => Check::ok(NAME, kind),
     }
@@ -127,23 +136,29 @@ pub(super) fn hypervisor(machine: &Machine) -> Check {
     }
 }
 
-/// Whether devices can be lent.
+/// Whether devices can be lent, and what keeps them from memory.
 pub(super) fn iommu(machine: &Machine) -> Check {
     const NAME: &str = "iommu";
-    let units = machine.names("/sys/class/iommu");
-    if units.is_empty() {
-        return Check::ok(
+    let units = machine.names("/sys/class/iommu").join(", ");
+    let interrupts = machine.text("/proc/interrupts").unwrap_or_default();
+    // The chips have other names then.
+    let remaps = |line: &str| {
+        line.split_whitespace()
+            .any(|word| word.starts_with("IR-") || word.starts_with("AMD-Vi-IR"))
+    };
+    if interrupts.lines().any(remaps) {
+        return Check::warning(
             NAME,
-            "none in use: devices can be lent, and nothing keeps them from any memory",
+            "it remaps interrupts: devices cannot be lent",
+            "to lend devices boot with intremap=off; all else works",
         );
     }
-    Check::warning(
+    Check::ok(
         NAME,
-        format!(
-            "in use ({}): devices behind it cannot be lent",
-            units.join(", ")
-        ),
-        "to lend devices boot with intel_iommu=off or amd_iommu=off; all else works",
+        match units.as_str() {
+            "" => "none in use: devices can be lent, and nothing keeps them from any memory".into(),
+            units => format!("{units}: devices that are lent reach their kernel's memory only"),
+        },
     )
 }
 
@@ -205,6 +220,37 @@ mod tests {
         assert!(interrupts(&machine).finding.ends_with("ids up to 6"));
         fake::write(&folder, "proc/cpuinfo", "flags\t: tsc\n");
         assert_eq!(interrupts(&machine).verdict, Verdict::No);
+    }
+
+    #[test]
+    fn ids_that_need_more_than_eight_bits_are_told() {
+        let folder = fake::good();
+        let machine = Machine::at(folder.path());
+        let info = |id| format!("apicid\t\t: {id}\nflags\t\t: apic x2apic\n");
+        fake::write(&folder, "proc/cpuinfo", &info(254));
+        assert_eq!(interrupts(&machine).verdict, Verdict::Ok);
+        fake::write(&folder, "proc/cpuinfo", &info(256));
+        assert_eq!(interrupts(&machine).verdict, Verdict::Warning);
+        fake::write(
+            &folder,
+            "sys/devices/system/clocksource/clocksource0/available_clocksource",
+            "tsc kvm-clock acpi_pm\n",
+        );
+        assert_eq!(interrupts(&machine).verdict, Verdict::Ok);
+    }
+
+    #[test]
+    fn an_iommu_is_good_unless_it_remaps_interrupts() {
+        let folder = fake::good();
+        let machine = Machine::at(folder.path());
+        assert!(iommu(&machine).finding.contains("nothing keeps them"));
+        fake::write(&folder, "sys/class/iommu/dmar0/name", "");
+        let check = iommu(&machine);
+        assert_eq!(check.verdict, Verdict::Ok);
+        assert!(check.finding.starts_with("dmar0: "), "{}", check.finding);
+        let line = " 24: 5 IR-PCI-MSIX-0000:00:01.0 0-edge virtio0\n";
+        fake::write(&folder, "proc/interrupts", line);
+        assert_eq!(iommu(&machine).verdict, Verdict::Warning);
     }
 
     #[test]

@@ -61,6 +61,12 @@ impl Machine {
         self.text("/proc/sys/kernel/osrelease")
     }
 
+    /// The clock sources that this kernel could use.
+    pub(super) fn clocks(&self) -> String {
+        const CLOCKS: &str = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
+        self.text(CLOCKS).unwrap_or_default()
+    }
+
     /// Whether the first processor has a feature.
     pub(super) fn has_feature(&self, feature: &str) -> bool {
         let info = self.text("/proc/cpuinfo").unwrap_or_default();
@@ -105,6 +111,7 @@ pub(super) mod fake {
                 "proc/mounts",
                 "proc /proc proc rw 0 0\nconfigfs /sys/kernel/config configfs rw,relatime 0 0\n",
             ),
+            ("sys/devices/system/node/online", "0\n"),
             ("sys/devices/system/cpu/present", "0-3\n"),
             ("sys/devices/system/cpu/cpu0/topology/core_id", "0\n"),
             ("sys/devices/system/cpu/cpu1/online", "1\n"),

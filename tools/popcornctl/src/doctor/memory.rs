@@ -3,6 +3,7 @@
 
 use super::machine::Machine;
 use super::Check;
+use crate::kernel::resources::Cpus;
 use crate::output;
 use popcorn_core::memory_plan::BLOCK;
 use popcorn_core::partition::LOW_MIN;
@@ -74,6 +75,42 @@ fn in_blocks(buddyinfo: &str) -> u64 {
         .fold(0, u64::saturating_add)
 }
 
+/// Whether memory is nearer to some processors than to others.
+pub(super) fn numa(machine: &Machine) -> Check {
+    const NAME: &str = "numa";
+    const FOLDER: &str = "/sys/devices/system/node";
+    let nodes = machine
+        .text(&format!("{FOLDER}/online"))
+        .and_then(|text| text.parse::<Cpus>().ok())
+        .map_or(Vec::new(), |nodes| nodes.0);
+    if nodes.len() < 2 {
+        return Check::ok(NAME, "one node: all memory is as near");
+    }
+    let each = |node: &u32| {
+        let cpus = machine.text(&format!("{FOLDER}/node{node}/cpulist"));
+        let cpus = cpus.filter(|cpus| !cpus.is_empty());
+        // "Node 0 MemFree:  1234 kB"
+        let info = machine.text(&format!("{FOLDER}/node{node}/meminfo"));
+        let free = info.unwrap_or_default().lines().find_map(|line| {
+            let (_, rest) = line.split_once("MemFree:")?;
+            rest.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
+        });
+        format!(
+            "node {node} has processors {} and {} free",
+            cpus.unwrap_or("none".into()),
+            output::bytes(free.unwrap_or(0).saturating_mul(1024))
+        )
+    };
+    let each: Vec<String> = nodes.iter().map(each).collect();
+    Check::ok(
+        NAME,
+        format!(
+            "{}; memory is taken from that of a kernel's first processor, if it has so much",
+            each.join(", ")
+        ),
+    )
+}
+
 /// Whether there is memory in which processors can start.
 pub(super) fn low(machine: &Machine) -> Check {
     const NAME: &str = "low memory";
@@ -129,6 +166,24 @@ mod tests {
     use super::super::machine::fake;
     use super::super::Verdict;
     use super::*;
+
+    #[test]
+    fn the_nodes_of_a_numa_machine_are_told() {
+        let folder = fake::good();
+        let machine = Machine::at(folder.path());
+        assert!(numa(&machine).finding.starts_with("one node"));
+        const NODES: &str = "sys/devices/system/node";
+        fake::write(&folder, &format!("{NODES}/online"), "0,2\n");
+        fake::write(&folder, &format!("{NODES}/node0/cpulist"), "0-3\n");
+        let info = "Node 0 MemTotal:  4000 kB\nNode 0 MemFree:   2048 kB\n";
+        fake::write(&folder, &format!("{NODES}/node0/meminfo"), info);
+        fake::write(&folder, &format!("{NODES}/node2/cpulist"), "\n");
+        let check = numa(&machine);
+        assert_eq!(check.verdict, Verdict::Ok);
+        let finding = check.finding;
+        let said = "node 0 has processors 0-3 and 2.0 MiB free, node 2 has processors none and ";
+        assert!(finding.starts_with(said), "{finding}");
+    }
 
     #[test]
     fn only_large_pieces_count_as_such() {

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::output;
 use nix::errno::Errno;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// Memory by physical address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -32,8 +33,12 @@ pub(crate) struct Kernel {
     /// Which it may get while it runs.
     pub(crate) possible_cpus: Cpus,
     hardware_ids: Cpus,
+    /// NUMA nodes of its processors; -1: none.
+    numa_cpus: Vec<i32>,
     pub(crate) memory_bytes: u64,
     memory_ranges: Vec<Range>,
+    /// NUMA nodes of these; -1: none.
+    numa_memory: Vec<i32>,
     /// Where its low slice is.
     low_range: Option<Range>,
     /// Where it shall be, if that was said.
@@ -83,10 +88,12 @@ impl Kernel {
             cpus: parse(Attribute::Cpus, &read(Attribute::Cpus)?)?,
             possible_cpus: parse(Attribute::PossibleCpus, &read(Attribute::PossibleCpus)?)?,
             hardware_ids: parse(Attribute::HardwareIds, &read(Attribute::HardwareIds)?)?,
+            numa_cpus: nodes(Attribute::NumaCpus, &read(Attribute::NumaCpus)?)?,
             memory_bytes: parse(Attribute::Memory, &read(Attribute::Memory)?)?,
             // The low slice comes last.
             low_range: memory_ranges.pop(),
             memory_ranges,
+            numa_memory: nodes(Attribute::NumaMemory, &read(Attribute::NumaMemory)?)?,
             low_memory: low_memory(&read(Attribute::LowMemory)?)?,
             window: read_if(Attribute::Window)?
                 .map(|text| range(Attribute::Window, &text))
@@ -146,6 +153,16 @@ impl Kernel {
         }
         if let Some(range) = &self.window {
             line("messages:", range_text(range));
+        }
+        if !self.numa_cpus.is_empty() || !self.numa_memory.is_empty() {
+            line(
+                "NUMA nodes:",
+                format!(
+                    "processors {}, memory {}",
+                    or_none(nodes_text(&self.numa_cpus)),
+                    or_none(nodes_text(&self.numa_memory))
+                ),
+            );
         }
         line("devices:", or_none(resources::devices_text(&self.devices)));
         line("kernel:", self.kernel.clone().unwrap_or("none".into()));
@@ -213,6 +230,20 @@ fn range(attribute: Attribute, text: &str) -> Result<Range, Failure> {
         .ok_or_else(|| strange(attribute, text))
 }
 
+fn nodes(attribute: Attribute, text: &str) -> Result<Vec<i32>, Failure> {
+    text.split(',')
+        .filter(|word| !word.is_empty())
+        .map(|word| parse(attribute, word))
+        .collect()
+}
+
+/// Each once, in ascending order.
+fn nodes_text(nodes: &[i32]) -> String {
+    let all: BTreeSet<i32> = nodes.iter().copied().collect();
+    let words: Vec<String> = all.iter().map(i32::to_string).collect();
+    words.join(",")
+}
+
 fn devices(text: &str) -> Result<Vec<Device>, Failure> {
     resources::devices(text).map_err(|_| strange(Attribute::Devices, text))
 }
@@ -245,6 +276,7 @@ mod tests {
         assert_eq!(value["cpus"], serde_json::json!([]));
         assert_eq!(value["memory_bytes"], 0);
         assert_eq!(value["memory_ranges"], serde_json::json!([]));
+        assert_eq!(value["numa_memory"], serde_json::json!([]));
         assert_eq!(value["devices"], serde_json::json!([]));
         for none in [
             "low_range",
@@ -276,6 +308,8 @@ mod tests {
             (Attribute::Cpus, "2,3"),
             (Attribute::PossibleCpus, "5,7"),
             (Attribute::HardwareIds, "4,6"),
+            (Attribute::NumaCpus, "1,1"),
+            (Attribute::NumaMemory, "1,0"),
             (Attribute::Memory, "1073741824"),
             (
                 Attribute::MemoryRanges,
@@ -297,6 +331,7 @@ mod tests {
         assert_eq!(value["hardware_ids"], serde_json::json!([4, 6]));
         assert_eq!(value["memory_ranges"].as_array().unwrap().len(), 2);
         assert_eq!(value["memory_ranges"][1]["start"], 1u64 << 32);
+        assert_eq!(value["numa_memory"], serde_json::json!([1, 0]));
         assert_eq!(value["low_range"], value["low_memory"]);
         assert_eq!(value["low_range"]["bytes"], 65536);
         assert_eq!(value["window"]["start"], 0x40400000);
@@ -309,6 +344,10 @@ mod tests {
         let text = kernel.text();
         assert!(text.contains("processors:   2-3\n"), "{text}");
         assert!(text.contains("768.0 MiB at 0x40000000\n"), "{text}");
+        assert!(
+            text.contains("NUMA nodes:   processors 1, memory 0,1\n"),
+            "{text}"
+        );
         assert!(text.contains("boot time:    1.50 s\n"), "{text}");
         assert!(
             text.contains("devices:      0000:01:00.0,0000:02:00.0\n"),

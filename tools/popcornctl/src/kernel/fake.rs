@@ -88,6 +88,8 @@ impl FakeKernels {
             (Attribute::Node, &node.to_string()),
             (Attribute::HardwareIds, ""),
             (Attribute::MemoryRanges, ""),
+            (Attribute::NumaCpus, ""),
+            (Attribute::NumaMemory, ""),
             (Attribute::Starts, "0"),
             (Attribute::StartedNs, "0"),
         ] {

@@ -103,6 +103,10 @@ fn special(action: Action, name: &str, errno: Errno) -> Option<(String, String)>
             "there is no such processor, or another kernel has it",
             "see `lscpu -e` and `popcornctl kernel list`".into(),
         ),
+        (Action::SetCpus | Action::ChangeCpus | Action::SetPossibleCpus, Errno::EOPNOTSUPP) => (
+            "another kernel could not use one of them: its hardware id is above 254",
+            "choose others; `popcornctl doctor` tells why".into(),
+        ),
         (
             Action::SetCpus | Action::SetPossibleCpus,
             Errno::EINVAL | Errno::ERANGE | Errno::E2BIG,
@@ -140,11 +144,11 @@ fn special(action: Action, name: &str, errno: Errno) -> Option<(String, String)>
         ),
         (Action::SetDevices, Errno::EOPNOTSUPP) => (
             "a device that cannot be lent",
-            format!("it must be alone behind a PCI Express port, signal by messages (MSI), know a reset, and not be behind an IOMMU; {SEE_LOG}"),
+            format!("it must be alone behind a PCI Express port, signal by messages (MSI) that no IOMMU remaps, and know a reset; {SEE_LOG}"),
         ),
         (Action::SetDevices, Errno::EBUSY) => (
             "it runs, or another command is at work on it, or a device is in use",
-            format!("stop it (`popcornctl kernel stop {name}`); end the device's virtual functions; {SEE_LOG}"),
+            format!("stop it (`popcornctl kernel stop {name}`); unmount the device's file systems, take its network interface down, end its virtual functions; {SEE_LOG}"),
         ),
         (Action::SetDevices, Errno::EINVAL | Errno::E2BIG) => (
             "a list of devices that cannot be",
@@ -261,7 +265,13 @@ mod tests {
         ),
         (
             Action::SetCpus,
-            &[Errno::EPERM, Errno::EBUSY, Errno::ENODEV, Errno::EINVAL],
+            &[
+                Errno::EPERM,
+                Errno::EBUSY,
+                Errno::ENODEV,
+                Errno::EINVAL,
+                Errno::EOPNOTSUPP,
+            ],
         ),
         (
             Action::ChangeCpus,
@@ -271,13 +281,20 @@ mod tests {
                 Errno::EPERM,
                 Errno::EBUSY,
                 Errno::ENODEV,
+                Errno::EOPNOTSUPP,
                 Errno::ENOMEM,
                 Errno::EINTR,
             ],
         ),
         (
             Action::SetPossibleCpus,
-            &[Errno::EPERM, Errno::EBUSY, Errno::ENODEV, Errno::EINVAL],
+            &[
+                Errno::EPERM,
+                Errno::EBUSY,
+                Errno::ENODEV,
+                Errno::EINVAL,
+                Errno::EOPNOTSUPP,
+            ],
         ),
         (
             Action::SetMemory,
