@@ -168,6 +168,68 @@ def share(tag, path, options):
             "-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"]
 
 
+# --- more hardware, if it was asked for -----------------------------------------------------------
+
+DISK_MIB = 64
+
+
+class WrongHardware(Exception):
+    pass
+
+
+def devices(kinds, iommu, logs):
+    """Each behind a port of its own, in the order in which they were asked for: bus 1, 2, ..."""
+    # The devices of the machine itself do without, so that they work whatever is tested with these.
+    behind = ",iommu_platform=on" if iommu else ""
+    arguments = []
+    for i, kind in enumerate(kinds):
+        # In the slots behind those that QEMU gives to the others.
+        arguments += ["-device", f"pcie-root-port,id=port{i},chassis={i + 1},slot={i + 1},addr={0x10 + i:#x}"]
+        if kind == "net":
+            # No way out of the machine.
+            arguments += ["-netdev", f"user,id=net{i},restrict=on",
+                          "-device", f"virtio-net-pci,bus=port{i},netdev=net{i},romfile={behind}"]
+            continue
+        functions = 2 if kind == "twin" else 1
+        for f in range(functions):
+            path = f"{logs}/disk{i}.{f}"
+            with open(path, "wb") as disk:
+                disk.truncate(DISK_MIB << 20)
+            # The first function last, as when a device is plugged in: it is what says that there are more.
+            address = functions - 1 - f
+            arguments += ["-drive", f"if=none,id=disk{i}.{f},format=raw,file={path.replace(',', ',,')}",
+                          "-device", f"virtio-blk-pci,bus=port{i},addr=0.{address},drive=disk{i}.{f}"
+                                     f"{',multifunction=on' if functions > 1 else ''}{behind}"]
+    return arguments
+
+
+def processors(count, ids, model):
+    """QEMU's arguments for processors, and the kernel's parameters for them."""
+    if not ids:
+        return ["-smp", str(count)], []
+    if len(ids) != count or len(set(ids)) != count:
+        raise WrongHardware(f"--apic-ids must name {count} processors, each with an id of its own")
+    # One socket of so many cores that each id is that of a core; all but the first are plugged in.
+    cores = max(ids) + 1
+    arguments = ["-smp", f"1,maxcpus={cores},sockets=1,cores={cores},threads=1"]
+    for i in ids[1:]:
+        arguments += ["-device", f"{model}-x86_64-cpu,socket-id=0,core-id={i},thread-id=0"]
+    # Else the kernel makes room for those that could be plugged in later.
+    return arguments, [f"possible_cpus={count}"]
+
+
+def numa(nodes, cpus, mib):
+    """Even shares of both for each."""
+    if cpus % nodes or mib % nodes:
+        raise WrongHardware(f"{cpus} processors and {mib} MiB cannot be divided between {nodes} NUMA nodes")
+    arguments = []
+    each = cpus // nodes
+    for n in range(nodes):
+        arguments += ["-object", f"memory-backend-ram,id=ram{n},size={mib // nodes}M",
+                      "-numa", f"node,nodeid={n},memdev=ram{n},cpus={n * each}-{(n + 1) * each - 1}"]
+    return arguments
+
+
 def pump(source, sink):
     """Pass on every byte until QEMU closes its end. A reader of ours that goes away must not stop the guest."""
     broken = False
@@ -230,6 +292,11 @@ def main():
     for name in ("nodes", "cpus", "mib", "timeout"):
         p.add_argument(f"--{name}", type=int, required=True)
     p.add_argument("--share", action="store_true")
+    p.add_argument("--device", action="append", default=[])
+    p.add_argument("--iommu", action="store_true")
+    p.add_argument("--numa", type=int)
+    p.add_argument("--apic-ids", type=lambda text: [int(word) for word in text.split(",")])
+    p.add_argument("--trace", type=lambda text: text.split(","), default=[])
     p.add_argument("argv", nargs="+")
     a = p.parse_args()
 
@@ -264,12 +331,33 @@ def main():
         # the emulated TSCs agree; the kernel's check of that takes a stopped processor for a wrong clock
         parameters.append("tsc=reliable")
 
+    # The devices come behind the IOMMU, which must be there before them.
+    hardware = ["-device", "intel-iommu,intremap=on,eim=on"] if a.iommu else []
+    try:
+        smp, for_smp = processors(a.cpus * a.nodes, a.apic_ids, "max" if a.accel == "tcg" else "host")
+        if a.numa and a.apic_ids:
+            raise WrongHardware("--numa and --apic-ids exclude each other")
+        if max(a.apic_ids or [0]) > 254 and not a.iommu:
+            raise WrongHardware("hardware ids above 254 need --iommu")
+        hardware += smp
+        parameters += for_smp
+        hardware += numa(a.numa, a.cpus * a.nodes, a.mib * a.nodes) if a.numa else []
+    except WrongHardware as wrong:
+        complain(wrong)
+        return 2
+    hardware += devices(a.device, a.iommu, a.logs)
+    for event in a.trace:
+        hardware += ["-trace", event]
+    if a.trace:
+        hardware += ["-D", f"{a.logs}/trace"]
+
     ports = Ports()
     out, err, status = (ports.stream(n) for n in ("stdout", "stderr", "status"))
     for k in range(1, a.nodes):
         ports.file(f"node{k}", f"{a.logs}/node{k}.log")
     command = (
-        ["qemu-system-x86_64", "-M", "q35", *accel, "-smp", str(a.cpus * a.nodes), "-m", f"{a.mib * a.nodes}M",
+        ["qemu-system-x86_64", "-M", "q35,kernel-irqchip=split" if a.iommu and a.accel == "kvm" else "q35", *accel,
+         "-m", f"{a.mib * a.nodes}M", *hardware,
          "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
          "-kernel", a.kernel, "-initrd", image,
          "-append", " ".join(["console=ttyS0,115200 panic=-1 oops=panic", COMMON, *parameters, a.append]),
@@ -313,6 +401,9 @@ def main():
     for t in threads:
         t.join()
     os.unlink(image)
+    for name in os.listdir(a.logs):
+        if name.startswith("disk"):
+            os.unlink(f"{a.logs}/{name}")
 
     with open(f"{a.logs}/times", "w") as f:
         f.write(f"accel {a.accel}\n")
