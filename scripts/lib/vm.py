@@ -177,7 +177,7 @@ class WrongHardware(Exception):
     pass
 
 
-def devices(kinds, iommu, logs):
+def devices(kinds, cpus, iommu, logs):
     """Each behind a port of its own, in the order in which they were asked for: bus 1, 2, ..."""
     # The devices of the machine itself do without, so that they work whatever is tested with these.
     behind = ",iommu_platform=on" if iommu else ""
@@ -199,6 +199,7 @@ def devices(kinds, iommu, logs):
             address = functions - 1 - f
             arguments += ["-drive", f"if=none,id=disk{i}.{f},format=raw,file={path.replace(',', ',,')}",
                           "-device", f"virtio-blk-pci,bus=port{i},addr=0.{address},drive=disk{i}.{f}"
+                                     f",num-queues={cpus}"
                                      f"{',multifunction=on' if functions > 1 else ''}{behind}"]
     return arguments
 
@@ -345,7 +346,7 @@ def main():
     except WrongHardware as wrong:
         complain(wrong)
         return 2
-    hardware += devices(a.device, a.iommu, a.logs)
+    hardware += devices(a.device, a.cpus * a.nodes, a.iommu, a.logs)
     for event in a.trace:
         hardware += ["-trace", event]
     if a.trace:
