@@ -48,15 +48,12 @@ static void send(u32 apic_id, u32 command)
 }
 
 /*
- * Larger ids need the APIC's newer mode, x2APIC. A kernel leaves that when it finds no unit that remaps
- * interrupts, which can only be one kernel's; it panics if its id does not fit the older mode. On KVM it
- * needs no such unit.
+ * A kernel leaves x2APIC mode when it finds no unit that remaps interrupts, which can only be one kernel's; it
+ * panics if its id does not fit the older mode. On KVM it needs no such unit.
  */
-#define XAPIC_ID_MAX 254
-
 static bool others_can_use(u32 apic_id)
 {
-	return apic_id <= XAPIC_ID_MAX || hypervisor_is_type(X86_HYPER_KVM);
+	return apic_id <= PCN_XAPIC_ID_MAX || hypervisor_is_type(X86_HYPER_KVM);
 }
 
 int pcn_processor_id(unsigned int cpu, u32 *id)

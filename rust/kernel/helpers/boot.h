@@ -11,6 +11,9 @@
 
 /* --- the architecture --- */
 
+/* Larger hardware ids need a newer mode of local APICs, x2APIC. */
+#define PCN_XAPIC_ID_MAX 254
+
 /*
  * The hardware's id of @cpu. -ENODEV if it has none, -EPERM if it is the boot processor, -EOPNOTSUPP if another
  * kernel could not use a processor with that id, of which the log tells.

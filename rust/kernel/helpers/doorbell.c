@@ -6,7 +6,9 @@
  * processor for it and moves it when that processor goes away. Sending: by APIC id through the ICR,
  * for the target belongs to another kernel and has no CPU number here.
  */
+#include <linux/cpumask.h>
 #include <linux/err.h>
+#include <linux/gfp.h>
 #include <linux/interrupt.h>
 #include <linux/irq.h>
 #include <linux/irqdomain.h>
@@ -18,6 +20,7 @@
 #include <asm/hw_irq.h>
 #include <asm/irqdomain.h>
 
+#include "boot.h"
 #include "doorbell.h"
 
 struct pcn_doorbell {
@@ -32,6 +35,29 @@ static irqreturn_t pcn_doorbell_interrupt(int irq, void *data)
 
 	doorbell->handler(doorbell->data);
 	return IRQ_HANDLED;
+}
+
+/*
+ * Kernels whose local APICs are in the older mode must be able to ring it: on processors with small ids, then,
+ * if there are others. The machine's boot processor is one, and is never offline.
+ */
+static int pcn_doorbell_place(int irq)
+{
+	cpumask_var_t small;
+	unsigned int cpu;
+	int ret = 0;
+
+	if (!zalloc_cpumask_var(&small, GFP_KERNEL))
+		return -ENOMEM;
+	for_each_possible_cpu(cpu)
+	{
+		if (cpu_physical_id(cpu) <= PCN_XAPIC_ID_MAX)
+			cpumask_set_cpu(cpu, small);
+	}
+	if (cpumask_intersects(small, cpu_online_mask) && !cpumask_subset(cpu_online_mask, small))
+		ret = irq_set_affinity(irq, small);
+	free_cpumask_var(small);
+	return ret;
 }
 
 struct pcn_doorbell *pcn_doorbell_new(void (*handler)(void *data), void *data)
@@ -59,8 +85,13 @@ struct pcn_doorbell *pcn_doorbell_new(void (*handler)(void *data), void *data)
 	ret = request_irq(doorbell->irq, pcn_doorbell_interrupt, 0, "popcorn doorbell", doorbell);
 	if (ret)
 		goto dispose;
+	ret = pcn_doorbell_place(doorbell->irq);
+	if (ret)
+		goto free_irq;
 	return doorbell;
 
+free_irq:
+	free_irq(doorbell->irq, doorbell);
 dispose:
 	irq_dispose_mapping(doorbell->irq);
 free:
@@ -106,6 +137,9 @@ void pcn_doorbell_send(u32 vector, u32 apic_id)
 	unsigned long flags;
 	int spins = PCN_ICR_SPINS;
 
+	/* Cut off, the id would be that of another processor. */
+	if (!x2apic_mode && apic_id > PCN_XAPIC_ID_MAX)
+		return;
 	local_irq_save(flags);
 	if (x2apic_mode) {
 		/* Writing the ICR MSR does not wait for earlier stores. */
