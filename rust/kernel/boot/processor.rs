@@ -9,6 +9,7 @@
 //! C side: `helpers/boot.c`, `popcorn_boot/x86/processor.c`.
 
 use super::memory::PhysicalMemory;
+use super::suspend::Awake;
 use crate::bindings;
 use crate::shared_memory::SharedMemory;
 use kernel::error::to_result;
@@ -161,6 +162,7 @@ pub struct LentProcessor {
     cpu: u32,
     id: u32,
     was_online: bool,
+    _awake: Awake,
 }
 
 impl LentProcessor {
@@ -169,9 +171,10 @@ impl LentProcessor {
     /// # Errors
     ///
     /// `ENODEV`: there is no such processor. `EPERM`: it is the one that the machine booted on.
-    /// `EBUSY`: it cannot go offline.
+    /// `EBUSY`: it cannot go offline, or this kernel is about to suspend.
     pub fn take(cpu: u32) -> Result<Self> {
         let id = hardware_id(cpu)?;
+        let awake = Awake::new()?;
         let mut was_online = false;
         // SAFETY: writes to `was_online`, which lives.
         to_result(unsafe { bindings::pcn_cpu_lend(cpu, &mut was_online) })?;
@@ -180,6 +183,7 @@ impl LentProcessor {
             cpu,
             id,
             was_online,
+            _awake: awake,
         };
         processor.reset();
         Ok(processor)
