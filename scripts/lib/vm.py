@@ -230,6 +230,7 @@ def main():
     for name in ("nodes", "cpus", "mib", "timeout"):
         p.add_argument(f"--{name}", type=int, required=True)
     p.add_argument("--share", action="store_true")
+    p.add_argument("--keep-memory", action="store_true")
     p.add_argument("argv", nargs="+")
     a = p.parse_args()
 
@@ -268,8 +269,13 @@ def main():
     out, err, status = (ports.stream(n) for n in ("stdout", "stderr", "status"))
     for k in range(1, a.nodes):
         ports.file(f"node{k}", f"{a.logs}/node{k}.log")
+    board, memory = "q35", []
+    if a.keep_memory:
+        board += ",memory-backend=memory"
+        path = f"{a.logs}/memory".replace(",", ",,")
+        memory = ["-object", f"memory-backend-file,id=memory,size={a.mib * a.nodes}M,share=on,mem-path={path}"]
     command = (
-        ["qemu-system-x86_64", "-M", "q35", *accel, "-smp", str(a.cpus * a.nodes), "-m", f"{a.mib * a.nodes}M",
+        ["qemu-system-x86_64", "-M", board, *memory, *accel, "-smp", str(a.cpus * a.nodes), "-m", f"{a.mib * a.nodes}M",
          "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
          "-kernel", a.kernel, "-initrd", image,
          "-append", " ".join(["console=ttyS0,115200 panic=-1 oops=panic", COMMON, *parameters, a.append]),
