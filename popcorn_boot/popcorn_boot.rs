@@ -42,6 +42,7 @@ use crate::registry::REGISTRY;
 use crate::secondary::Secondary;
 use kernel::c_str;
 use kernel::prelude::*;
+use popcorn_kernel::boot::suspend::SuspendWatch;
 use popcorn_kernel::configfs::Subsystem;
 use popcorn_kernel::global::Guard;
 use popcorn_kernel::param;
@@ -62,13 +63,18 @@ enum PopcornBoot {
         _directory: Subsystem<Registry>,
         _device: Device,
         _registry: Guard<Registry>,
+        _suspend: SuspendWatch,
     },
     /// It is in a kernel that was started.
-    Secondary { _secondary: Secondary },
+    Secondary {
+        _secondary: Secondary,
+        _suspend: SuspendWatch,
+    },
 }
 
 impl kernel::Module for PopcornBoot {
     fn init(module: &'static ThisModule) -> Result<Self> {
+        let suspend = SuspendWatch::new()?;
         match param!(pcn_boot_status: u64) {
             0 => {
                 let registry = Registry::new()?;
@@ -76,10 +82,12 @@ impl kernel::Module for PopcornBoot {
                     _registry: REGISTRY.set(registry.clone())?,
                     _device: Device::new(module)?,
                     _directory: Subsystem::new(c_str!("popcorn_boot"), registry, module)?,
+                    _suspend: suspend,
                 })
             }
             status => Ok(Self::Secondary {
                 _secondary: Secondary::new(status, param!(pcn_boot_terminal: u64), module)?,
+                _suspend: suspend,
             }),
         }
     }

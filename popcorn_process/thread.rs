@@ -87,6 +87,8 @@ struct State {
     node: Option<NodeId>,
     /// It has arrived there.
     there: bool,
+    /// It runs a system call for its carrier, so it does not wait for what that sends.
+    calls: bool,
     /// Home on an errand, it belongs there.
     back_to: Option<NodeId>,
     errand: Errand,
@@ -176,6 +178,7 @@ impl Thread {
                     on_exec: None,
                     node: None,
                     there: false,
+                    calls: false,
                     back_to: None,
                     errand: Errand::None,
                     stay_until: 0,
@@ -366,6 +369,7 @@ impl Thread {
     /// Something that it may wait for has changed: a node's state, a space.
     pub(crate) fn look(&self) {
         self.wake.wake_all();
+        self.end_call_if_gone();
     }
 }
 

@@ -11,6 +11,7 @@
  */
 #define _GNU_SOURCE
 #include "harness.h"
+#include "stamp.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -18,9 +19,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
-#include <x86intrin.h>
 
 static struct {
 	const char *json;
@@ -48,29 +47,6 @@ static __attribute__((noreturn)) void give_up(const char *what)
 {
 	fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
 	exit(1);
-}
-
-static uint64_t stamp(void)
-{
-	unsigned int aux;
-	uint64_t tsc = __rdtscp(&aux);
-
-	__asm__ volatile("" : : : "memory");
-	return tsc;
-}
-
-/* The counter's rate, by CLOCK_MONOTONIC over a twentieth of a second. */
-static void calibrate(void)
-{
-	struct timespec a, b, pause = { .tv_nsec = 50000000 };
-	uint64_t from, to;
-
-	clock_gettime(CLOCK_MONOTONIC, &a);
-	from = stamp();
-	nanosleep(&pause, NULL);
-	clock_gettime(CLOCK_MONOTONIC, &b);
-	to = stamp();
-	tsc_per_ns = (double)(to - from) / ((b.tv_sec - a.tv_sec) * 1e9 + b.tv_nsec - a.tv_nsec);
 }
 
 static int by_value(const void *a, const void *b)
@@ -520,7 +496,7 @@ int main(int argc, char **argv)
 {
 	parse(argc, argv);
 	find_other_node();
-	calibrate();
+	tsc_per_ns = stamps_per_ns();
 	if (!at_home_only) {
 		messages();
 		first_migrations();

@@ -124,7 +124,7 @@ impl Thread {
         let mut resume = false;
         let begin = now_ns();
         loop {
-            let gone = || space.is_lost() || !popcorn_msg::is_online(node);
+            let gone = || is_gone(node, space);
             let ready = || {
                 let state = self.state.lock();
                 state.inbox.is_some() || state.goal.is_some() && recalled.is_none()
@@ -160,18 +160,12 @@ impl Thread {
                 if recalled.is_some() || resume {
                     verdict(request, Verdict::ComeHome, 0);
                 } else {
-                    resume = self.run_syscall(request, space, regs)?;
+                    resume = self.run_syscall(request, node, space, regs)?;
                 }
                 continue;
             }
             if gone() {
-                err_ratelimited!(
-                    "node {} is gone, and with it the memory of process {}: killing it\n",
-                    node,
-                    self.task.pid()
-                );
-                space.set_lost();
-                self.task.kill();
+                self.carrier_is_gone(node, space);
                 return Err(EINTR);
             }
             let asked = self.state.lock().goal.is_some();
@@ -191,6 +185,7 @@ impl Thread {
     fn run_syscall(
         &self,
         request: Request,
+        node: NodeId,
         space: &Arc<Space>,
         regs: &mut CurrentRegs,
     ) -> Result<bool> {
@@ -216,7 +211,15 @@ impl Thread {
             return Ok(false);
         }
         let changes = Change::for_syscall(space, number, &user)?;
-        let result = regs.run_syscall(number as u32);
+        // First this, then a look: whoever lets the node go does it the other way round.
+        self.state.lock().calls = true;
+        let result = if is_gone(node, space) {
+            self.carrier_is_gone(node, space);
+            0
+        } else {
+            regs.run_syscall(number as u32)
+        };
+        self.state.lock().calls = false;
         drop(changes);
         add(&self.statistics.syscalls, 1);
         if current::fatal_signal_pending() {
@@ -231,6 +234,31 @@ impl Thread {
         }
         verdict(request, Verdict::Done, result);
         Ok(false)
+    }
+
+    /// If its carrier is gone while it runs a system call for that, nothing else may ever end the call: it could
+    /// wait for a pipe or a network. Any context that may send a signal.
+    pub(super) fn end_call_if_gone(&self) {
+        let state = self.state.lock();
+        let from = state.node.filter(|_| state.there && state.calls);
+        let from = from.and_then(|node| Some((node, state.space.clone()?)));
+        drop(state);
+        if let Some((node, space)) = from {
+            if is_gone(node, &space) {
+                self.carrier_is_gone(node, &space);
+            }
+        }
+    }
+
+    /// Ends a thread whose registers are lost, and with it its process.
+    fn carrier_is_gone(&self, node: NodeId, space: &Space) {
+        err_ratelimited!(
+            "node {} is gone, and with it the memory of process {}: killing it\n",
+            node,
+            self.task.pid()
+        );
+        space.set_lost();
+        self.task.kill();
     }
 
     /// The thread is back, in this message.
@@ -320,6 +348,11 @@ impl Thread {
         }
         (Errand::None, true)
     }
+}
+
+/// Whether what a thread has on `node` is gone.
+fn is_gone(node: NodeId, space: &Space) -> bool {
+    space.is_lost() || !popcorn_msg::is_online(node)
 }
 
 /// If `address` is in the lowest page of a mapping that grows downwards, lets it grow by more than

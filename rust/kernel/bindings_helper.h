@@ -16,4 +16,5 @@
 #include "helpers/hooks.h"
 #include "helpers/kernel.h"
 #include "helpers/pci.h"
+#include "helpers/suspend.h"
 #include "helpers/terminal.h"

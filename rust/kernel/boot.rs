@@ -13,6 +13,7 @@ pub mod file;
 pub mod memory;
 pub mod pci;
 pub mod processor;
+pub mod suspend;
 pub mod terminal;
 pub mod uapi;
 

@@ -298,6 +298,7 @@ def main():
     p.add_argument("--numa", type=int)
     p.add_argument("--apic-ids", type=lambda text: [int(word) for word in text.split(",")])
     p.add_argument("--trace", type=lambda text: text.split(","), default=[])
+    p.add_argument("--keep-memory", action="store_true")
     p.add_argument("argv", nargs="+")
     a = p.parse_args()
 
@@ -356,9 +357,14 @@ def main():
     out, err, status = (ports.stream(n) for n in ("stdout", "stderr", "status"))
     for k in range(1, a.nodes):
         ports.file(f"node{k}", f"{a.logs}/node{k}.log")
+    board = "q35,kernel-irqchip=split" if a.iommu and a.accel == "kvm" else "q35"
+    memory = []
+    if a.keep_memory:
+        board += ",memory-backend=memory"
+        path = f"{a.logs}/memory".replace(",", ",,")
+        memory = ["-object", f"memory-backend-file,id=memory,size={a.mib * a.nodes}M,share=on,mem-path={path}"]
     command = (
-        ["qemu-system-x86_64", "-M", "q35,kernel-irqchip=split" if a.iommu and a.accel == "kvm" else "q35", *accel,
-         "-m", f"{a.mib * a.nodes}M", *hardware,
+        ["qemu-system-x86_64", "-M", board, *memory, *accel, "-m", f"{a.mib * a.nodes}M", *hardware,
          "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
          "-kernel", a.kernel, "-initrd", image,
          "-append", " ".join(["console=ttyS0,115200 panic=-1 oops=panic", COMMON, *parameters, a.append]),

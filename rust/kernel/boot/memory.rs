@@ -7,6 +7,7 @@
 //! C headers: `include/linux/ioport.h`, `include/linux/gfp.h`.
 
 use super::processor;
+use super::suspend::Awake;
 use crate::bindings;
 use crate::current::cond_resched;
 use crate::current::fatal_signal_pending;
@@ -37,6 +38,7 @@ const ZONE_BORDERS: [u64; 2] = [16 << 20, 1 << 32];
 pub struct PhysicalMemory {
     extent: Extent,
     hold: Hold,
+    _awake: Awake,
 }
 
 /// How nobody else comes by a range.
@@ -92,6 +94,7 @@ impl PhysicalMemory {
 
     /// Enters it in the resource tree, or marks it.
     fn enter(extent: Extent, name: &'static CStr) -> Result<Self> {
+        let awake = Awake::new()?;
         let (start, size) = (extent.start, extent.size);
         let hold = if start < LOW_END {
             Hold::Low
@@ -108,7 +111,11 @@ impl PhysicalMemory {
             return Err(EBUSY);
         }
         // INVARIANT: both callers have looked; just claimed.
-        Ok(Self { extent, hold })
+        Ok(Self {
+            extent,
+            hold,
+            _awake: awake,
+        })
     }
 
     /// Takes `size` bytes below 1 MiB, whole pages, which Linux reserves and makes no use of. May sleep.
@@ -117,6 +124,7 @@ impl PhysicalMemory {
     ///
     /// `ENOSPC`: there is no such place.
     pub fn take_low(size: u64) -> Result<Self> {
+        let awake = Awake::new()?;
         loop {
             let mut areas = KVec::new();
             for address in LOW_USABLE.step_by(PAGE as usize) {
@@ -141,6 +149,7 @@ impl PhysicalMemory {
                 return Ok(Self {
                     extent,
                     hold: Hold::Low,
+                    _awake: awake,
                 });
             }
             // Somebody was faster; what is left is less, so this ends.
@@ -297,6 +306,9 @@ impl Source for Taker {
         if fatal_signal_pending() || self.taken.len() == self.taken.capacity() {
             return false;
         }
+        let Ok(awake) = Awake::new() else {
+            return false;
+        };
         // SAFETY: the range is within one zone of this kernel's RAM.
         if to_result(unsafe { bindings::pcn_ram_take(range.start, range.size) }).is_err() {
             return false;
@@ -305,6 +317,7 @@ impl Source for Taker {
         let memory = PhysicalMemory {
             extent: range,
             hold: Hold::Allocated,
+            _awake: awake,
         };
         // There is room; if not it is dropped, and given back.
         self.taken.push(memory, GFP_KERNEL).is_ok()

@@ -9,6 +9,7 @@
 //! C side: `helpers/boot.c`, `popcorn_boot/x86/processor.c`.
 
 use super::memory::PhysicalMemory;
+use super::suspend::Awake;
 use crate::bindings;
 use crate::shared_memory::SharedMemory;
 use kernel::error::to_result;
@@ -168,6 +169,7 @@ pub struct LentProcessor {
     cpu: u32,
     id: u32,
     was_online: bool,
+    _awake: Awake,
 }
 
 impl LentProcessor {
@@ -176,9 +178,11 @@ impl LentProcessor {
     /// # Errors
     ///
     /// `ENODEV`: there is no such processor. `EPERM`: it is the one that the machine booted on. `EOPNOTSUPP`:
-    /// another kernel could not use it, of which the log tells why. `EBUSY`: it cannot go offline.
+    /// another kernel could not use it, of which the log tells why. `EBUSY`: it cannot go offline, or this
+    /// kernel is about to suspend.
     pub fn take(cpu: u32) -> Result<Self> {
         let id = hardware_id(cpu)?;
+        let awake = Awake::new()?;
         let mut was_online = false;
         // SAFETY: writes to `was_online`, which lives.
         to_result(unsafe { bindings::pcn_cpu_lend(cpu, &mut was_online) })?;
@@ -187,6 +191,7 @@ impl LentProcessor {
             cpu,
             id,
             was_online,
+            _awake: awake,
         };
         processor.reset();
         Ok(processor)

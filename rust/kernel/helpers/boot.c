@@ -9,6 +9,9 @@
 #include <linux/err.h>
 #include <linux/errno.h>
 #include <linux/export.h>
+#include <linux/fcntl.h>
+#include <linux/file.h>
+#include <linux/fs.h>
 #include <linux/gfp.h>
 #include <linux/ioport.h>
 #include <linux/kernel_read_file.h>
@@ -26,6 +29,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/string.h>
 #include <linux/timekeeping.h>
 #include <linux/topology.h>
 #include <linux/vmalloc.h>
@@ -296,10 +300,22 @@ EXPORT_SYMBOL_GPL(pcn_ram_give);
 int pcn_file_read(const char *path, size_t max, bool kernel, void **data, size_t *size)
 {
 	enum kernel_read_file_id id = kernel ? READING_KEXEC_IMAGE : READING_KEXEC_INITRAMFS;
+	struct file *file;
 	ssize_t got;
 
 	*data = NULL;
-	got = kernel_read_file_from_path(path, 0, data, min_t(size_t, max, INT_MAX), NULL, id);
+	if (!*path)
+		return -EINVAL;
+	/* Whoever wants this holds locks: it shall not wait for the other end of a pipe. */
+	file = filp_open(path, O_RDONLY | O_NONBLOCK, 0);
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	/* Those of configfs are among them; to read a file there would need them once more. */
+	if (!strcmp(file_inode(file)->i_sb->s_type->name, "configfs"))
+		got = -EINVAL;
+	else
+		got = kernel_read_file(file, 0, data, min_t(size_t, max, INT_MAX), NULL, id);
+	fput(file);
 	if (got < 0)
 		return got;
 	*size = got;

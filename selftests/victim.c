@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A process with something on another node when that ends; guest/deaths looks at what becomes of it.
+ *
+ *   victim thread NODE     its only thread runs there
+ *   victim threads NODE    two of its four threads run there
+ *   victim call NODE       its thread belongs there and sleeps in a system call, at home
+ *   victim pages NODE      all of it is at home, but some of its pages are there alone
+ *
+ * It says "there" once that is so. The last of them then waits for a line and touches its pages: it says how
+ * many are lost, and checks all others. A wrong byte is status 1.
+ */
+#define _GNU_SOURCE
+#include "harness.h"
+
+#include <err.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PAGES 64
+
+static int node;
+static _Atomic int arrived;
+
+static void move(int to)
+{
+	if (popcorn_migrate(to))
+		err(2, "moving to node %d", to);
+}
+
+static void say(const char *text)
+{
+	puts(text);
+	fflush(stdout);
+}
+
+static void *compute(void *away)
+{
+	volatile uint64_t count = 0;
+
+	if (away)
+		move(node);
+	arrived++;
+	for (;;)
+		count++;
+	return NULL;
+}
+
+static void thread(void)
+{
+	move(node);
+	say("there");
+	compute(NULL);
+}
+
+static void threads(void)
+{
+	pthread_t other;
+
+	for (int i = 0; i < 3; i++)
+		if (pthread_create(&other, NULL, compute, i < 2 ? &node : NULL))
+			errx(2, "no thread");
+	while (arrived < 3)
+		nap();
+	say("there");
+	for (;;)
+		pause();
+}
+
+static void call(void)
+{
+	char byte;
+	int ends[2];
+
+	if (pipe(ends))
+		err(2, "pipe");
+	move(node);
+	say("there");
+	/* Nobody writes. */
+	if (read(ends[0], &byte, 1) != 1)
+		err(2, "read");
+}
+
+static uint8_t *there, *here;
+
+/* Away, and home again: what it has written stays there until somebody wants it here. */
+static void *write_there(void *unused)
+{
+	move(node);
+	fill(there, PAGES * PAGE, 1);
+	move(POPCORN_NODE_ORIGIN);
+	return unused;
+}
+
+static sigjmp_buf lost;
+
+static void on_bus_error(int signal)
+{
+	(void)signal;
+	siglongjmp(lost, 1);
+}
+
+static void pages(void)
+{
+	volatile int count = 0;
+	pthread_t writer;
+	char line[16];
+
+	there = anon(PAGES * PAGE);
+	here = anon(PAGES * PAGE);
+	fill(here, PAGES * PAGE, 2);
+	signal(SIGBUS, on_bus_error);
+	if (pthread_create(&writer, NULL, write_there, NULL) || pthread_join(writer, NULL))
+		errx(2, "no thread");
+	say("there");
+	if (!fgets(line, sizeof(line), stdin))
+		errx(2, "nobody wants to know");
+	for (volatile int i = 0; i < PAGES; i++) {
+		if (sigsetjmp(lost, 1))
+			count++;
+		else
+			(void)*(volatile uint8_t *)(there + i * PAGE);
+	}
+	if (mismatch(here, PAGES * PAGE, 2) >= 0)
+		errx(1, "a page that was never there is wrong");
+	printf("%d of %d lost\n", count, PAGES);
+	exit(fflush(stdout) ? 1 : 0);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*run)(void);
+	} kinds[] = {
+		{ "thread", thread }, { "threads", threads }, { "call", call }, { "pages", pages }
+	};
+
+	if (argc != 3)
+		errx(2, "usage: victim thread|threads|call|pages NODE");
+	node = atoi(argv[2]);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strcmp(argv[1], kinds[i].name))
+			kinds[i].run();
+	return 2;
+}
