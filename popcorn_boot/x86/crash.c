@@ -2,13 +2,14 @@
 /* See helpers/crash.h. */
 #include <linux/build_bug.h>
 #include <linux/export.h>
+#include <linux/instruction_pointer.h>
 #include <linux/pgtable.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/vmcore_info.h>
 
-#include <asm/kexec.h>
+#include <asm/asm.h>
 #include <asm/ptrace.h>
 #include <asm/unwind.h>
 #include <asm/user.h>
@@ -55,12 +56,9 @@ void pcn_crash_registers(u64 *registers)
 	static_assert(sizeof(user) == PCN_CRASH_REGISTERS * sizeof(*registers));
 
 	if (!leave_modules(&regs)) {
-		crash_setup_regs(&regs, NULL);
-		user.bx = regs.bx;
-		user.r12 = regs.r12;
-		user.r13 = regs.r13;
-		user.r14 = regs.r14;
-		user.r15 = regs.r15;
+		regs.ip = _THIS_IP_;
+		regs.sp = current_stack_pointer;
+		regs.bp = (unsigned long)__builtin_frame_address(0);
 	}
 	user.ip = regs.ip;
 	user.sp = regs.sp;

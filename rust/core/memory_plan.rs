@@ -9,6 +9,7 @@
 
 use crate::bootparams::Extent;
 use crate::partition::{PARTITION_ALIGN, PARTITION_MIN, RANGES_MAX};
+use crate::sort;
 
 /// What is looked at, and taken, as a whole.
 pub const BLOCK: u64 = PARTITION_ALIGN;
@@ -160,7 +161,7 @@ impl Runs {
 
     fn longest_first(&mut self) {
         let count = self.count;
-        self.runs[..count].sort_unstable_by_key(|run| core::cmp::Reverse(run.size));
+        sort::by_key(&mut self.runs[..count], |run| core::cmp::Reverse(run.size));
     }
 }
 

@@ -21,6 +21,7 @@
 //! a kernel without RAM below 1 MiB has no place for its own trampoline and panics.
 
 use crate::bootparams::{Extent, Kernel, MemoryEntry, MemoryKind};
+use crate::sort;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -274,7 +275,7 @@ impl Partition {
         for (to, range) in map.entries[FIRST_ENTRIES..].iter_mut().zip(self.more()) {
             *to = entry(range.start, range.start + range.size, MemoryKind::Ram);
         }
-        map.entries[..map.count].sort_unstable_by_key(|entry| entry.extent.start);
+        sort::by_key(&mut map.entries[..map.count], |entry| entry.extent.start);
         map
     }
 

@@ -29,6 +29,7 @@ pub mod pci;
 pub mod proto;
 pub mod resource_list;
 pub mod ring;
+pub mod sort;
 pub mod syscall;
 pub mod terminal;
 pub mod vmcoreinfo;

@@ -20,6 +20,7 @@ use kernel::prelude::*;
 use popcorn_core::bootparams::Extent;
 use popcorn_core::memory_plan;
 use popcorn_core::memory_plan::Source;
+use popcorn_core::sort;
 
 const PAGE: u64 = 4096;
 /// Below this all memory is reserved by this kernel, and there are marks of our own.
@@ -201,7 +202,7 @@ impl PhysicalMemory {
             return Ok(None);
         }
         let key = |memory: &Self| core::cmp::Reverse(memory.extent.size);
-        taker.taken.sort_unstable_by_key(key);
+        sort::by_key(&mut taker.taken, key);
         Ok(Some(taker.taken))
     }
 
