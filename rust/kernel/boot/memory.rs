@@ -17,6 +17,7 @@ use kernel::ffi::c_void;
 use kernel::prelude::*;
 use popcorn_core::bootparams::Extent;
 use popcorn_core::memory_plan;
+use popcorn_core::memory_plan::Demand;
 use popcorn_core::memory_plan::Source;
 
 const PAGE: u64 = 4096;
@@ -154,6 +155,35 @@ impl PhysicalMemory {
     ///
     /// `ENOMEM`: there is not so much, or too scattered. `EINTR`: killed.
     pub fn take(total: u64, cpu: Option<u32>) -> Result<KVec<Self>> {
+        let mut taken = Self::take_as(&Demand::of_kernel(total), None, cpu)?;
+        let key = |memory: &Self| core::cmp::Reverse(memory.extent.size);
+        taken.sort_unstable_by_key(key);
+        Ok(taken)
+    }
+
+    /// The same for a kernel that runs: `total` bytes, a multiple of `portion`, in at most `ranges` ranges.
+    /// Each element of what is returned is one portion, aligned to its size.
+    ///
+    /// # Errors
+    ///
+    /// As [`PhysicalMemory::take`].
+    pub fn take_portions(
+        total: u64,
+        portion: u64,
+        ranges: usize,
+        cpu: Option<u32>,
+    ) -> Result<KVec<Self>> {
+        let demand = Demand {
+            total,
+            unit: portion,
+            ranges,
+            longest: 0,
+        };
+        Self::take_as(&demand, Some(portion), cpu)
+    }
+
+    /// Takes what is wanted, in elements of `piece` bytes; without that, an element for each range.
+    fn take_as(demand: &Demand, piece: Option<u64>, cpu: Option<u32>) -> Result<KVec<Self>> {
         let mut areas = KVec::new();
         // SAFETY: add_area() gets what it expects, and nobody else uses it meanwhile.
         to_result(unsafe {
@@ -161,28 +191,33 @@ impl PhysicalMemory {
         })?;
         // SAFETY: asks a table.
         let near = cpu.map_or(-1, |cpu| unsafe { bindings::pcn_cpu_numa_node(cpu) });
-        let mut taken = Self::take_near(total, &areas, near)?;
+        let mut taken = Self::take_near(demand, piece, &areas, near)?;
         if taken.is_none() && near >= 0 {
-            taken = Self::take_near(total, &areas, -1)?;
+            taken = Self::take_near(demand, piece, &areas, -1)?;
         }
         taken.ok_or(ENOMEM)
     }
 
-    fn take_near(total: u64, areas: &[Extent], node: c_int) -> Result<Option<KVec<Self>>> {
+    fn take_near(
+        demand: &Demand,
+        piece: Option<u64>,
+        areas: &[Extent],
+        node: c_int,
+    ) -> Result<Option<KVec<Self>>> {
+        let count = match piece {
+            Some(piece) => usize::try_from(demand.total.checked_div(piece).ok_or(EINVAL)?)?,
+            None => demand.ranges,
+        };
         let mut taker = Taker {
-            taken: KVec::with_capacity(popcorn_core::partition::RANGES_MAX, GFP_KERNEL)?,
+            taken: KVec::with_capacity(count, GFP_KERNEL)?,
+            piece,
             node,
         };
-        let gathered = memory_plan::gather(total, areas, &mut taker);
+        let gathered = memory_plan::gather(demand, areas, &mut taker);
         if fatal_signal_pending() {
             return Err(EINTR);
         }
-        if gathered.is_err() {
-            return Ok(None);
-        }
-        let key = |memory: &Self| core::cmp::Reverse(memory.extent.size);
-        taker.taken.sort_unstable_by_key(key);
-        Ok(Some(taker.taken))
+        Ok(gathered.is_ok().then_some(taker.taken))
     }
 
     /// Where it is.
@@ -261,6 +296,8 @@ unsafe extern "C" fn add_area(areas: *mut c_void, start: u64, size: u64) -> c_in
 struct Taker {
     /// With room for all that it takes.
     taken: KVec<PhysicalMemory>,
+    /// Bytes of each element; without that a range is one.
+    piece: Option<u64>,
     /// Only memory of this NUMA node, unless negative.
     node: c_int,
 }
@@ -276,19 +313,26 @@ impl Source for Taker {
     }
 
     fn take(&mut self, range: Extent) -> bool {
-        if fatal_signal_pending() || self.taken.len() == self.taken.capacity() {
+        let piece = self.piece.unwrap_or(range.size);
+        let count = range.size.checked_div(piece).unwrap_or(0);
+        let room = (self.taken.capacity() - self.taken.len()) as u64;
+        let whole = range.size.checked_rem(piece) == Some(0);
+        if fatal_signal_pending() || count == 0 || !whole || room < count {
             return false;
         }
         // SAFETY: the range is within one zone of this kernel's RAM.
         if to_result(unsafe { bindings::pcn_ram_take(range.start, range.size) }).is_err() {
             return false;
         }
-        // INVARIANT: just allocated.
-        let memory = PhysicalMemory {
-            extent: range,
-            hold: Hold::Allocated,
-        };
-        // There is room; if not it is dropped, and given back.
-        self.taken.push(memory, GFP_KERNEL).is_ok()
+        for number in 0..count {
+            // INVARIANT: just allocated; the pieces are all of the range, and none is in another.
+            let memory = PhysicalMemory {
+                extent: Extent::new(range.start + number * piece, piece),
+                hold: Hold::Allocated,
+            };
+            // There is room.
+            let _ = self.taken.push(memory, GFP_KERNEL);
+        }
+        true
     }
 }
