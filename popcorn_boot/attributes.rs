@@ -71,6 +71,8 @@ impl Item for Partition {
         Attribute::read_only(c_str!("memory_ranges"), show_memory_ranges),
         Attribute::read_only(c_str!("numa_cpus"), show_numa_cpus),
         Attribute::read_only(c_str!("numa_memory"), show_numa_memory),
+        Attribute::read_only(c_str!("memory_booted"), show_memory_booted),
+        Attribute::read_only(c_str!("memory_portion"), show_memory_portion),
         Attribute::read_only(c_str!("window"), show_window),
         Attribute::read_only(c_str!("starts"), show_starts),
         Attribute::read_only(c_str!("started_ns"), show_started),
@@ -180,8 +182,7 @@ fn show_memory_ranges(kernel: &Partition, text: &mut Text<'_>) -> Result {
     let Some(memory) = kernel.memory() else {
         return Ok(());
     };
-    for range in Iterator::chain(memory.ranges().iter(), Some(memory.low())) {
-        let extent = range.extent();
+    for extent in memory.extents()? {
         writeln!(text, "{:#x} {:#x}", extent.start, extent.size)?;
     }
     Ok(())
@@ -204,6 +205,19 @@ fn show_numa_memory(kernel: &Partition, text: &mut Text<'_>) -> Result {
         between = ",";
     }
     Ok(writeln!(text)?)
+}
+
+fn show_memory_booted(kernel: &Partition, text: &mut Text<'_>) -> Result {
+    let size = kernel.memory().map_or(0, |memory| memory.booted_size());
+    Ok(writeln!(text, "{size}")?)
+}
+
+fn show_memory_portion(kernel: &Partition, text: &mut Text<'_>) -> Result {
+    let portion = match kernel.is_running() {
+        true => kernel.memory().and_then(|memory| memory.portion()),
+        false => None,
+    };
+    Ok(writeln!(text, "{}", portion.unwrap_or(0))?)
 }
 
 fn show_low_memory(kernel: &Partition, text: &mut Text<'_>) -> Result {

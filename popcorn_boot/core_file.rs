@@ -14,6 +14,7 @@
 
 use core::ops::Range;
 use kernel::prelude::*;
+use kernel::sync::Arc;
 use kernel::uaccess::UserSliceWriter;
 use popcorn_core::boot_status;
 use popcorn_core::boot_status::STATUS_SIZE;
@@ -29,22 +30,44 @@ use popcorn_core::vmcoreinfo;
 use popcorn_core::vmcoreinfo::VmcoreInfo;
 use popcorn_core::vmcoreinfo::NOTE_HEAD;
 use popcorn_core::vmcoreinfo::RELEASE_MAX;
+use popcorn_kernel::boot::memory::PhysicalMemory;
 use popcorn_kernel::current::cond_resched;
 use popcorn_kernel::current::fatal_signal_pending;
 use popcorn_kernel::shared_memory::SharedMemory;
 
 const PAGE: usize = 4096;
-/// Mapped in one step, in bytes.
+/// Mapped in one step, in bytes; the steps are aligned to that, so that none is in two pieces of memory.
 const STEP: u64 = 2 << 20;
 
 /// Who has the memory that a core is made of.
 pub(crate) trait Source {
-    /// Maps `part`, which is of whole pages. May sleep.
+    /// Maps `part`, which is of whole pages, between two multiples of 2 MiB. May sleep.
     ///
     /// # Errors
     ///
     /// `EINVAL`: it is not, or not any more, that kernel's. `ENOMEM`.
-    fn map(&self, part: Extent) -> Result<SharedMemory>;
+    fn map(&self, part: Extent) -> Result<Mapped>;
+}
+
+/// Memory of another kernel that is mapped here.
+pub(crate) struct Mapped {
+    memory: SharedMemory,
+    /// What could be given back meanwhile. After what maps it.
+    _keeps: Option<Arc<PhysicalMemory>>,
+}
+
+impl Mapped {
+    /// `keeps` holds it, unless the source itself does as long as it lives.
+    pub(crate) fn new(memory: SharedMemory, keeps: Option<Arc<PhysicalMemory>>) -> Self {
+        Self {
+            memory,
+            _keeps: keeps,
+        }
+    }
+
+    fn read(&self, offset: usize, bytes: &mut [u8]) {
+        self.memory.read(offset, bytes);
+    }
 }
 
 /// What is known of the kernel, besides its memory.
@@ -196,7 +219,7 @@ fn advance(position: &mut i64, length: usize) -> Result {
 
 /// A mapped piece of memory.
 struct Window {
-    memory: SharedMemory,
+    memory: Mapped,
     /// The bytes of it that were asked for.
     wanted: Range<usize>,
 }
@@ -206,7 +229,7 @@ impl Window {
     fn map<S: Source + ?Sized>(source: &S, extent: Extent) -> Result<Self> {
         let first = extent.start - extent.start % PAGE as u64;
         let before = extent.start - first;
-        let length = extent.size.min(STEP - before);
+        let length = extent.size.min(STEP - extent.start % STEP);
         let size = (before + length).next_multiple_of(PAGE as u64);
         Ok(Self {
             memory: source.map(Extent::new(first, size))?,
@@ -237,11 +260,13 @@ fn fetch<S: Source + ?Sized>(
     if !inside(ram, extent) {
         return Ok(false);
     }
-    let window = Window::map(source, extent)?;
-    if window.wanted.len() != bytes.len() {
-        return Ok(false);
+    let mut done = 0;
+    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        let window = Window::map(source, Extent::new(from + done as u64, rest.len() as u64))?;
+        let length = window.wanted.len().min(rest.len());
+        window.memory.read(window.wanted.start, &mut rest[..length]);
+        done += length;
     }
-    window.memory.read(window.wanted.start, bytes);
     Ok(true)
 }
 

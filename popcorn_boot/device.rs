@@ -17,7 +17,6 @@ use kernel::sync::ArcBorrow;
 use kernel::sync::Mutex;
 use kernel::uaccess::UserSliceReader;
 use kernel::uaccess::UserSliceWriter;
-use popcorn_core::bootparams::MemoryKind;
 use popcorn_kernel::boot::may_boot;
 use popcorn_kernel::boot::uapi::popcorn_boot_attach;
 use popcorn_kernel::boot::uapi::POPCORN_BOOT_CORE;
@@ -191,12 +190,7 @@ fn open_core(kernel: &Partition) -> Result<What> {
     if facts.starts == 0 {
         return Err(ESRCH);
     }
-    let map = memory.layout().memory_map();
-    let mut ram = KVec::with_capacity(map.len(), GFP_KERNEL)?;
-    for entry in map.iter().filter(|entry| entry.kind == MemoryKind::Ram) {
-        ram.push(entry.extent, GFP_KERNEL)?;
-    }
     let known = Known::new(&memory.status.page(), facts.mapping);
-    let core = CoreFile::new(&*memory, &ram, &known)?;
+    let core = CoreFile::new(&*memory, &memory.ram()?, &known)?;
     Ok(What::Core(core, facts.starts))
 }

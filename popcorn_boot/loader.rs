@@ -137,7 +137,7 @@ pub(crate) fn load(
         command_line: partition.command_line().start,
         initrd: placement.initrd,
         rsdp,
-        memory_map: &partition.memory_map(),
+        memory_map: &target.map_at_load()?,
     };
     params
         .write(&kernel, page.as_page()?)

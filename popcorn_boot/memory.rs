@@ -2,7 +2,9 @@
 //! The memory of a second kernel, and what the two kernels share in it.
 
 use crate::console::Console;
+use crate::core_file::Mapped;
 use crate::core_file::Source;
+use crate::grown::Grown;
 use crate::terminal::Terminal;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering;
@@ -19,8 +21,11 @@ use popcorn_core::boot_status;
 use popcorn_core::boot_status::Report;
 use popcorn_core::boot_status::STATUS_SIZE;
 use popcorn_core::bootparams::Extent;
+use popcorn_core::bootparams::MemoryKind;
 use popcorn_core::lent_cpus::LentCpus;
+use popcorn_core::lent_memory::LentMemory;
 use popcorn_core::memory_plan::BLOCK;
+use popcorn_core::partition::MemoryMap;
 use popcorn_core::partition::Partition as Layout;
 use popcorn_core::partition::PartitionError;
 use popcorn_core::partition::LOW_SIZE;
@@ -51,6 +56,9 @@ pub(crate) struct Memory {
     pub(crate) status: Status,
     hangs: AtomicBool,
     faulted: AtomicBool,
+    /// What it got while it ran.
+    #[pin]
+    pub(crate) grown: Grown,
     // After everything that maps them.
     ranges: KVec<PhysicalMemory>,
     low: PhysicalMemory,
@@ -98,14 +106,7 @@ impl Memory {
                 })?
             }
         };
-        let mut extents = KVec::with_capacity(RANGES_MAX, GFP_KERNEL)?;
-        for range in &ranges {
-            extents.push(range.extent(), GFP_KERNEL)?;
-        }
-        let layout = Layout::new(&extents, low.extent()).map_err(|error| {
-            pr_err!("memory of a kernel: {}\n", why(error));
-            EINVAL
-        })?;
+        let layout = layout(&ranges, &[], &low)?;
         let first = ranges.first().ok_or(EINVAL)?;
         let zone = first.map(layout.console())?;
         let terminal = Terminal::new(first.map(layout.terminal())?);
@@ -124,6 +125,7 @@ impl Memory {
                 status,
                 hangs: AtomicBool::new(false),
                 faulted: AtomicBool::new(false),
+                grown <- Grown::new(),
                 ranges,
                 low,
             }? Error),
@@ -160,12 +162,72 @@ impl Memory {
         &self.layout
     }
 
+    /// Everything that it has is to be in the memory map of the kernel that is loaded now: what it got while
+    /// another one ran, too. What is too scattered for that is given back. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`. `EINVAL`: ranges that cannot be.
+    pub(crate) fn map_at_load(&self) -> Result<MemoryMap> {
+        self.grown.settle_down(self.free_ranges())?;
+        let all = layout(&self.ranges, &self.grown.ranges()?, &self.low)?;
+        Ok(all.memory_map())
+    }
+
+    /// How many more ranges it could boot with than it was made with.
+    fn free_ranges(&self) -> usize {
+        RANGES_MAX.saturating_sub(self.ranges.len())
+    }
+
+    /// How many more ranges than it has now it could boot with. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn ranges_left(&self) -> Result<usize> {
+        let grown = self.grown.ranges()?.len();
+        Ok(self.free_ranges().saturating_sub(grown))
+    }
+
+    /// All that it has, the low slice last. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn extents(&self) -> Result<KVec<Extent>> {
+        let mut all = KVec::new();
+        for range in self.ranges() {
+            all.push(range.extent(), GFP_KERNEL)?;
+        }
+        all.extend_from_slice(&self.grown.ranges()?, GFP_KERNEL)?;
+        all.push(self.low.extent(), GFP_KERNEL)?;
+        Ok(all)
+    }
+
+    /// What the kernel uses as RAM, ascending. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn ram(&self) -> Result<KVec<Extent>> {
+        let mut ram = self.grown.ranges()?;
+        let map = self.layout.memory_map();
+        for entry in map.iter().filter(|entry| entry.kind == MemoryKind::Ram) {
+            let at = ram.partition_point(|before| before.start < entry.extent.start);
+            ram.push(entry.extent, GFP_KERNEL)?;
+            if let Some(behind) = ram.get_mut(at..) {
+                behind.rotate_right(1);
+            }
+        }
+        Ok(ram)
+    }
+
     /// The range that holds what the loader writes.
     pub(crate) fn first(&self) -> Result<&PhysicalMemory> {
         self.ranges.first().ok_or(EINVAL)
     }
 
-    /// All ranges but the low slice.
+    /// All ranges that it was made with, but the low slice.
     pub(crate) fn ranges(&self) -> &[PhysicalMemory] {
         &self.ranges
     }
@@ -177,8 +239,35 @@ impl Memory {
 
     /// Bytes of it, without the low slice.
     pub(crate) fn size(&self) -> u64 {
-        self.ranges.iter().map(|range| range.extent().size).sum()
+        let made: u64 = self.ranges.iter().map(|range| range.extent().size).sum();
+        made + self.grown.size()
     }
+
+    /// In what it takes memory in while it runs, in bytes; `None` if it does not, or is not up yet.
+    pub(crate) fn portion(&self) -> Option<u64> {
+        match self.status.report() {
+            Some((Report::Online, _)) => self.status.memory().portion(),
+            _ => None,
+        }
+    }
+
+    /// Bytes of it that it keeps while it runs, for it has booted with them.
+    pub(crate) fn booted_size(&self) -> u64 {
+        self.size().saturating_sub(self.grown.lent_size())
+    }
+}
+
+/// Where everything is in these ranges, of which the first holds what the loader writes.
+fn layout(ranges: &[PhysicalMemory], grown: &[Extent], low: &PhysicalMemory) -> Result<Layout> {
+    let mut extents = KVec::with_capacity(ranges.len() + grown.len(), GFP_KERNEL)?;
+    for range in ranges {
+        extents.push(range.extent(), GFP_KERNEL)?;
+    }
+    extents.extend_from_slice(grown, GFP_KERNEL)?;
+    Layout::new(&extents, low.extent()).map_err(|error| {
+        pr_err!("memory of a kernel: {}\n", why(error));
+        EINVAL
+    })
 }
 
 /// What becomes of another kernel when this one ends. One that panics leaves it alone: it may have work to
@@ -201,11 +290,13 @@ fn this_kernel_ends(end: End, status: &Status, stop_at_end: &StopAtEnd) {
 }
 
 impl Source for Memory {
-    fn map(&self, part: Extent) -> Result<SharedMemory> {
+    fn map(&self, part: Extent) -> Result<Mapped> {
         let mut all = Iterator::chain(self.ranges.iter(), Some(&self.low));
-        all.find(|range| range.contains(part))
-            .ok_or(EINVAL)?
-            .map(part)
+        if let Some(range) = all.find(|range| range.contains(part)) {
+            return Ok(Mapped::new(range.map(part)?, None));
+        }
+        let piece = self.grown.find(part).ok_or(EINVAL)?;
+        Ok(Mapped::new(piece.map(part)?, Some(piece)))
     }
 }
 
@@ -272,6 +363,11 @@ impl Status {
     /// Which processors it has.
     pub(crate) fn cpus(&self) -> LentCpus<&SharedMemory> {
         LentCpus(&self.0)
+    }
+
+    /// Which memory it gets while it runs.
+    pub(crate) fn memory(&self) -> LentMemory<&SharedMemory> {
+        LentMemory(&self.0)
     }
 
     /// Tells it what is wanted of it.

@@ -48,6 +48,7 @@ use popcorn_kernel::task::sleep_us;
 
 mod exchange;
 mod hotplug;
+mod more_memory;
 
 /// How long a processor may take from its start to a kernel's entry: some microseconds, but on an
 /// emulated machine with more processors than the host has, it must first get its turn.
@@ -281,13 +282,18 @@ impl Partition {
         inner.processor_count = processors.len();
     }
 
-    /// Gives it memory, instead of what it has; none: takes that away. May sleep, for seconds.
+    /// Gives it memory, instead of what it has; none: takes that away. While it runs: see `more_memory.rs`.
+    /// May sleep, for seconds.
     ///
     /// # Errors
     ///
-    /// `EBUSY`: it runs, or somebody has the turn. Those of [`Memory::new`]: it has then none.
+    /// `EBUSY`: somebody has the turn. Those of [`Memory::new`]: it has then none.
     pub(crate) fn set_memory(&self, wanted: resource_list::Memory) -> Result {
-        let mut turn = self.idle_turn()?;
+        let mut turn = self.turn()?;
+        if self.is_running() {
+            return self.change_memory(&turn, wanted);
+        }
+        turn.kill();
         turn.forget_image();
         turn.parts.peer = None;
         for device in &turn.parts.devices {
@@ -615,6 +621,7 @@ impl Turn<'_> {
         memory.terminal.clear();
         memory.status.clear();
         memory.status.cpus().begin(&self.hardware_ids()?);
+        memory.status.memory().begin();
         // Whatever comes of it, it is not what was loaded any more.
         let mapping = self.parts.mapping;
         partition.note(|facts| {

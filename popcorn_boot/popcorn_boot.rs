@@ -11,23 +11,25 @@
 //! | `attributes.rs` | the directory in configfs that users work with |
 //! | `partition.rs` | which state a kernel is in, and what may follow |
 //! | `memory.rs` | its memory, and what the two kernels share in it |
+//! | `grown.rs` | memory that it got while it ran |
 //! | `loader.rs` | what lies in its memory when it starts |
 //! | `console.rs` | its console log |
 //! | `core_file.rs` | its memory as a core |
 //! | `terminal.rs` | its terminal |
 //! | `peer.rs` | its message window, and the news of its death |
 //! | `device.rs` | `/dev/popcorn_boot` |
-//! | `secondary.rs`, `secondary/` | the other kernel's side: how it ends, its terminal |
+//! | `secondary.rs`, `secondary/` | the other kernel's side: how it ends, its terminal, memory that it gets |
 //! | `x86/` | processors: reset, start, the first instructions |
 //!
-//! Lock order: those of configfs, `Registry::kernels`, `Partition::inner`, `Console::log`, `Terminal::inner`; the last four
-//! are held while no other function of the kernel sleeps for long, and under no lock of the kernel's but
+//! Lock order: those of configfs, `Registry::kernels`, `Partition::inner`, `Console::log`, `Terminal::inner`,
+//! `Grown::inner`; the last five are held while no other function of the kernel sleeps for long, and under no lock of the kernel's but
 //! those of configfs.
 
 mod attributes;
 mod console;
 mod core_file;
 mod device;
+mod grown;
 mod loader;
 mod memory;
 mod partition;

@@ -10,8 +10,10 @@
 //! Before this module is loaded a restart here still restarts the machine, so the first process must load
 //! it soon; unloading it would bring that back and is refused.
 
+mod memory;
 mod terminal;
 
+use crate::secondary::memory::MoreMemory;
 use crate::secondary::terminal::Terminal;
 use kernel::c_str;
 use kernel::prelude::*;
@@ -90,7 +92,7 @@ impl Secondary {
             let list = LentCpus(&cpus).list();
             list.is_some_and(|list| list.ids().contains(&id))
         })?;
-        let beat = beat(page.clone())?;
+        let beat = beat(page.clone(), MoreMemory::new(page.clone())?)?;
         if let Some(note) = crash::note() {
             page.store(NOTE_START, note.start);
             page.store(NOTE_SIZE, note.size);
@@ -151,7 +153,7 @@ fn set_clock(page: &SharedMemory) {
 }
 
 /// Gives signs of life from now on.
-fn beat(page: SharedMemory) -> Result<Kthread> {
+fn beat(page: SharedMemory, mut memory: Option<MoreMemory>) -> Result<Kthread> {
     let never = WaitQueue::boxed(c_str!("popcorn_boot beat"), kernel::static_lock_class!())?;
     Kthread::spawn(c_str!("popcorn_boot"), move || {
         let mut count = 0u64;
@@ -167,6 +169,10 @@ fn beat(page: SharedMemory) -> Result<Kthread> {
                 power_off();
             }
             told = wish;
+            // Before processors, which cannot come or go while memory goes.
+            if let Some(memory) = &mut memory {
+                memory.look();
+            }
             if let Some(list) = LentCpus(&page).list() {
                 if list.number() != dealt_with {
                     dealt_with = list.number();

@@ -71,9 +71,11 @@ pub const REFUSED_WITH_DEVICES: [&str; 2] = ["pci", "reserve"];
 /// * no console but its log: else its terminal would become one, and its messages stand in between what
 ///   programs print. A user who wants that adds `console=hvc0`;
 /// * to stay where it is after a panic: a restart would be the whole machine's;
-/// * that its clock is good.
+/// * that its clock is good;
+/// * to use memory that it gets while it runs at once, but for nothing that could not be moved away again.
 const FIXED: &str =
-    "no_ipi_broadcast=1 apic_extnmi=none 8250.nr_uarts=0 nokaslr no5lvl console=null panic=0 tsc=reliable";
+    "no_ipi_broadcast=1 apic_extnmi=none 8250.nr_uarts=0 nokaslr no5lvl console=null panic=0 tsc=reliable \
+     memhp_default_state=online_movable";
 
 /// For one without devices: no bus.
 const NO_DEVICES: &str = "pci=off";

@@ -29,39 +29,68 @@ pub trait Source {
     fn take(&mut self, range: Extent) -> bool;
 }
 
+/// What is wanted of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    /// So many bytes, a multiple of `unit`.
+    pub total: u64,
+    /// What each range's start and size are multiples of; itself a multiple of [`BLOCK`].
+    pub unit: u64,
+    /// In at most so many ranges.
+    pub ranges: usize,
+    /// One of them must have so many bytes.
+    pub longest: u64,
+}
+
+impl Demand {
+    /// So much memory for a kernel to start in.
+    pub fn of_kernel(total: u64) -> Self {
+        Self {
+            total,
+            unit: BLOCK,
+            ranges: RANGES_MAX,
+            longest: PARTITION_MIN,
+        }
+    }
+}
+
 /// Why there is no memory; the source may have kept some, to be given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shortage {
     /// Bytes that could be had.
     pub found: u64,
-    /// The longest piece of them, which must have [`PARTITION_MIN`] at least.
+    /// The longest piece of them.
     pub longest: u64,
 }
 
-/// Takes `total` bytes, a multiple of [`BLOCK`], out of `areas`, in at most [`RANGES_MAX`] ranges of
-/// which one has [`PARTITION_MIN`] or more; as high up as possible, for what is low is more in demand.
+/// Takes what is wanted out of `areas`; as high up as possible, for what is low is more in demand.
 ///
 /// # Errors
 ///
 /// See [`Shortage`].
-pub fn gather(total: u64, areas: &[Extent], source: &mut impl Source) -> Result<(), Shortage> {
-    let mut runs = Runs::find(areas, source);
-    if let Some(range) = in_one_piece(total, &runs, source) {
+pub fn gather(demand: &Demand, areas: &[Extent], source: &mut impl Source) -> Result<(), Shortage> {
+    let Demand { total, unit, .. } = *demand;
+    let mut runs = Runs::find(areas, unit, source);
+    if let Some(range) = in_one_piece(demand, &runs, source) {
         debug_assert_eq!(range.size, total);
         return Ok(());
     }
+    let pieces = (demand.ranges as u64).saturating_mul(2).max(1);
     let mut plan = Pieces {
         source,
         left: total,
-        slots: RANGES_MAX,
+        slots: demand.ranges,
         longest: 0,
-        smallest: (total / (2 * RANGES_MAX as u64)).next_multiple_of(BLOCK),
+        unit,
+        smallest: (total / pieces)
+            .checked_next_multiple_of(unit)
+            .unwrap_or(total),
     };
     runs.longest_first();
     for run in runs.all() {
         plan.take_from(*run);
     }
-    if plan.left > 0 || plan.longest < PARTITION_MIN {
+    if plan.left > 0 || plan.longest < demand.longest {
         return Err(Shortage {
             found: total - plan.left,
             longest: plan.longest,
@@ -103,17 +132,24 @@ fn overlap(one: Extent, two: Extent) -> bool {
     one.start < end(two) && two.start < end(one)
 }
 
-/// The longest runs of movable blocks.
+/// The multiple of `unit` that is not above `number`; 0 if `unit` is.
+fn align_down(number: u64, unit: u64) -> u64 {
+    number.checked_rem(unit).map_or(0, |rest| number - rest)
+}
+
+/// The longest runs of movable blocks, in whole units.
 struct Runs {
     runs: [Extent; RUNS_MAX],
     count: usize,
+    unit: u64,
 }
 
 impl Runs {
-    fn find(areas: &[Extent], source: &mut impl Source) -> Self {
+    fn find(areas: &[Extent], unit: u64, source: &mut impl Source) -> Self {
         let mut this = Self {
             runs: [Extent::new(0, 0); RUNS_MAX],
             count: 0,
+            unit,
         };
         for area in areas {
             let (Some(first), Some(end)) = (
@@ -140,9 +176,11 @@ impl Runs {
 
     /// Remembers a run, if need be in place of the shortest one.
     fn keep(&mut self, run: Extent) {
-        if run.size == 0 {
-            return;
-        }
+        let end = align_down(run.start + run.size, self.unit);
+        let run = match run.start.checked_next_multiple_of(self.unit) {
+            Some(start) if start < end => Extent::new(start, end - start),
+            _ => return,
+        };
         if let Some(free) = self.runs.get_mut(self.count) {
             *free = run;
             self.count += 1;
@@ -165,11 +203,12 @@ impl Runs {
     }
 }
 
-fn in_one_piece(total: u64, runs: &Runs, source: &mut impl Source) -> Option<Extent> {
-    if total < PARTITION_MIN {
+fn in_one_piece(demand: &Demand, runs: &Runs, source: &mut impl Source) -> Option<Extent> {
+    let total = demand.total;
+    if total < demand.longest || demand.ranges == 0 {
         return None;
     }
-    let step = (total / 4).next_multiple_of(BLOCK);
+    let step = (total / 4).checked_next_multiple_of(demand.unit)?;
     let mut attempts = ATTEMPTS;
     // The highest ones first.
     let mut below = u64::MAX;
@@ -207,6 +246,8 @@ struct Pieces<'a, S> {
     /// Ranges that there may still be.
     slots: usize,
     longest: u64,
+    /// What pieces are multiples of.
+    unit: u64,
     /// Pieces are not halved below this, lest there be more than there may.
     smallest: u64,
 }
@@ -236,7 +277,7 @@ impl<S: Source> Pieces<'_, S> {
                 self.longest = self.longest.max(piece.size);
                 continue;
             }
-            let half = (piece.size / 2) / BLOCK * BLOCK;
+            let half = align_down(piece.size / 2, self.unit);
             if half < self.smallest.min(self.left) || half == 0 || depth + 3 > DEPTH {
                 continue;
             }

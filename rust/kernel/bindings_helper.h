@@ -14,6 +14,7 @@
 #include "helpers/crash.h"
 #include "helpers/doorbell.h"
 #include "helpers/hooks.h"
+#include "helpers/hotplug.h"
 #include "helpers/kernel.h"
 #include "helpers/pci.h"
 #include "helpers/suspend.h"

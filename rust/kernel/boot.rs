@@ -10,6 +10,7 @@
 pub mod crash;
 pub mod end;
 pub mod file;
+pub mod hotplug;
 pub mod memory;
 pub mod pci;
 pub mod processor;

@@ -23,6 +23,8 @@ errnos! {
     connection_reset = ECONNRESET;
     /// `EHOSTDOWN`: the node is not online.
     host_down = EHOSTDOWN;
+    /// `EINPROGRESS`
+    in_progress = EINPROGRESS;
     /// `EMSGSIZE`
     message_size = EMSGSIZE;
     /// `ENOBUFS`

@@ -25,7 +25,7 @@ pub struct Kthread {
 
 // SAFETY: a thread may be stopped from any other thread; the closure is `Send`.
 unsafe impl Send for Kthread {}
-// SAFETY: a shared reference gives only `wake`, which any thread may call.
+// SAFETY: a shared reference gives only `wake` and `interrupt`, which any thread may call.
 unsafe impl Sync for Kthread {}
 
 impl Kthread {
@@ -76,6 +76,13 @@ impl Kthread {
         // SAFETY: `task` is valid by the invariant.
         unsafe { kernel::bindings::wake_up_process(self.task.as_ptr()) };
     }
+
+    /// Ends what the thread does in the kernel if that can be ended by a signal, and the thread has called
+    /// [`heed_interrupts`]. Any context but NMI.
+    pub fn interrupt(&self) {
+        // SAFETY: `task` is valid by the invariant, also after the thread's end.
+        unsafe { bindings::pcn_interrupt_kthread(self.task.as_ptr()) };
+    }
 }
 
 impl Drop for Kthread {
@@ -95,6 +102,18 @@ impl Drop for Kthread {
 pub fn should_stop() -> bool {
     // SAFETY: looks at `current`; in a kernel thread by contract.
     unsafe { bindings::kthread_should_stop() }
+}
+
+/// From now on the running kernel thread can be interrupted: [`Kthread::interrupt`]. Only in a [`Kthread`].
+pub fn heed_interrupts() {
+    // SAFETY: changes the running task's own signals.
+    unsafe { bindings::pcn_heed_interrupts() };
+}
+
+/// Takes back the interrupts that have come so far. Only in a [`Kthread`].
+pub fn forget_interrupts() {
+    // SAFETY: changes the running task's own signals.
+    unsafe { bindings::pcn_forget_interrupts() };
 }
 
 /// Lets the running kernel thread go before ordinary tasks when it wakes: for those that do little

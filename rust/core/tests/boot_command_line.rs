@@ -66,6 +66,7 @@ fn the_line_keeps_the_kernels_apart() {
         ("apic_extnmi", "none"),
         ("console", "null"),
         ("8250.nr_uarts", "0"),
+        ("memhp_default_state", "online_movable"),
         ("popcorn_msg.node", "1"),
         ("popcorn_msg.peer", "0"),
         ("hostname", "node1"),

@@ -4,6 +4,7 @@
 use popcorn_core::bootparams::Extent;
 use popcorn_core::memory_plan::find_free;
 use popcorn_core::memory_plan::gather;
+use popcorn_core::memory_plan::Demand;
 use popcorn_core::memory_plan::Source;
 use popcorn_core::memory_plan::BLOCK;
 use popcorn_core::partition::PARTITION_MIN;
@@ -70,6 +71,30 @@ fn mostly(p: f64, n: usize) -> impl Strategy<Value = Vec<bool>> {
 }
 
 proptest! {
+    /// For a kernel that runs: in the pieces that it can take in.
+    #[test]
+    fn units_are_taken_whole(
+        known in mostly(0.98, 1024),
+        hidden in mostly(0.01, 1024),
+        units in 1u64..12,
+        ranges in 0usize..6,
+        base in 8u64..4096,
+    ) {
+        let unit = 16 * BLOCK;
+        let mut machine = Machine::new(base * BLOCK, known, hidden);
+        let area = machine.area();
+        let demand = Demand { total: units * unit, unit, ranges, longest: 0 };
+        let result = gather(&demand, &[area], &mut machine);
+        let got: u64 = machine.taken.iter().map(|range| range.size).sum();
+        for range in &machine.taken {
+            prop_assert_eq!((range.start | range.size) % unit, 0);
+        }
+        prop_assert!(machine.taken.len() <= ranges);
+        prop_assert!(machine.attempts < 2000);
+        prop_assert_eq!(result.is_ok(), got == demand.total);
+        prop_assert_eq!(result.map_or_else(|shortage| shortage.found, |()| got), got);
+    }
+
     #[test]
     fn what_is_taken_is_what_was_wanted(
         known in mostly(0.97, 512),
@@ -79,7 +104,7 @@ proptest! {
     ) {
         let mut machine = Machine::new(base * BLOCK, known, hidden);
         let (area, total) = (machine.area(), blocks * BLOCK);
-        let result = gather(total, &[area], &mut machine);
+        let result = gather(&Demand::of_kernel(total), &[area], &mut machine);
         let got: u64 = machine.taken.iter().map(|range| range.size).sum();
         let longest = machine.taken.iter().map(|range| range.size).max().unwrap_or(0);
         prop_assert!(machine.taken.len() <= RANGES_MAX);
@@ -107,7 +132,7 @@ proptest! {
         let none = vec![false; known.len()];
         let mut machine = Machine::new(1 << 32, known, none);
         let area = machine.area();
-        prop_assert!(gather(wanted as u64 * BLOCK, &[area], &mut machine).is_ok());
+        prop_assert!(gather(&Demand::of_kernel(wanted as u64 * BLOCK), &[area], &mut machine).is_ok());
         prop_assert_eq!(machine.taken.len(), 1);
     }
 
@@ -135,25 +160,47 @@ fn pieces_are_taken_where_there_is_no_whole() {
     let hidden = (0..400).map(|n| n % 40 == 17).collect();
     let mut machine = Machine::new(1 << 30, known, hidden);
     let area = machine.area();
-    assert_eq!(gather(128 * BLOCK, &[area], &mut machine), Ok(()));
+    assert_eq!(
+        gather(&Demand::of_kernel(128 * BLOCK), &[area], &mut machine),
+        Ok(())
+    );
     assert!(machine.taken.len() > 1);
 
     // There is enough, but no piece that a kernel could start in.
     let known = (0..400).map(|n| n % 30 != 0).collect();
     let mut machine = Machine::new(1 << 30, known, vec![false; 400]);
     let area = machine.area();
-    let shortage = gather(128 * BLOCK, &[area], &mut machine).unwrap_err();
+    let shortage = gather(&Demand::of_kernel(128 * BLOCK), &[area], &mut machine).unwrap_err();
     assert!(shortage.longest < PARTITION_MIN);
     assert!(shortage.longest > 0);
 }
 
 #[test]
+fn aligned_pieces_are_found_in_what_is_not() {
+    // Two whole units lie in it, and both ends are of no use.
+    let unit = 64 * BLOCK;
+    let mut machine = Machine::new(unit - 60 * BLOCK, vec![true; 200], vec![false; 200]);
+    let area = machine.area();
+    let demand = |units| Demand {
+        total: units * unit,
+        unit,
+        ranges: 4,
+        longest: 0,
+    };
+    let shortage = gather(&demand(3), &[area], &mut machine).unwrap_err();
+    assert_eq!(shortage.found, 2 * unit);
+    machine.taken.clear();
+    assert_eq!(gather(&demand(2), &[area], &mut machine), Ok(()));
+    assert_eq!(machine.taken, [Extent::new(unit, 2 * unit)]);
+}
+
+#[test]
 fn nothing_is_found_in_nothing() {
     let mut machine = Machine::new(1 << 30, vec![], vec![]);
-    assert!(gather(64 * BLOCK, &[], &mut machine).is_err());
+    assert!(gather(&Demand::of_kernel(64 * BLOCK), &[], &mut machine).is_err());
     let area = Extent::new((1 << 30) + 4096, BLOCK);
-    assert!(gather(64 * BLOCK, &[area], &mut machine).is_err());
+    assert!(gather(&Demand::of_kernel(64 * BLOCK), &[area], &mut machine).is_err());
     let wraps = Extent::new(u64::MAX - 4096, 8192);
-    assert!(gather(64 * BLOCK, &[wraps], &mut machine).is_err());
+    assert!(gather(&Demand::of_kernel(64 * BLOCK), &[wraps], &mut machine).is_err());
     assert_eq!(find_free(4096, 4096, &[wraps], &[]), None);
 }

@@ -19,6 +19,7 @@ use kernel::ffi::c_void;
 use kernel::prelude::*;
 use popcorn_core::bootparams::Extent;
 use popcorn_core::memory_plan;
+use popcorn_core::memory_plan::Demand;
 use popcorn_core::memory_plan::Source;
 use popcorn_core::sort;
 
@@ -165,45 +166,79 @@ impl PhysicalMemory {
     ///
     /// `ENOMEM`: there is not so much, or too scattered. `EINTR`: killed.
     pub fn take(total: u64, cpu: Option<u32>) -> Result<KVec<Self>> {
+        let mut taken = Self::take_as(&Demand::of_kernel(total), None, cpu)?;
+        let key = |memory: &Self| core::cmp::Reverse(memory.extent.size);
+        sort::by_key(&mut taken, key);
+        Ok(taken)
+    }
+
+    /// The same for a kernel that runs: `total` bytes, a multiple of `portion`, in at most `ranges` ranges.
+    /// Each element of what is returned is one portion, aligned to its size.
+    ///
+    /// # Errors
+    ///
+    /// As [`PhysicalMemory::take`].
+    pub fn take_portions(
+        total: u64,
+        portion: u64,
+        ranges: usize,
+        cpu: Option<u32>,
+    ) -> Result<KVec<Self>> {
+        let demand = Demand {
+            total,
+            unit: portion,
+            ranges,
+            longest: 0,
+        };
+        Self::take_as(&demand, Some(portion), cpu)
+    }
+
+    /// Takes what is wanted, in elements of `piece` bytes; without that, an element for each range.
+    fn take_as(demand: &Demand, piece: Option<u64>, cpu: Option<u32>) -> Result<KVec<Self>> {
         let mut areas = KVec::new();
         // SAFETY: add_area() gets what it expects, and nobody else uses it meanwhile.
         to_result(unsafe {
             bindings::pcn_ram_walk(Some(add_area), core::ptr::from_mut(&mut areas).cast())
         })?;
         let near = cpu.and_then(processor::numa_node);
-        if let Some(taken) = Self::take_from(near, total, &areas)? {
+        if let Some(taken) = Self::take_from(near, demand, piece, &areas)? {
             return Ok(taken);
         }
         let node = near.ok_or(ENOMEM)?;
-        let taken = Self::take_from(None, total, &areas)?.ok_or(ENOMEM)?;
+        let taken = Self::take_from(None, demand, piece, &areas)?.ok_or(ENOMEM)?;
         if taken.iter().any(|memory| memory.numa_node() != near) {
             kernel::pr_info!(
                 "NUMA node {}, that of its processor, has not {} MiB to give: memory of a kernel comes from elsewhere\n",
                 node,
-                total >> 20
+                demand.total >> 20
             );
         }
         Ok(taken)
     }
 
     /// `None` if there is not so much, of this NUMA node if one is given.
-    fn take_from(node: Option<u32>, total: u64, areas: &[Extent]) -> Result<Option<KVec<Self>>> {
+    fn take_from(
+        node: Option<u32>,
+        demand: &Demand,
+        piece: Option<u64>,
+        areas: &[Extent],
+    ) -> Result<Option<KVec<Self>>> {
+        let count = match piece {
+            Some(piece) => usize::try_from(demand.total.checked_div(piece).ok_or(EINVAL)?)?,
+            None => demand.ranges,
+        };
         let mut taker = Taker {
-            taken: KVec::with_capacity(popcorn_core::partition::RANGES_MAX, GFP_KERNEL)?,
+            taken: KVec::with_capacity(count, GFP_KERNEL)?,
+            piece,
             node: node
                 .and_then(|node| c_int::try_from(node).ok())
                 .unwrap_or(-1),
         };
-        let gathered = memory_plan::gather(total, areas, &mut taker);
+        let gathered = memory_plan::gather(demand, areas, &mut taker);
         if fatal_signal_pending() {
             return Err(EINTR);
         }
-        if gathered.is_err() {
-            return Ok(None);
-        }
-        let key = |memory: &Self| core::cmp::Reverse(memory.extent.size);
-        sort::by_key(&mut taker.taken, key);
-        Ok(Some(taker.taken))
+        Ok(gathered.is_ok().then_some(taker.taken))
     }
 
     /// Where it is.
@@ -289,6 +324,8 @@ unsafe extern "C" fn add_area(areas: *mut c_void, start: u64, size: u64) -> c_in
 struct Taker {
     /// With room for all that it takes.
     taken: KVec<PhysicalMemory>,
+    /// Bytes of each element; without that a range is one.
+    piece: Option<u64>,
     /// Only memory of this NUMA node, unless negative.
     node: c_int,
 }
@@ -304,7 +341,11 @@ impl Source for Taker {
     }
 
     fn take(&mut self, range: Extent) -> bool {
-        if fatal_signal_pending() || self.taken.len() == self.taken.capacity() {
+        let piece = self.piece.unwrap_or(range.size);
+        let count = range.size.checked_div(piece).unwrap_or(0);
+        let room = (self.taken.capacity() - self.taken.len()) as u64;
+        let whole = range.size.checked_rem(piece) == Some(0);
+        if fatal_signal_pending() || count == 0 || !whole || room < count {
             return false;
         }
         let Ok(awake) = Awake::new() else {
@@ -314,13 +355,16 @@ impl Source for Taker {
         if to_result(unsafe { bindings::pcn_ram_take(range.start, range.size) }).is_err() {
             return false;
         }
-        // INVARIANT: just allocated.
-        let memory = PhysicalMemory {
-            extent: range,
-            hold: Hold::Allocated,
-            _awake: awake,
-        };
-        // There is room; if not it is dropped, and given back.
-        self.taken.push(memory, GFP_KERNEL).is_ok()
+        for number in 0..count {
+            // INVARIANT: just allocated; the pieces are all of the range, and none is in another.
+            let memory = PhysicalMemory {
+                extent: Extent::new(range.start + number * piece, piece),
+                hold: Hold::Allocated,
+                _awake: awake.another(),
+            };
+            // There is room.
+            let _ = self.taken.push(memory, GFP_KERNEL);
+        }
+        true
     }
 }

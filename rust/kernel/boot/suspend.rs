@@ -30,6 +30,14 @@ impl Awake {
         // INVARIANT: just counted.
         Ok(Self(()))
     }
+
+    /// Forbids it once more.
+    pub(super) fn another(&self) -> Self {
+        // SAFETY: counts, and there is a count already, by the invariant.
+        unsafe { bindings::pcn_suspend_forbid_more() };
+        // INVARIANT: just counted.
+        Self(())
+    }
 }
 
 impl Drop for Awake {

@@ -84,6 +84,24 @@ void pcn_stop_kthread_put(struct task_struct *task, int *result)
 }
 EXPORT_SYMBOL_GPL(pcn_stop_kthread_put);
 
+void pcn_heed_interrupts(void)
+{
+	allow_signal(SIGINT);
+}
+EXPORT_SYMBOL_GPL(pcn_heed_interrupts);
+
+void pcn_interrupt_kthread(struct task_struct *task)
+{
+	send_sig(SIGINT, task, 1);
+}
+EXPORT_SYMBOL_GPL(pcn_interrupt_kthread);
+
+void pcn_forget_interrupts(void)
+{
+	flush_signals(current);
+}
+EXPORT_SYMBOL_GPL(pcn_forget_interrupts);
+
 bool pcn_is_foreign_memory(u64 physical, size_t size)
 {
 	/* memremap() warns of what the processor cannot address. */

@@ -25,6 +25,11 @@ bool pcn_cancel_delayed_work_sync(struct delayed_work *work);
 
 void pcn_get_task(struct task_struct *task);
 void pcn_stop_kthread_put(struct task_struct *task, int *result);
+/* For a kernel thread: from now on pcn_interrupt_kthread makes its waits for a signal end. */
+void pcn_heed_interrupts(void);
+void pcn_interrupt_kthread(struct task_struct *task);
+/* The interrupts that came so far count no more. */
+void pcn_forget_interrupts(void);
 
 /* Whether a range holds no memory that this kernel manages; else whether it is all such memory. */
 bool pcn_is_foreign_memory(u64 physical, size_t size);

@@ -29,6 +29,16 @@ int pcn_suspend_forbid(void)
 }
 EXPORT_SYMBOL_GPL(pcn_suspend_forbid);
 
+void pcn_suspend_forbid_more(void)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&suspend_lock, flags);
+	suspend_forbidden++;
+	spin_unlock_irqrestore(&suspend_lock, flags);
+}
+EXPORT_SYMBOL_GPL(pcn_suspend_forbid_more);
+
 void pcn_suspend_allow(void)
 {
 	unsigned long flags;

@@ -11,6 +11,8 @@
  * it is about to. Any context.
  */
 int pcn_suspend_forbid(void);
+/* Once more, while it is forbidden already. Any context. */
+void pcn_suspend_forbid_more(void);
 void pcn_suspend_allow(void);
 
 /* Without this nothing of it has an effect. May sleep; once at a time. */

@@ -138,9 +138,9 @@ pub(crate) enum KernelCommand {
     Log(LogArgs),
     /// Save the memory of a kernel as a core for crash, drgn or gdb; best when it has stopped
     Core(CoreArgs),
-    /// Give a kernel more processors, memory, or devices; one that runs, processors only
+    /// Give a kernel more processors, memory, or devices; one that runs, processors or memory
     Add(ChangeArgs),
-    /// Take processors, memory, or devices from a kernel; from one that runs, processors only
+    /// Take processors, memory, or devices from a kernel; from one that runs, processors or memory
     Remove(ChangeArgs),
     /// Sit at the terminal of a kernel: a root shell there, which needs no network
     Console(ConsoleArgs),
@@ -269,7 +269,7 @@ pub(crate) struct Change {
     /// Processors, as 1-3,7
     #[arg(long, value_name = "LIST")]
     pub(crate) cpus: Option<Cpus>,
-    /// So much memory more or less; all of its memory may be other memory then
+    /// So much memory more or less; if it does not run, all of its memory may be other memory then
     #[arg(long, value_name = "SIZE", value_parser = resources::size)]
     pub(crate) memory: Option<u64>,
     /// A PCI device, as 0000:01:00.0; may be given several times

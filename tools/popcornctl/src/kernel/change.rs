@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `kernel add` and `kernel remove`: other processors or devices, another size of memory. A kernel that runs
-//! can change its processors only.
+//! can change its processors and its memory.
 
 use super::description;
 use super::description::Kernel;
@@ -84,12 +84,12 @@ fn change(
     let name = &args.name;
     let kernel = Kernel::read(kernels, name)?;
     let is_up = kernel.state.is_up();
-    if is_up && args.what.cpus.is_none() {
+    if is_up && !args.what.device.is_empty() {
         return Err(Failure {
             errno: Some(Errno::EBUSY),
             ..Failure::new(
                 format!(
-                    "kernel {name} {}, and only its processors can be changed then",
+                    "kernel {name} {}, and its devices cannot be changed then",
                     kernel.state.text()
                 ),
                 format!("`popcornctl kernel stop {name}` first"),
@@ -124,29 +124,66 @@ fn change(
         let text = resources::devices_text(&devices);
         set(Attribute::Devices, &text, Action::SetDevices)?;
     }
-    if let Some(size) = args.what.memory {
-        let size = way.size(kernel.memory_bytes, size).map_err(wrong)?;
+    if let Some(change) = args.what.memory {
+        let size = way.size(kernel.memory_bytes, change).map_err(wrong)?;
+        let action = match (is_up, way) {
+            (false, _) => Action::SetMemory,
+            (true, Way::Add) => Action::AddMemory,
+            (true, Way::Remove) => Action::RemoveMemory,
+        };
+        if is_up {
+            check_portions(&kernel, change, size).map_err(wrong)?;
+        }
         kernels
             .write(name, Attribute::Memory, &size.to_string())
-            .map_err(|errno| memory_failure(kernels, name, errno))?;
+            .map_err(|errno| memory_failure(kernels, &kernel, action, errno))?;
     }
     let kernel = Kernel::read(kernels, name)?;
     output.result(&kernel, || kernel.line())
 }
 
-/// The former memory goes before the other is taken, so that it can be part of it.
-fn memory_failure(kernels: &impl Kernels, name: &str, errno: Errno) -> Failure {
-    let failure = refused(Action::SetMemory, name, errno);
+/// What can be said beforehand of another size for a kernel that runs.
+fn check_portions(kernel: &Kernel, change: u64, size: u64) -> Result<(), String> {
+    let booted = kernel.memory_booted_bytes;
+    if size < booted {
+        return Err(format!(
+            "it has booted with {} and keeps that while it runs",
+            output::bytes(booted)
+        ));
+    }
+    match kernel.memory_portion_bytes {
+        Some(portion) if change % portion != 0 => Err(format!(
+            "while it runs its memory changes by multiples of {}",
+            output::bytes(portion)
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Of one that does not run the former memory goes before the other is taken, so that it can be part of it; one
+/// that runs may have got, or given back, some of what was asked for.
+fn memory_failure(
+    kernels: &impl Kernels,
+    before: &Kernel,
+    action: Action,
+    errno: Errno,
+) -> Failure {
+    let name = &before.name;
+    let failure = refused(action, name, errno);
     let left = kernels
         .read(name, Attribute::Memory)
         .ok()
         .and_then(|text| description::parse::<u64>(Attribute::Memory, &text).ok());
-    match left {
-        Some(0) => Failure {
-            what: failure.what + "; it has none now",
-            ..failure
-        },
-        _ => failure,
+    let now = match left {
+        Some(0) => "; it has none now".into(),
+        Some(bytes) if bytes != before.memory_bytes => {
+            format!("; it has {} now", output::bytes(bytes))
+        }
+        _ => return failure,
+    };
+    Failure {
+        what: failure.what + &now,
+        ..failure
     }
 }
 
@@ -234,26 +271,93 @@ mod tests {
     #[test]
     fn lost_memory_is_told() {
         let kernels = kernels();
-        kernels.refuse(Attribute::Memory, Errno::ENOMEM);
-        let failure = memory_failure(&kernels, "node1", Errno::ENOMEM);
-        assert!(!failure.what.contains("none now"), "{}", failure.what);
-        let kernels = FakeKernels::with("node1", 1);
-        let failure = memory_failure(&kernels, "node1", Errno::ENOMEM);
-        assert!(
-            failure.what.ends_with("it has none now"),
-            "{}",
-            failure.what
+        let before = Kernel::read(&kernels, "node1").unwrap();
+        let failure = |action| memory_failure(&kernels, &before, action, Errno::ENOMEM).what;
+        let what = failure(Action::SetMemory);
+        assert!(!what.contains("now"), "{what}");
+        kernels.set("node1", Attribute::Memory, "524288");
+        let what = failure(Action::AddMemory);
+        assert!(what.ends_with("; it has 512.0 KiB now"), "{what}");
+        kernels.set("node1", Attribute::Memory, "0");
+        let what = failure(Action::SetMemory);
+        assert!(what.ends_with("it has none now"), "{what}");
+    }
+
+    /// One that has booted with 256 MiB and got as much since.
+    fn one_that_runs() -> FakeKernels {
+        let kernels = kernels();
+        for (attribute, text) in [
+            (Attribute::State, "running"),
+            (Attribute::Memory, "536870912"),
+            (Attribute::MemoryBooted, "268435456"),
+            (Attribute::MemoryPortion, "134217728"),
+        ] {
+            kernels.set("node1", attribute, text);
+        }
+        kernels
+    }
+
+    #[test]
+    fn one_that_runs_changes_processors_and_memory() {
+        let (kernels, output) = (one_that_runs(), Output::new(true));
+        let device = ChangeArgs {
+            what: Change {
+                cpus: None,
+                memory: None,
+                device: vec!["01:00.0".parse().unwrap()],
+            },
+            ..args(None, None)
+        };
+        let failure = add(&kernels, &device, &output).unwrap_err();
+        assert_eq!(failure.errno, Some(Errno::EBUSY));
+        assert!(kernels.written().is_empty());
+        add(&kernels, &args(Some("1"), None), &output).unwrap();
+        add(&kernels, &args(None, Some(128 << 20)), &output).unwrap();
+        remove(&kernels, &args(None, Some(256 << 20)), &output).unwrap();
+        assert_eq!(
+            kernels.written(),
+            ["cpus=2-3,1", "memory=671088640", "memory=268435456"]
         );
     }
 
     #[test]
-    fn one_that_runs_can_change_its_processors_only() {
-        let kernels = kernels();
-        kernels.set("node1", Attribute::State, "running");
-        let failure = add(&kernels, &args(None, Some(4096)), &Output::new(true)).unwrap_err();
-        assert_eq!(failure.errno, Some(Errno::EBUSY));
+    fn one_that_runs_changes_in_portions_and_keeps_what_it_booted_with() {
+        let (kernels, output) = (one_that_runs(), Output::new(true));
+        let odd = args(None, Some(64 << 20));
+        for failure in [
+            add(&kernels, &odd, &output).unwrap_err(),
+            remove(&kernels, &odd, &output).unwrap_err(),
+        ] {
+            assert!(failure.what.contains("128.0 MiB"), "{}", failure.what);
+        }
+        let failure = remove(&kernels, &args(None, Some(384 << 20)), &output).unwrap_err();
+        assert!(
+            failure.what.contains("booted with 256.0 MiB"),
+            "{}",
+            failure.what
+        );
         assert!(kernels.written().is_empty());
-        add(&kernels, &args(Some("1"), None), &Output::new(true)).unwrap();
-        assert_eq!(kernels.written(), ["cpus=2-3,1"]);
+    }
+
+    #[test]
+    fn what_it_refuses_itself_is_explained() {
+        let (kernels, output) = (one_that_runs(), Output::new(true));
+        kernels.set("node1", Attribute::MemoryPortion, "0");
+        kernels.refuse_writes(Attribute::Memory, Errno::EOPNOTSUPP);
+        let failure = add(&kernels, &args(None, Some(64 << 20)), &output).unwrap_err();
+        assert_eq!(kernels.written(), ["memory=603979776"]);
+        assert!(
+            failure.next.contains("CONFIG_MEMORY_HOTPLUG"),
+            "{}",
+            failure.next
+        );
+        kernels.refuse_writes(Attribute::Memory, Errno::EBUSY);
+        let failure = remove(&kernels, &args(None, Some(128 << 20)), &output).unwrap_err();
+        assert!(
+            failure.what.contains("cannot do without"),
+            "{}",
+            failure.what
+        );
+        assert_eq!(failure.errno, Some(Errno::EBUSY));
     }
 }

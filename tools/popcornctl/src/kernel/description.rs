@@ -36,6 +36,10 @@ pub(crate) struct Kernel {
     /// NUMA nodes of its processors; -1: none.
     numa_cpus: Vec<i32>,
     pub(crate) memory_bytes: u64,
+    /// Of that it keeps so much while it runs.
+    pub(crate) memory_booted_bytes: u64,
+    /// In multiples of this it can be changed while it runs.
+    pub(crate) memory_portion_bytes: Option<u64>,
     memory_ranges: Vec<Range>,
     /// NUMA nodes of these; -1: none.
     numa_memory: Vec<i32>,
@@ -90,6 +94,12 @@ impl Kernel {
             hardware_ids: parse(Attribute::HardwareIds, &read(Attribute::HardwareIds)?)?,
             numa_cpus: nodes(Attribute::NumaCpus, &read(Attribute::NumaCpus)?)?,
             memory_bytes: parse(Attribute::Memory, &read(Attribute::Memory)?)?,
+            memory_booted_bytes: parse(Attribute::MemoryBooted, &read(Attribute::MemoryBooted)?)?,
+            memory_portion_bytes: Some(parse(
+                Attribute::MemoryPortion,
+                &read(Attribute::MemoryPortion)?,
+            )?)
+            .filter(|&bytes| bytes != 0),
             // The low slice comes last.
             low_range: memory_ranges.pop(),
             memory_ranges,
@@ -142,6 +152,11 @@ impl Kernel {
         }
         line("hardware ids:", or_none(self.hardware_ids.to_string()));
         line("memory:", memory_text(self.memory_bytes));
+        if let Some(portion) = self.memory_portion_bytes {
+            let more = self.memory_bytes.saturating_sub(self.memory_booted_bytes);
+            line("  since boot:", output::bytes(more));
+            line("  portions:", output::bytes(portion));
+        }
         for range in &self.memory_ranges {
             line("", range_text(range));
         }
@@ -278,7 +293,9 @@ mod tests {
         assert_eq!(value["memory_ranges"], serde_json::json!([]));
         assert_eq!(value["numa_memory"], serde_json::json!([]));
         assert_eq!(value["devices"], serde_json::json!([]));
+        assert_eq!(value["memory_booted_bytes"], 0);
         for none in [
+            "memory_portion_bytes",
             "low_range",
             "low_memory",
             "window",
@@ -315,6 +332,8 @@ mod tests {
                 Attribute::MemoryRanges,
                 "0x40000000 0x30000000\n0x100000000 0x10000000\n0x70000 0x10000",
             ),
+            (Attribute::MemoryBooted, "805306368"),
+            (Attribute::MemoryPortion, "134217728"),
             (Attribute::LowMemory, "65536@0x70000"),
             (Attribute::Window, "0x40400000 0x400000"),
             (Attribute::Devices, "0000:01:00.0,0000:02:00.0"),
@@ -332,6 +351,8 @@ mod tests {
         assert_eq!(value["memory_ranges"].as_array().unwrap().len(), 2);
         assert_eq!(value["memory_ranges"][1]["start"], 1u64 << 32);
         assert_eq!(value["numa_memory"], serde_json::json!([1, 0]));
+        assert_eq!(value["memory_booted_bytes"], 768u64 << 20);
+        assert_eq!(value["memory_portion_bytes"], 128u64 << 20);
         assert_eq!(value["low_range"], value["low_memory"]);
         assert_eq!(value["low_range"]["bytes"], 65536);
         assert_eq!(value["window"]["start"], 0x40400000);
@@ -348,6 +369,8 @@ mod tests {
             text.contains("NUMA nodes:   processors 1, memory 0,1\n"),
             "{text}"
         );
+        assert!(text.contains("since boot: 256.0 MiB\n"), "{text}");
+        assert!(text.contains("portions:   128.0 MiB\n"), "{text}");
         assert!(text.contains("boot time:    1.50 s\n"), "{text}");
         assert!(
             text.contains("devices:      0000:01:00.0,0000:02:00.0\n"),

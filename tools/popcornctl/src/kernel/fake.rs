@@ -54,6 +54,7 @@ struct One {
 struct Inner {
     kernels: BTreeMap<String, One>,
     refused: HashMap<&'static str, (Errno, usize)>,
+    refused_writes: HashMap<&'static str, Errno>,
     written: Vec<String>,
 }
 
@@ -90,6 +91,8 @@ impl FakeKernels {
             (Attribute::MemoryRanges, ""),
             (Attribute::NumaCpus, ""),
             (Attribute::NumaMemory, ""),
+            (Attribute::MemoryBooted, "0"),
+            (Attribute::MemoryPortion, "0"),
             (Attribute::Starts, "0"),
             (Attribute::StartedNs, "0"),
         ] {
@@ -118,6 +121,11 @@ impl FakeKernels {
 
     pub(crate) fn refuse(&self, attribute: Attribute, errno: Errno) {
         self.refuse_times(attribute, errno, usize::MAX);
+    }
+
+    /// To be written to; it can be read.
+    pub(crate) fn refuse_writes(&self, attribute: Attribute, errno: Errno) {
+        self.inner().refused_writes.insert(attribute.name(), errno);
     }
 
     pub(crate) fn refuse_times(&self, attribute: Attribute, errno: Errno, times: usize) {
@@ -195,6 +203,9 @@ impl Kernels for FakeKernels {
         let mut inner = self.inner();
         inner.written.push(format!("{}={text}", attribute.name()));
         inner.check(attribute)?;
+        if let Some(&errno) = inner.refused_writes.get(attribute.name()) {
+            return Err(errno);
+        }
         let one = inner.kernels.get_mut(name).ok_or(Errno::ENOENT)?;
         match attribute {
             Attribute::Kill | Attribute::Stop => {

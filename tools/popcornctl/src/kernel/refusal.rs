@@ -13,6 +13,10 @@ pub(crate) enum Action {
     ChangeCpus,
     SetPossibleCpus,
     SetMemory,
+    /// Of one that runs: more.
+    AddMemory,
+    /// Of one that runs: less.
+    RemoveMemory,
     SetLowMemory,
     SetDevices,
     /// To note a path or command line.
@@ -38,6 +42,8 @@ impl Action {
                 format!("choosing what processors kernel {name} may get later")
             }
             Self::SetMemory => format!("giving kernel {name} its memory"),
+            Self::AddMemory => format!("giving kernel {name}, which runs, more memory"),
+            Self::RemoveMemory => format!("taking memory from kernel {name}, which runs"),
             Self::SetLowMemory => format!("choosing the low memory of kernel {name}"),
             Self::SetDevices => format!("giving kernel {name} its devices"),
             Self::Set | Self::Load => format!("loading kernel {name}"),
@@ -133,6 +139,30 @@ fn special(action: Action, name: &str, errno: Errno) -> Option<(String, String)>
         (Action::SetMemory, Errno::ENOSPC) => (
             "there is no memory below 640 KiB that this kernel does not use",
             "boot with memmap=64K$448K and give --low-memory 64K@0x70000".into(),
+        ),
+        (Action::AddMemory | Action::RemoveMemory, Errno::EINVAL | Errno::ERANGE) => (
+            "a size that cannot be while it runs",
+            format!("`popcornctl kernel show {name}` tells in what portions its memory changes; it keeps what it has booted with; {SEE_LOG}"),
+        ),
+        (Action::AddMemory | Action::RemoveMemory, Errno::EOPNOTSUPP) => (
+            "it takes no memory in, or gives none back, while it runs",
+            format!("its kernel must have CONFIG_MEMORY_HOTPLUG and CONFIG_MEMORY_HOTREMOVE, and have loaded the module popcorn_boot; else `popcornctl kernel stop {name}` first"),
+        ),
+        (Action::AddMemory, Errno::ENOMEM) => (
+            "so much cannot be had in whole portions, here or there: too little is free, or it is too scattered",
+            format!("ask for less, end programs, or try again (echo 1 >/proc/sys/vm/compact_memory); {SEE_LOG}, and `popcornctl kernel log {name}`"),
+        ),
+        (Action::RemoveMemory, Errno::EBUSY) => (
+            "it cannot do without so much, or another command is at work on it",
+            format!("end programs there, or take less; {SEE_LOG}, and `popcornctl kernel log {name}` what stays"),
+        ),
+        (Action::AddMemory | Action::RemoveMemory, Errno::ETIMEDOUT) => (
+            "it did not answer; what it may be using stays its own",
+            format!("see `popcornctl kernel show {name}` and `popcornctl kernel log {name}`; try again"),
+        ),
+        (Action::AddMemory | Action::RemoveMemory, Errno::ESRCH) => (
+            "it has ended meanwhile",
+            format!("see `popcornctl kernel show {name}`"),
         ),
         (Action::SetLowMemory, Errno::EINVAL) => (
             "it must have a size and an address",
@@ -304,6 +334,31 @@ mod tests {
                 Errno::EBUSY,
                 Errno::ENOMEM,
                 Errno::ENOSPC,
+                Errno::EINTR,
+            ],
+        ),
+        (
+            Action::AddMemory,
+            &[
+                Errno::EINVAL,
+                Errno::EOPNOTSUPP,
+                Errno::ENOMEM,
+                Errno::EBUSY,
+                Errno::ETIMEDOUT,
+                Errno::ESRCH,
+                Errno::EPERM,
+                Errno::EINTR,
+            ],
+        ),
+        (
+            Action::RemoveMemory,
+            &[
+                Errno::EINVAL,
+                Errno::EOPNOTSUPP,
+                Errno::EBUSY,
+                Errno::ETIMEDOUT,
+                Errno::ESRCH,
+                Errno::EPERM,
                 Errno::EINTR,
             ],
         ),
