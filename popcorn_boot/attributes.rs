@@ -19,6 +19,7 @@ use popcorn_core::pci::Address;
 use popcorn_core::resource_list;
 use popcorn_core::resource_list::ListError;
 use popcorn_kernel::boot::may_boot;
+use popcorn_kernel::boot::memory::numa_node as memory_numa_node;
 use popcorn_kernel::boot::name_too_long;
 use popcorn_kernel::boot::processor;
 use popcorn_kernel::configfs::Attribute;
@@ -198,10 +199,14 @@ fn show_numa_cpus(kernel: &Partition, text: &mut Text<'_>) -> Result {
 }
 
 fn show_numa_memory(kernel: &Partition, text: &mut Text<'_>) -> Result {
-    let memory = kernel.memory();
+    let extents = match kernel.memory() {
+        Some(memory) => memory.extents()?,
+        None => KVec::new(),
+    };
     let mut between = "";
-    for range in memory.iter().flat_map(|memory| memory.ranges()) {
-        write!(text, "{between}{}", numa(range.numa_node()))?;
+    // The low slice comes last.
+    for extent in extents.split_last().map_or(&[][..], |(_, ranges)| ranges) {
+        write!(text, "{between}{}", numa(memory_numa_node(extent.start)))?;
         between = ",";
     }
     Ok(writeln!(text)?)

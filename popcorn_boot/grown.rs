@@ -137,20 +137,22 @@ impl Grown {
                 range.size >> 20,
                 start
             );
-            self.give(|extent| start <= extent.start && extent.end() <= end);
+            self.give(
+                |extent| start <= extent.start && extent.end() <= end,
+                |_| (),
+            );
             range.size = 0;
         }
         Ok(())
     }
 
-    /// Gives back what `which` says. May sleep.
-    fn give(&self, which: impl Fn(Extent) -> bool) {
+    /// Gives back what `which` says, each piece after `goes` was told. May sleep.
+    fn give(&self, which: impl Fn(Extent) -> bool, goes: impl Fn(Extent)) {
         loop {
             // The lock is not held while one goes.
             let piece = self.inner.lock().take(&which);
-            if piece.is_none() {
-                break;
-            }
+            let Some(piece) = piece else { break };
+            goes(piece.extent());
         }
     }
 
@@ -159,21 +161,19 @@ impl Grown {
     /// # Errors
     ///
     /// `EINPROGRESS`: it has not answered what was asked before. `ENOMEM`: they are too scattered to be told, or
-    /// no room here. `EPROTO`: it had portions of another size before. They go back then.
+    /// no room here. `EPROTO`: it had portions of another size before. Nothing has changed then.
     pub(crate) fn lend<M: Memory>(
         &self,
         page: &LentMemory<M>,
         size: u64,
-        pieces: KVec<PhysicalMemory>,
+        pieces: &[Arc<PhysicalMemory>],
     ) -> Result {
         let mut more = Portions::new(size).ok_or_else(errno::protocol)?;
-        let mut shared = KVec::with_capacity(pieces.len(), GFP_KERNEL)?;
         for piece in pieces {
             more.insert(piece.extent()).map_err(|_| ENOMEM)?;
-            shared.push(Arc::new(piece, GFP_KERNEL)?, GFP_KERNEL)?;
         }
         let mut inner = self.inner.lock();
-        inner.pieces.reserve(shared.len(), GFP_KERNEL)?;
+        inner.pieces.reserve(pieces.len(), GFP_KERNEL)?;
         let known = inner.account;
         let mut account = known
             .or_else(|| Account::new(size))
@@ -181,8 +181,8 @@ impl Grown {
             .ok_or_else(errno::protocol)?;
         account.lend(page, &more).map_err(why)?;
         inner.account = Some(account);
-        for piece in shared {
-            inner.put(piece);
+        for piece in pieces {
+            inner.put(piece.clone());
         }
         Ok(())
     }
@@ -226,13 +226,17 @@ impl Grown {
         inner.account.as_ref().is_some_and(Account::is_open)
     }
 
-    /// Looks for the kernel's answer, and takes back what it does not use: an errno if that is not all that was
-    /// asked for, or 0. `None` if there is no answer. May sleep.
-    pub(crate) fn settle<M: Memory>(&self, page: &LentMemory<M>) -> Option<i32> {
+    /// Looks for the kernel's answer, and takes back what it does not use, each piece after `goes` was told: an
+    /// errno if that is not all that was asked for, or 0. `None` if there is no answer. May sleep.
+    pub(crate) fn settle<M: Memory>(
+        &self,
+        page: &LentMemory<M>,
+        goes: impl Fn(Extent),
+    ) -> Option<i32> {
         let mut inner = self.inner.lock();
         let answer = inner.account.as_mut()?.settle(page)?;
         drop(inner);
-        self.give(|extent| answer.back.has(extent.start));
+        self.give(|extent| answer.back.has(extent.start), goes);
         Some(answer.errno)
     }
 }

@@ -570,9 +570,6 @@ impl Turn<'_> {
             device.revoke_all();
             bridges.push(device.bridge(), GFP_KERNEL)?;
         }
-        for range in Iterator::chain(memory.ranges().iter(), Some(memory.low())) {
-            self.allow_devices(range.extent())?;
-        }
         let max = usize::try_from(memory.layout().memory().size)?;
         let image = Image::read(&path, initrd.as_deref(), max)?;
         let who = Identity {
@@ -584,6 +581,9 @@ impl Turn<'_> {
             command_line: command_line.as_ref().map_or(&[], |line| line.as_bytes()),
         };
         let (trampoline, mapping) = loader::load(&memory, &image, &who)?;
+        for &extent in &memory.extents()? {
+            self.allow_devices(extent)?;
+        }
         self.parts.trampoline = Some(trampoline);
         self.parts.mapping = mapping;
         self.parts.possible = possible;
@@ -601,6 +601,13 @@ impl Turn<'_> {
             .devices
             .iter()
             .try_for_each(|device| device.allow(range))
+    }
+
+    /// Takes `range`, which was allowed as a whole if at all, out of their reach. May sleep.
+    fn revoke_devices(&self, range: Extent) {
+        for device in &self.parts.devices {
+            device.revoke(range);
+        }
     }
 
     /// Those of the processors that it has.

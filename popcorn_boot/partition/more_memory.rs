@@ -9,6 +9,7 @@ use super::Partition;
 use super::Turn;
 use crate::memory::Memory;
 use kernel::prelude::*;
+use kernel::sync::Arc;
 use popcorn_core::partition::PARTITION_MAX;
 use popcorn_core::resource_list;
 use popcorn_kernel::boot::boot_time_ns;
@@ -54,7 +55,7 @@ impl Partition {
             return Err(errno::not_supported());
         };
         if memory.grown.is_open() {
-            self.memory_answer(&memory, LEAVE_MS)
+            self.memory_answer(turn, &memory, LEAVE_MS)
                 .inspect_err(|_| pr_err!("{}: it is still at the last change\n", self.name()))?;
         }
         let (has, booted) = (memory.size(), memory.booted_size());
@@ -73,13 +74,20 @@ impl Partition {
             Some(0) => Ok(()),
             Some(more) => {
                 let near = turn.parts.processors.first().map(LentProcessor::cpu);
-                self.lend_memory(&memory, more, portion, near)
+                self.lend_memory(turn, &memory, more, portion, near)
             }
-            None => self.take_back_memory(&memory, wanted, portion),
+            None => self.take_back_memory(turn, &memory, wanted, portion),
         }
     }
 
-    fn lend_memory(&self, memory: &Memory, more: u64, portion: u64, near: Option<u32>) -> Result {
+    fn lend_memory(
+        &self,
+        turn: &Turn<'_>,
+        memory: &Memory,
+        more: u64,
+        portion: u64,
+        near: Option<u32>,
+    ) -> Result {
         let all = memory.size() + more;
         let pieces = PhysicalMemory::take_portions(more, portion, memory.ranges_left()?, near)
             .inspect_err(|&error| {
@@ -92,10 +100,23 @@ impl Partition {
                     );
                 }
             })?;
-        memory
-            .grown
-            .lend(&memory.status.memory(), portion, pieces)?;
-        let errno = self.ask_memory(memory, patience(more, portion))?;
+        let mut shared = KVec::with_capacity(pieces.len(), GFP_KERNEL)?;
+        for piece in pieces {
+            shared.push(Arc::new(piece, GFP_KERNEL)?, GFP_KERNEL)?;
+        }
+        // Devices first: the kernel may use them with it at once.
+        let lent = shared
+            .iter()
+            .try_for_each(|piece| turn.allow_devices(piece.extent()))
+            .and_then(|()| memory.grown.lend(&memory.status.memory(), portion, &shared));
+        if let Err(error) = lent {
+            for piece in &shared {
+                turn.revoke_devices(piece.extent());
+            }
+            return Err(error);
+        }
+        drop(shared);
+        let errno = self.ask_memory(turn, memory, patience(more, portion))?;
         let missing = all.saturating_sub(memory.size());
         if missing == 0 {
             return Ok(());
@@ -111,7 +132,13 @@ impl Partition {
     }
 
     /// One part after the other is tried, those with the highest addresses first.
-    fn take_back_memory(&self, memory: &Memory, wanted: u64, portion: u64) -> Result {
+    fn take_back_memory(
+        &self,
+        turn: &Turn<'_>,
+        memory: &Memory,
+        wanted: u64,
+        portion: u64,
+    ) -> Result {
         let page = memory.status.memory();
         let lent = memory.size() - memory.booted_size();
         let deadline = boot_time_ns() + patience(lent, portion) * 1_000_000;
@@ -121,7 +148,7 @@ impl Partition {
                 break;
             }
             let now = boot_time_ns();
-            match self.ask_memory(memory, deadline.saturating_sub(now) / 1_000_000)? {
+            match self.ask_memory(turn, memory, deadline.saturating_sub(now) / 1_000_000)? {
                 0 => (),
                 other => errno = other,
             }
@@ -144,13 +171,13 @@ impl Partition {
     }
 
     /// Waits for the answer to what was just asked; if none comes everything may stay as it is. May sleep.
-    fn ask_memory(&self, memory: &Memory, patience_ms: u64) -> Result<i32> {
-        let answer = self.memory_answer(memory, patience_ms);
+    fn ask_memory(&self, turn: &Turn<'_>, memory: &Memory, patience_ms: u64) -> Result<i32> {
+        let answer = self.memory_answer(turn, memory, patience_ms);
         if let Err(error) = answer {
             memory.grown.leave(&memory.status.memory());
             // It may need a moment to give up what it is at; if it does not, what is open stays lent.
             if error == errno::timed_out() && !memory.hangs() {
-                let _ = self.memory_answer(memory, LEAVE_MS);
+                let _ = self.memory_answer(turn, memory, LEAVE_MS);
             }
             pr_err!("{}: it has not answered: {:?}\n", self.name(), error);
         }
@@ -158,10 +185,14 @@ impl Partition {
     }
 
     /// Waits for an answer, and takes back what is back by that: the errno that it says, or 0. May sleep.
-    fn memory_answer(&self, memory: &Memory, patience_ms: u64) -> Result<i32> {
+    fn memory_answer(&self, turn: &Turn<'_>, memory: &Memory, patience_ms: u64) -> Result<i32> {
         let deadline = boot_time_ns() + patience_ms * 1_000_000;
         loop {
-            match memory.grown.settle(&memory.status.memory()) {
+            let page = memory.status.memory();
+            match memory
+                .grown
+                .settle(&page, |piece| turn.revoke_devices(piece))
+            {
                 Some(errno) => return Ok(errno),
                 None if memory.status.end().is_some() => return Err(ESRCH),
                 None if memory.hangs() || boot_time_ns() > deadline => {

@@ -206,7 +206,9 @@ impl PhysicalMemory {
         }
         let node = near.ok_or(ENOMEM)?;
         let taken = Self::take_from(None, demand, piece, &areas)?.ok_or(ENOMEM)?;
-        if taken.iter().any(|memory| memory.numa_node() != near) {
+        if taken
+            .iter()
+            .any(|memory| numa_node(memory.extent.start) != near) {
             kernel::pr_info!(
                 "NUMA node {}, that of its processor, has not {} MiB to give: memory of a kernel comes from elsewhere\n",
                 node,
@@ -246,13 +248,6 @@ impl PhysicalMemory {
         self.extent
     }
 
-    /// The NUMA node of its first byte; `None` if it has none. Any context.
-    pub fn numa_node(&self) -> Option<u32> {
-        // SAFETY: looks at a table that does not change.
-        let node = unsafe { bindings::pcn_memory_numa_node(self.extent.start) };
-        u32::try_from(node).ok()
-    }
-
     /// Whether it was taken at run time.
     pub fn is_taken(&self) -> bool {
         self.hold == Hold::Allocated
@@ -277,6 +272,13 @@ impl PhysicalMemory {
         }
         SharedMemory::map(part.start, part.size.next_multiple_of(PAGE) as usize)
     }
+}
+
+/// The NUMA node of the memory at `address`, which this kernel need not use; `None` if it has none. Any context.
+pub fn numa_node(address: u64) -> Option<u32> {
+    // SAFETY: looks at a table that does not change.
+    let node = unsafe { bindings::pcn_memory_numa_node(address) };
+    u32::try_from(node).ok()
 }
 
 impl Drop for PhysicalMemory {
