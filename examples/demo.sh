@@ -17,7 +17,7 @@ spinner=
 trap '[ -z "$spinner" ] || kill "$spinner" 2>/dev/null; rm -rf "$work"' EXIT
 failures=0
 
-part() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
+part() { printf '\n== %s\n' "$*"; }
 good() { printf '  ok: %s\n' "$*"; }
 bad() {
 	printf '  FAILED: %s\n' "$*"
