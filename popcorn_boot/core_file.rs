@@ -227,7 +227,11 @@ fn inside(ram: &[Extent], part: Extent) -> bool {
 }
 
 /// Copies what lies at `from`; false if that is not in `ram`. May sleep.
-fn fetch<S: Source + ?Sized>(
+///
+/// # Errors
+///
+/// `EINVAL`: `source` refuses it. `ENOMEM`.
+pub(crate) fn fetch<S: Source + ?Sized>(
     source: &S,
     ram: &[Extent],
     from: u64,

@@ -23,6 +23,7 @@ pub mod ids;
 pub mod interval;
 pub mod layout;
 pub mod lent_cpus;
+pub mod machine_id;
 pub mod memory_plan;
 pub mod panic_watch;
 pub mod partition;
