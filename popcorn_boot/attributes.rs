@@ -14,6 +14,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use popcorn_core::acpi::BRIDGES_MAX;
 use popcorn_core::boot_status::Report;
+use popcorn_core::machine_id::MachineId;
 use popcorn_core::partition::CPUS_MAX;
 use popcorn_core::pci::Address;
 use popcorn_core::resource_list;
@@ -60,6 +61,7 @@ impl Item for Partition {
             show_command_line,
             store_command_line,
         ),
+        Attribute::read_write(c_str!("machine_id"), show_machine_id, store_machine_id),
         // What it is to do.
         Attribute::write_only(c_str!("load"), store_load),
         Attribute::write_only(c_str!("start"), store_start),
@@ -312,6 +314,15 @@ fn store_command_line(kernel: &Entry<'_, Partition>, text: &[u8]) -> Result {
     kernel.set(Setting::CommandLine, text)
 }
 
+fn show_machine_id(kernel: &Partition, text: &mut Text<'_>) -> Result {
+    Ok(writeln!(text, "{}", kernel.machine_id())?)
+}
+
+fn store_machine_id(kernel: &Entry<'_, Partition>, text: &[u8]) -> Result {
+    check_may_boot()?;
+    kernel.set_machine_id(MachineId::parse(text).ok_or(EINVAL)?)
+}
+
 // --- what it is to do ---
 
 fn store_load(kernel: &Entry<'_, Partition>, text: &[u8]) -> Result {
@@ -356,6 +367,7 @@ fn state(kernel: &Partition) -> &'static str {
     };
     match memory.status.report() {
         Some((Report::None, _)) if memory.has_faulted() => "faulted",
+        Some((Report::None, _)) if memory.end().is_some() => "panicked",
         Some((Report::None, _)) => "booting",
         Some((Report::Online, _)) if memory.hangs() => "hung",
         Some((Report::Online, _)) => "running",

@@ -62,8 +62,12 @@ impl Console {
         let mut copied = 0;
         while !to.is_empty() {
             let mut bytes = [0; STEP];
-            let (at, length) =
-                self.copy(u64::try_from(*position)?, &mut bytes[..STEP.min(to.len())])?;
+            let room = STEP.min(to.len());
+            let (at, length) = self
+                .copy(u64::try_from(*position)?, &mut bytes[..room])
+                .inspect_err(|_| {
+                    warn_ratelimited!("the second kernel has overwritten its console log\n");
+                })?;
             if length == 0 {
                 break;
             }
@@ -77,8 +81,12 @@ impl Console {
     }
 
     /// Copies what there is at `position` or, if that is gone, as early as possible: the position and
-    /// the number of bytes.
-    fn copy(&self, position: u64, bytes: &mut [u8]) -> Result<(u64, usize)> {
+    /// the number of bytes, 0 if there is nothing more. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EIO`: as [`Console::read`].
+    pub(crate) fn copy(&self, position: u64, bytes: &mut [u8]) -> Result<(u64, usize)> {
         let mut log = self.log.lock();
         self.observe(&mut log)?;
         loop {
@@ -95,10 +103,6 @@ impl Console {
     fn observe(&self, log: &mut ConsoleLog) -> Result {
         let mut header = [0; HEADER_SIZE];
         self.zone.read(0, &mut header);
-        if log.observe(&header).is_err() {
-            warn_ratelimited!("the second kernel has overwritten its console log\n");
-            return Err(EIO);
-        }
-        Ok(())
+        log.observe(&header).map(|_| ()).map_err(|_| EIO)
     }
 }

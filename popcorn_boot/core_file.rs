@@ -65,7 +65,8 @@ impl Mapped {
         }
     }
 
-    fn read(&self, offset: usize, bytes: &mut [u8]) {
+    /// Copies what is there at `offset`. Any context.
+    pub(crate) fn read(&self, offset: usize, bytes: &mut [u8]) {
         self.memory.read(offset, bytes);
     }
 }
@@ -250,7 +251,11 @@ fn inside(ram: &[Extent], part: Extent) -> bool {
 }
 
 /// Copies what lies at `from`; false if that is not in `ram`. May sleep.
-fn fetch<S: Source + ?Sized>(
+///
+/// # Errors
+///
+/// `EINVAL`: `source` refuses it. `ENOMEM`.
+pub(crate) fn fetch<S: Source + ?Sized>(
     source: &S,
     ram: &[Extent],
     from: u64,

@@ -21,6 +21,7 @@ use popcorn_core::elf_core::Mapping;
 use popcorn_core::identity_map;
 use popcorn_core::identity_map::TABLE_SIZE;
 use popcorn_core::ids::NodeId;
+use popcorn_core::machine_id::MachineId;
 use popcorn_core::partition::PlaceError;
 use popcorn_core::ring::Memory as _;
 use popcorn_kernel::boot::file::FileContents;
@@ -63,6 +64,8 @@ impl Image {
 pub(crate) struct Identity<'a> {
     /// Its host name.
     pub(crate) name: &'a [u8],
+    /// How its programs know their machine.
+    pub(crate) machine_id: MachineId,
     /// Hardware ids of its processors, the one that it boots on first, and behind them of those that it may
     /// get later.
     pub(crate) processors: &'a [u32],
@@ -137,6 +140,7 @@ pub(crate) fn load(
         command_line: partition.command_line().start,
         initrd: placement.initrd,
         rsdp,
+        seed: Some(partition.seed().start),
         memory_map: &target.map_at_load()?,
     };
     params
@@ -146,6 +150,8 @@ pub(crate) fn load(
 
     page_tables(target, &mut page)?;
     write(memory, placement.kernel, kernel.code())?;
+    // Where its variables will be a former kernel's may still lie, with its log.
+    clear(memory, placement.kernel, kernel.code().len())?;
     if let Some(extent) = placement.initrd {
         write(memory, extent, initrd)?;
     }
@@ -170,6 +176,7 @@ fn command_line(out: &mut [u8], max: usize, target: &Memory, who: &Identity<'_>)
         partition: target.layout(),
         tsc_khz,
         name: who.name,
+        machine_id: who.machine_id,
         cpus: who.online,
         node: who.node.get(),
         peer: popcorn_msg::this_node().get(),
@@ -225,6 +232,21 @@ fn write(memory: &PhysicalMemory, extent: Extent, bytes: &[u8]) -> Result {
             return Err(EINTR);
         }
         to.write(i * STEP, step);
+        cond_resched();
+    }
+    Ok(())
+}
+
+/// Clears `extent` from `offset` on.
+fn clear(memory: &PhysicalMemory, extent: Extent, offset: usize) -> Result {
+    let zeros = Buffer::new(STEP)?;
+    let to: SharedMemory = memory.map(extent)?;
+    let size = usize::try_from(extent.size)?;
+    for from in (offset..size).step_by(STEP) {
+        if fatal_signal_pending() {
+            return Err(EINTR);
+        }
+        to.write(from, &zeros[..STEP.min(size - from)]);
         cond_resched();
     }
     Ok(())

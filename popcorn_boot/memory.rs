@@ -20,8 +20,10 @@ use popcorn_core::boot_control::WISH;
 use popcorn_core::boot_status;
 use popcorn_core::boot_status::Report;
 use popcorn_core::boot_status::STATUS_SIZE;
+use popcorn_core::bootparams::seed_head;
 use popcorn_core::bootparams::Extent;
 use popcorn_core::bootparams::MemoryKind;
+use popcorn_core::bootparams::SEED_HEAD;
 use popcorn_core::lent_cpus::LentCpus;
 use popcorn_core::lent_memory::LentMemory;
 use popcorn_core::memory_plan::BLOCK;
@@ -40,6 +42,7 @@ use popcorn_kernel::boot::end::StopAtEnd;
 use popcorn_kernel::boot::memory::PhysicalMemory;
 use popcorn_kernel::boot::sleep_killable;
 use popcorn_kernel::shared_memory::SharedMemory;
+use popcorn_kernel::system::random_u64;
 
 /// How long a kernel may take to shut down when this one does.
 const STOP_MS: u32 = 10_000;
@@ -54,8 +57,10 @@ pub(crate) struct Memory {
     pub(crate) console: Console,
     pub(crate) terminal: Arc<Terminal>,
     pub(crate) status: Status,
+    seed: Seed,
     hangs: AtomicBool,
     faulted: AtomicBool,
+    panicked: AtomicBool,
     /// What it got while it ran.
     #[pin]
     pub(crate) grown: Grown,
@@ -112,8 +117,10 @@ impl Memory {
         let terminal = Terminal::new(first.map(layout.terminal())?);
         let terminal = Arc::pin_init(terminal, GFP_KERNEL)?;
         let status = Status(first.map(layout.status())?);
+        let seed = Seed(first.map(layout.seed())?);
         // What is in there now was somebody else's.
         status.clear();
+        seed.clear();
         let its_status = status.clone();
         let watch = EndWatch::new(move |end| this_kernel_ends(end, &its_status, &stop_at_end))?;
         Arc::pin_init(
@@ -123,8 +130,10 @@ impl Memory {
                 console <- Console::new(zone),
                 terminal,
                 status,
+                seed,
                 hangs: AtomicBool::new(false),
                 faulted: AtomicBool::new(false),
+                panicked: AtomicBool::new(false),
                 grown <- Grown::new(),
                 ranges,
                 low,
@@ -155,6 +164,28 @@ impl Memory {
     /// Whether the kernel in it did not survive its first instructions.
     pub(crate) fn has_faulted(&self) -> bool {
         self.faulted.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the kernel in it has panicked, as its log says, or that another one comes.
+    pub(crate) fn set_panicked(&self, panicked: bool) {
+        self.panicked.store(panicked, Ordering::Relaxed);
+    }
+
+    /// How the kernel in it has ended; `None` if it has not, as far as is known. What it reports counts more
+    /// than what its log says.
+    pub(crate) fn end(&self) -> Option<Report> {
+        match self.status.report()? {
+            (Report::None, _) => self
+                .panicked
+                .load(Ordering::Relaxed)
+                .then_some(Report::Panic),
+            (report, _) => report.is_final().then_some(report),
+        }
+    }
+
+    /// The seed of its random numbers.
+    pub(crate) fn seed(&self) -> &Seed {
+        &self.seed
     }
 
     /// Where everything is in it.
@@ -386,5 +417,32 @@ impl Status {
             .store(popcorn_core::boot_control::WALL_CLOCK, nanoseconds);
         self.0
             .store(popcorn_core::boot_control::WALL_CLOCK_TSC, tsc);
+    }
+}
+
+/// Words of random bits that a kernel begins with: more than its generator needs to be ready.
+const SEED_WORDS: usize = 8;
+
+/// The page with the seed for a kernel's random numbers, which the kernel wipes when it has read it. Nobody
+/// keeps a copy.
+pub(crate) struct Seed(SharedMemory);
+
+impl Seed {
+    /// Makes one that was never used before. Any context but NMI.
+    pub(crate) fn renew(&self) {
+        for (i, word) in seed_head(SEED_WORDS as u32 * 8).iter().enumerate() {
+            self.0.store(i * 8, *word);
+        }
+        // Word by word from the generator to where it belongs, so that it is nowhere else.
+        for i in 0..SEED_WORDS {
+            self.0.store(SEED_HEAD + i * 8, random_u64());
+        }
+    }
+
+    /// Wipes it: the kernel may have ended before it did. Any context.
+    pub(crate) fn clear(&self) {
+        for offset in (0..SEED_HEAD + SEED_WORDS * 8).step_by(8) {
+            self.0.store(offset, 0);
+        }
     }
 }

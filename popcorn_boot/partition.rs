@@ -14,6 +14,7 @@
 //!
 //! Lock order: [`Partition::inner`] is held for a few lines only and nothing is taken under it.
 
+use crate::early::Early;
 use crate::loader;
 use crate::loader::Identity;
 use crate::loader::Image;
@@ -32,6 +33,7 @@ use popcorn_core::boot_status::Report;
 use popcorn_core::bootparams::Extent;
 use popcorn_core::elf_core::Mapping;
 use popcorn_core::ids::NodeId;
+use popcorn_core::machine_id::MachineId;
 use popcorn_core::partition::CPUS_MAX;
 use popcorn_core::pci::Address;
 use popcorn_core::resource_list;
@@ -44,6 +46,7 @@ use popcorn_kernel::boot::processor::Trampoline;
 use popcorn_kernel::boot::sleep_killable;
 use popcorn_kernel::configfs::Hold;
 use popcorn_kernel::errno;
+use popcorn_kernel::system::random_u64;
 use popcorn_kernel::task::sleep_us;
 
 mod exchange;
@@ -126,6 +129,7 @@ struct Inner {
     settings: [Option<CString>; 3],
     /// The low slice, if it is to be at a certain place.
     low: Option<Extent>,
+    machine_id: MachineId,
     facts: Facts,
 }
 
@@ -176,6 +180,7 @@ impl Partition {
                     possible: KVec::new(),
                     settings: [const { None }; 3],
                     low: None,
+                    machine_id: MachineId::random(u128::from(random_u64()) << 64 | u128::from(random_u64())),
                     facts: Facts {
                         state: State::Empty,
                         started_ns: 0,
@@ -235,7 +240,7 @@ impl Partition {
     /// How it has ended by itself; `None` if it has not, or was not started.
     pub(crate) fn end(&self) -> Option<Report> {
         match self.facts().state {
-            State::Running => self.memory()?.status.end(),
+            State::Running => self.memory()?.end(),
             _ => None,
         }
     }
@@ -391,6 +396,23 @@ impl Partition {
         Ok(())
     }
 
+    /// How the programs of the next kernel know their machine; an image that is loaded is out of date then.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: somebody has the turn.
+    pub(crate) fn set_machine_id(&self, id: MachineId) -> Result {
+        let mut turn = self.turn()?;
+        turn.forget_image();
+        self.inner.lock().machine_id = id;
+        Ok(())
+    }
+
+    /// See [`Partition::set_machine_id`]. Random, if nobody has set it.
+    pub(crate) fn machine_id(&self) -> MachineId {
+        self.inner.lock().machine_id
+    }
+
     /// A setting, as it is. May sleep.
     ///
     /// # Errors
@@ -455,7 +477,7 @@ impl Partition {
         }
         memory.status.wish(Wish::PowerOff);
         let deadline = boot_time_ns() + STOP_MS * 1_000_000;
-        while memory.status.end().is_none() {
+        while memory.end().is_none() {
             if boot_time_ns() > deadline {
                 return Err(errno::timed_out());
             }
@@ -574,6 +596,7 @@ impl Turn<'_> {
         let image = Image::read(&path, initrd.as_deref(), max)?;
         let who = Identity {
             name: partition.name.as_bytes(),
+            machine_id: partition.machine_id(),
             processors: &ids,
             online: count,
             bridges: &bridges,
@@ -629,6 +652,8 @@ impl Turn<'_> {
         memory.status.clear();
         memory.status.cpus().begin(&self.hardware_ids()?);
         memory.status.memory().begin();
+        memory.set_panicked(false);
+        memory.seed().renew();
         // Whatever comes of it, it is not what was loaded any more.
         let mapping = self.parts.mapping;
         partition.note(|facts| {
@@ -651,7 +676,9 @@ impl Turn<'_> {
             self.reset();
             return Err(error);
         }
-        if let Err(error) = peer.watch(memory.clone(), trampoline) {
+        let early = Early::new(&memory, mapping);
+        let watched = early.and_then(|early| peer.watch(memory.clone(), trampoline, early));
+        if let Err(error) = watched {
             self.reset();
             return Err(error);
         }
@@ -711,6 +738,9 @@ impl Turn<'_> {
             }
         }
         self.partition.stop_at_end.set(&[]);
+        if let Some(memory) = self.partition.memory() {
+            memory.seed().clear();
+        }
     }
 
     /// Stops the kernel, if one was started and not stopped since. May sleep.

@@ -4,6 +4,7 @@
 //! `popcorn_msg` finds out by missing heartbeats that a node is gone. Here it is known at once, and all
 //! who wait for that node are told at once.
 
+use crate::early::Early;
 use crate::memory::Memory;
 use kernel::c_str;
 use kernel::prelude::*;
@@ -57,7 +58,12 @@ impl Peer {
     /// # Errors
     ///
     /// `ENOMEM`, `EINTR`.
-    pub(crate) fn watch(&mut self, memory: Arc<Memory>, trampoline: Trampoline) -> Result {
+    pub(crate) fn watch(
+        &mut self,
+        memory: Arc<Memory>,
+        trampoline: Trampoline,
+        mut early: Early,
+    ) -> Result {
         let node = self.node;
         memory.set_hangs(false);
         memory.set_faulted(false);
@@ -80,6 +86,11 @@ impl Peer {
                     memory.set_faulted(true);
                     tell(node);
                     break;
+                }
+                if early.has_panicked(&memory) {
+                    pr_warn!("node {} has panicked, as its log says\n", node);
+                    memory.set_panicked(true);
+                    tell(node);
                 }
                 let count = memory.status.heartbeat();
                 let silent = pulse.look(count, boot_time_ns()) > HANGS_NS;

@@ -16,6 +16,7 @@
 //! | `console.rs` | its console log |
 //! | `core_file.rs` | its memory as a core |
 //! | `terminal.rs` | its terminal |
+//! | `early.rs` | its panic, before it has reported |
 //! | `peer.rs` | its message window, and the news of its death |
 //! | `device.rs` | `/dev/popcorn_boot` |
 //! | `secondary.rs`, `secondary/` | the other kernel's side: how it ends, its terminal, memory that it gets |
@@ -29,6 +30,7 @@ mod attributes;
 mod console;
 mod core_file;
 mod device;
+mod early;
 mod grown;
 mod loader;
 mod memory;

@@ -86,7 +86,7 @@ impl Partition {
             match memory.status.cpus().answer(number) {
                 Some(Ok(())) => return Ok(()),
                 Some(Err(errno)) => return Err(Error::from_errno(-errno)),
-                None if memory.status.end().is_some() => return Err(ESRCH),
+                None if memory.end().is_some() => return Err(ESRCH),
                 None if boot_time_ns() > deadline => return Err(errno::timed_out()),
                 None => sleep_killable(ANSWER_STEP_MS)?,
             }

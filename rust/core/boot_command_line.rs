@@ -9,6 +9,7 @@
 use core::fmt;
 use core::fmt::Write;
 
+use crate::machine_id::MachineId;
 use crate::partition::Partition;
 
 /// What the line is made of.
@@ -21,6 +22,8 @@ pub struct Parameters<'a> {
     pub tsc_khz: u32,
     /// Host name of the secondary: letters, digits, '-' and '_'.
     pub name: &'a [u8],
+    /// Which machine it is, for its programs.
+    pub machine_id: MachineId,
     /// How many of the processors in its tables it has; the others it may get later.
     pub cpus: usize,
     /// Its node id.
@@ -72,10 +75,11 @@ pub const REFUSED_WITH_DEVICES: [&str; 2] = ["pci", "reserve"];
 ///   programs print. A user who wants that adds `console=hvc0`;
 /// * to stay where it is after a panic: a restart would be the whole machine's;
 /// * that its clock is good;
-/// * to use memory that it gets while it runs at once, but for nothing that could not be moved away again.
+/// * to use memory that it gets while it runs at once, but for nothing that could not be moved away again;
+/// * never to load another kernel by itself (kexec), which would begin with the devices of the machine.
 const FIXED: &str =
     "no_ipi_broadcast=1 apic_extnmi=none 8250.nr_uarts=0 nokaslr no5lvl console=null panic=0 tsc=reliable \
-     memhp_default_state=online_movable";
+     memhp_default_state=online_movable sysctl.kernel.kexec_load_disabled=1";
 
 /// For one without devices: no bus.
 const NO_DEVICES: &str = "pci=off";
@@ -111,8 +115,12 @@ pub fn build(out: &mut [u8], max: usize, parameters: &Parameters<'_>) -> Result<
         used: 0,
     };
     let result = (|| {
-        // The user may want another one.
-        write!(line, "hostname={name} ")?;
+        // The user may want others.
+        write!(
+            line,
+            "hostname={name} systemd.machine_id={} ",
+            parameters.machine_id
+        )?;
         if !user.is_empty() {
             write!(line, "{user} ")?;
         }

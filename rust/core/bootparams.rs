@@ -62,6 +62,8 @@ const LOADABLE_ABOVE_4G: u16 = 1 << 1;
 /// No sane kernel asks for more than this, in bytes.
 const ALIGNMENT_MAX: u64 = 1 << 30;
 const PAGE: u64 = 4096;
+/// The kind of further data that is a seed for random numbers.
+const RANDOM_SEED: u64 = 9;
 
 /// Why a file is not a kernel that can be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,6 +258,8 @@ pub struct BootParams<'a> {
     pub initrd: Option<Extent>,
     /// Physical address of the ACPI RSDP.
     pub rsdp: u64,
+    /// Physical address of a seed for the kernel's random numbers, behind [`seed_head`].
+    pub seed: Option<u64>,
     /// All memory that the kernel may know of, ascending and without overlap.
     pub memory_map: &'a [MemoryEntry],
 }
@@ -291,7 +295,7 @@ impl BootParams<'_> {
         page[SETUP_SECTORS..SETUP_SECTORS + kernel.header.len()].copy_from_slice(kernel.header);
         page[LOADER_TYPE] = LOADER_UNDEFINED;
         page[LOAD_FLAGS] |= LOADED_HIGH;
-        put(page, SETUP_DATA, 0u64.to_le_bytes());
+        put(page, SETUP_DATA, self.seed.unwrap_or(0).to_le_bytes());
         put_split(page, COMMAND_LINE, COMMAND_LINE_HIGH, self.command_line);
         let initrd = self.initrd.unwrap_or(Extent::new(0, 0));
         put_split(page, INITRD_ADDRESS, INITRD_ADDRESS_HIGH, initrd.start);
@@ -313,6 +317,15 @@ impl BootParams<'_> {
         }
         Ok(())
     }
+}
+
+/// Bytes of [`seed_head`].
+pub const SEED_HEAD: usize = 16;
+
+/// What comes before a seed of `length` bytes (`struct setup_data`), as two 64-bit words: no other data
+/// follows; kind and length. The kernel wipes both seed and length when it has read them.
+pub const fn seed_head(length: u32) -> [u64; 2] {
+    [0, RANDOM_SEED | (length as u64) << 32]
 }
 
 /// Stores the halves of a 64-bit value whose upper one got its place later in the protocol's life.

@@ -5,7 +5,7 @@
 //! ```text
 //! low slice (below 1 MiB)              partition
 //!   +0      trampoline                   +0      loader: zero page, command line, ACPI tables,
-//!   +4 KiB  decoy I/O APIC                       status page, page tables           not RAM
+//!   +4 KiB  decoy I/O APIC                       status page, seed, page tables     not RAM
 //!   +8 KiB  top page table               +2 MiB  console log, +3 MiB terminal       not RAM
 //!   +12 KiB RAM of the secondary         +4 MiB  message window                     not RAM
 //!                                        +8 MiB  RAM of the secondary
@@ -58,6 +58,7 @@ const ZERO_PAGE: u64 = 0;
 const COMMAND_LINE: u64 = 4 * KIB;
 const ACPI: u64 = 8 * KIB;
 const STATUS: u64 = 24 * KIB;
+const SEED: u64 = 28 * KIB;
 const PAGE_TABLES: u64 = 64 * KIB;
 const CONSOLE: u64 = 2 * MIB;
 const CONSOLE_SIZE: u64 = MIB;
@@ -230,6 +231,11 @@ impl Partition {
     /// The page in which the secondary tells how it fares.
     pub fn status(&self) -> Extent {
         Extent::new(self.memory.start + STATUS, PAGE)
+    }
+
+    /// Room for the seed of its random numbers.
+    pub fn seed(&self) -> Extent {
+        Extent::new(self.memory.start + SEED, PAGE)
     }
 
     /// Room for the page tables below the topmost.

@@ -85,6 +85,11 @@ impl<'a> VmcoreInfo<'a> {
         self.get("OFFSET", field)?.parse().ok()
     }
 
+    /// The size of a structure, in bytes.
+    pub fn size(&self, structure: &str) -> Option<u64> {
+        self.get("SIZE", structure)?.parse().ok()
+    }
+
     /// A number.
     pub fn number(&self, name: &str) -> Option<i64> {
         self.get("NUMBER", name)?.parse().ok()

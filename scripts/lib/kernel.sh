@@ -25,7 +25,11 @@ series_hash() {
 	{ series; [ ${#files[@]} = 0 ] || cat "${files[@]}"; } | sha256sum | cut -c -16
 }
 
-fragments() { echo "$TREE/config/base.config" "$TREE/config/$config.config"; }
+# What the configuration is made of, on top of tinyconfig.
+fragments() {
+	grep -qx '# without base.config' "$TREE/config/$config.config" || echo "$TREE/config/base.config"
+	echo "$TREE/config/$config.config"
+}
 
 set_config() {
 	config=$1
@@ -44,7 +48,7 @@ kernel_paths() {
 	KBUILD_OUT=$BUILD/$config
 	local tools t
 	tools=$(for t in rustc bindgen clang-19 lld-19; do root_version $t; done)
-	# shellcheck disable=SC2046 # two file names
+	# shellcheck disable=SC2046 # file names
 	KEY=$( (echo "$KERNEL_VERSION $tools"; series_hash; cat $(fragments)) | sha256sum | cut -c -32)
 }
 

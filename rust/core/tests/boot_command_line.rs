@@ -7,8 +7,11 @@ use popcorn_core::boot_command_line::Parameters;
 use popcorn_core::boot_command_line::REFUSED;
 use popcorn_core::boot_command_line::REFUSED_WITH_DEVICES;
 use popcorn_core::bootparams::Extent;
+use popcorn_core::machine_id::MachineId;
 use popcorn_core::partition::Partition;
 use proptest::prelude::*;
+
+const ID: &str = "0123456789abcdef0123456789abcdef";
 
 fn build_full(user: &[u8], devices: bool, room: usize, max: usize) -> Result<String, LineError> {
     let partition = Partition::new(
@@ -21,6 +24,7 @@ fn build_full(user: &[u8], devices: bool, room: usize, max: usize) -> Result<Str
         partition: &partition,
         tsc_khz: 2_100_000,
         name: b"node1",
+        machine_id: MachineId::parse(ID.as_bytes()).unwrap(),
         cpus: 3,
         node: 1,
         peer: 0,
@@ -56,7 +60,7 @@ fn value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 
 #[test]
 fn the_line_keeps_the_kernels_apart() {
-    let line = build(b"quiet panic=5 pci=on no_ipi_broadcast=0 popcorn_msg.node=0").unwrap();
+    let line = build(b"quiet sysctl.kernel.kexec_load_disabled=0 panic=5 pci=on no_ipi_broadcast=0 popcorn_msg.node=0").unwrap();
     for (name, expected) in [
         ("no_ipi_broadcast", "1"),
         ("pci", "off"),
@@ -70,6 +74,8 @@ fn the_line_keeps_the_kernels_apart() {
         ("popcorn_msg.node", "1"),
         ("popcorn_msg.peer", "0"),
         ("hostname", "node1"),
+        ("systemd.machine_id", ID),
+        ("sysctl.kernel.kexec_load_disabled", "1"),
         ("maxcpus", "3"),
         ("popcorn_msg.shm", "0x20400000"),
         ("popcorn_msg.shm_size", "0x400000"),
@@ -169,8 +175,9 @@ proptest! {
     fn any_user_part_leaves_ours_whole(user in prop::collection::vec(any::<u8>(), 0..80)) {
         if let Ok(line) = build(&user) {
             let ours = build(b"").unwrap();
-            // The host name is one that the user may change.
-            prop_assert!(line.ends_with(ours.strip_prefix("hostname=node1 ").unwrap()));
+            // Name and id are what the user may change.
+            let names = format!("hostname=node1 systemd.machine_id={ID} ");
+            prop_assert!(line.ends_with(ours.strip_prefix(&names).unwrap()));
             prop_assert!(line.bytes().filter(|&b| b == b'"').count() % 2 == 0);
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! bzImage headers, good and bad, and the zero page.
 
+use popcorn_core::bootparams::seed_head;
 use popcorn_core::bootparams::BootParams;
 use popcorn_core::bootparams::Extent;
 use popcorn_core::bootparams::ImageError;
@@ -9,6 +10,7 @@ use popcorn_core::bootparams::MapError;
 use popcorn_core::bootparams::MemoryEntry;
 use popcorn_core::bootparams::MemoryKind;
 use popcorn_core::bootparams::MEMORY_MAP_MAX;
+use popcorn_core::bootparams::SEED_HEAD;
 use popcorn_core::bootparams::ZERO_PAGE_SIZE;
 use proptest::prelude::*;
 
@@ -140,7 +142,7 @@ proptest! {
             prop_assert!(kernel.code().len() as u64 <= kernel.init_size());
             prop_assert!(kernel.alignment().is_power_of_two());
             let mut page = [0; ZERO_PAGE_SIZE];
-            let params = BootParams { command_line: 1, initrd: None, rsdp: 1, memory_map: &MAP };
+            let params = BootParams { command_line: 1, initrd: None, rsdp: 1, seed: None, memory_map: &MAP };
             prop_assert!(params.write(&kernel, &mut page).is_ok());
         }
     }
@@ -150,6 +152,7 @@ proptest! {
         command_line: u64,
         rsdp: u64,
         initrd in prop::option::of((any::<u64>(), any::<u64>())),
+        seed: Option<u64>,
         sizes in prop::collection::vec((0u64..1 << 40, 1u64..1 << 40, 1u32..4), 2..=MEMORY_MAP_MAX),
     ) {
         let file = image();
@@ -165,7 +168,7 @@ proptest! {
             })
             .collect();
         let mut page = [0xff; ZERO_PAGE_SIZE];
-        BootParams { command_line, initrd: initrd.map(|(a, s)| Extent::new(a, s)), rsdp, memory_map: &map }
+        BootParams { command_line, initrd: initrd.map(|(a, s)| Extent::new(a, s)), rsdp, seed, memory_map: &map }
             .write(&kernel, &mut page)
             .unwrap();
 
@@ -174,6 +177,7 @@ proptest! {
         prop_assert_eq!(split(0x218, 0x0c0), initrd.map_or(0, |i| i.0));
         prop_assert_eq!(split(0x21c, 0x0c4), initrd.map_or(0, |i| i.1));
         prop_assert_eq!(u64_at(&page, 0x070), rsdp);
+        prop_assert_eq!(u64_at(&page, 0x250), seed.unwrap_or(0));
         prop_assert_eq!(page[0x210], 0xff);
         prop_assert_eq!(page[0x211] & 1, 1);
         prop_assert_eq!(usize::from(page[0x1e8]), map.len());
@@ -194,6 +198,21 @@ proptest! {
 }
 
 #[test]
+fn a_seed_is_the_last_of_the_further_data() {
+    let bytes: Vec<u8> = seed_head(64)
+        .iter()
+        .flat_map(|word| word.to_le_bytes())
+        .collect();
+    assert_eq!(bytes.len(), SEED_HEAD);
+    assert_eq!(u64_at(&bytes, 0), 0, "next");
+    assert_eq!(
+        (u32_at(&bytes, 8), u32_at(&bytes, 12)),
+        (9, 64),
+        "kind, length"
+    );
+}
+
+#[test]
 fn bad_memory_maps_are_refused() {
     let file = image();
     let kernel = Kernel::parse(&file).unwrap();
@@ -202,6 +221,7 @@ fn bad_memory_maps_are_refused() {
             command_line: 0,
             initrd: None,
             rsdp: 0,
+            seed: None,
             memory_map: map,
         };
         params.write(&kernel, &mut [0; ZERO_PAGE_SIZE])

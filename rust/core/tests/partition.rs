@@ -66,6 +66,7 @@ proptest! {
             partition.command_line(),
             partition.acpi(),
             partition.status(),
+            partition.seed(),
             partition.page_tables(),
             partition.console(),
             partition.terminal(),

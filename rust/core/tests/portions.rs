@@ -62,6 +62,16 @@ fn an_extent_goes_in_whole_or_not_at_all() {
     }
     portions.insert(Extent::new(SIZE, 0)).unwrap();
     assert!(portions.is_empty());
+    assert!(portions.is_portion(extent(0)) && portions.is_portion(extent(77)));
+    for (start, size) in [
+        (SIZE, 2 * SIZE),
+        (SIZE, 0),
+        (SIZE / 2, SIZE),
+        (1 << 52, SIZE),
+        (u64::MAX - SIZE + 1, SIZE),
+    ] {
+        assert!(!portions.is_portion(Extent::new(start, size)));
+    }
 
     // Across a border of spans.
     portions.insert(Extent::new(60 * SIZE, 8 * SIZE)).unwrap();

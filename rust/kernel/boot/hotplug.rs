@@ -32,8 +32,8 @@ pub fn portions() -> Option<Portions> {
 /// for the records about it.
 pub fn take_in(portion: Extent) -> Result {
     check(portion)?;
-    // SAFETY: a portion of this kernel's, aligned, that does not wrap. That it is RAM of nobody's is for the
-    // caller to know; what this kernel has, or has seen a device in, is refused.
+    // SAFETY: a portion of this kernel's, aligned, that does not wrap. What this kernel has, or has seen a
+    // device in, is refused; all other memory of the machine is the primary's to give, for which this is called.
     to_result(unsafe { bindings::pcn_hotplug_add(portion.start, portion.size) })
 }
 

@@ -242,6 +242,13 @@ pub(crate) struct LogArgs {
     /// Go on as it grows, until the kernel has ended
     #[arg(long, short)]
     pub(crate) follow: bool,
+    /// Read the log that the kernel keeps in its own memory, also if it has a console: all messages, with those
+    /// that the console leaves out, but none that are too old
+    #[arg(long, short)]
+    pub(crate) memory: bool,
+    /// Tell on stderr where it is read from
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,11 +8,13 @@
 //! | `state` | the states that a kernel can be in |
 //! | `description` | all that there is to say of one |
 //! | `refusal` | what an errno means, and what to do |
+//! | `core_header`, `memory_log` | what a core says of itself, and the log in it |
 //! | `core_dump` | the memory of one as a file for debuggers |
 //! | the others | one command or two each |
 
 mod change;
 mod core_dump;
+mod core_header;
 mod create;
 mod description;
 mod directory;
@@ -20,6 +22,7 @@ mod directory;
 pub(crate) mod fake;
 mod list;
 mod log;
+mod memory_log;
 mod refusal;
 pub(crate) mod resources;
 mod start;

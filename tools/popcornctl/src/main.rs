@@ -10,6 +10,7 @@ mod device;
 mod doctor;
 mod failure;
 mod kernel;
+mod machine_id;
 mod migrate;
 mod node;
 mod output;

@@ -4,6 +4,8 @@
 //! The module gives the core as an ELF file of the size of that memory. Most of it is zero in most
 //! kernels; what is zero becomes a hole.
 
+use super::core_header::Header;
+use super::core_header::HEADER_MAX;
 use super::refusal::refused;
 use super::refusal::Action;
 use crate::cli::CoreArgs;
@@ -66,93 +68,8 @@ impl Sink for File {
 const STEP: usize = 1 << 20;
 /// What is all zero in a piece of this size becomes a hole.
 const BLOCK: usize = 4096;
-/// The largest header that the module makes.
-const HEADER_MAX: u64 = 64 << 10;
 /// The core holds the memory of a whole kernel.
 const MODE: u32 = 0o600;
-
-/// What a core says of itself.
-#[derive(Debug, Default, PartialEq)]
-struct Contents {
-    /// Bytes of the file.
-    size: u64,
-    /// Bytes of memory in it.
-    memory: u64,
-    release: Option<String>,
-    panic_cpu: Option<usize>,
-}
-
-impl Contents {
-    /// Reads the header at the beginning of `bytes`. `None` if it is not one that the module makes.
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        const PT_LOAD: u64 = 1;
-        const PT_NOTE: u64 = 4;
-        /// Virtual addresses from here on are those of the kernel's image, a second view of its memory.
-        const IMAGE: u64 = 0xffff_ffff_8000_0000;
-
-        if !bytes.starts_with(b"\x7fELF\x02\x01\x01") {
-            return None;
-        }
-        let (table, count) = (word(bytes, 32, 8)?, word(bytes, 56, 2)?);
-        let mut contents = Self::default();
-        for i in 0..count {
-            let at = usize::try_from(table.checked_add(56 * i)?).ok()?;
-            let field = |n: usize| word(bytes, at + 8 * n, 8);
-            let (offset, address, size) = (field(1)?, field(2)?, field(4)?);
-            let end = offset.checked_add(size)?;
-            match word(bytes, at, 4)? {
-                PT_LOAD => {
-                    contents.size = contents.size.max(end);
-                    if address < IMAGE {
-                        contents.memory = contents.memory.checked_add(size)?;
-                    }
-                }
-                PT_NOTE => {
-                    let notes = usize::try_from(offset).ok()?..usize::try_from(end).ok()?;
-                    contents.read_notes(bytes.get(notes)?)?;
-                }
-                _ => {}
-            }
-        }
-        Some(contents)
-    }
-
-    fn read_notes(&mut self, mut notes: &[u8]) -> Option<()> {
-        const NT_PRSTATUS: u64 = 1;
-
-        let mut processors = 0;
-        while !notes.is_empty() {
-            let length = |at| Some(word(notes, at, 4)? as usize);
-            let text_at = 12 + length(0)?.next_multiple_of(4);
-            let text = notes.get(text_at..text_at.checked_add(length(4)?)?)?;
-            if notes[12..].starts_with(b"VMCOREINFO\0") {
-                let text = String::from_utf8_lossy(text);
-                let release = text
-                    .lines()
-                    .find_map(|line| line.strip_prefix("OSRELEASE="));
-                self.release = release.map(str::to_owned);
-            } else if word(notes, 8, 4)? == NT_PRSTATUS {
-                // The last one is that of the processor that panicked.
-                self.panic_cpu = Some(processors);
-                processors += 1;
-            }
-            let end = text_at + text.len().next_multiple_of(4);
-            notes = notes.get(end..)?;
-        }
-        Some(())
-    }
-}
-
-/// A little-endian number of `length` bytes.
-fn word(bytes: &[u8], at: usize, length: usize) -> Option<u64> {
-    let bytes = bytes.get(at..at.checked_add(length)?)?;
-    Some(
-        bytes
-            .iter()
-            .rev()
-            .fold(0, |n, &byte| (n << 8) | u64::from(byte)),
-    )
-}
 
 /// The result of `kernel core`.
 #[derive(Debug, Serialize)]
@@ -247,7 +164,7 @@ pub(crate) fn core(
         .map_err(complain)?;
     let mut progress = Progress::new(output.is_json());
     let saved = save(source, &mut file, |done, all| progress.show(done, all));
-    let (contents, stored_bytes) = saved.map_err(|error| {
+    let (header, stored_bytes) = saved.map_err(|error| {
         // Half a core helps nobody. If even that fails, the first failure says more.
         let _ = std::fs::remove_file(&path);
         match error {
@@ -262,11 +179,11 @@ pub(crate) fn core(
     let summary = Summary {
         kernel: args.name.clone(),
         output: path.clone(),
-        bytes: contents.size,
+        bytes: header.size(),
         stored_bytes,
-        memory_bytes: contents.memory,
-        release: contents.release,
-        panic_cpu: contents.panic_cpu,
+        memory_bytes: header.memory(),
+        release: header.release().map(str::to_owned),
+        panic_cpu: header.panic_cpu,
     };
     output.result(&summary, || summary_text(&summary))
 }
@@ -283,35 +200,39 @@ fn save(
     source: &impl CoreSource,
     sink: &mut impl Sink,
     mut progress: impl FnMut(u64, u64),
-) -> Result<(Contents, u64), SaveError> {
+) -> Result<(Header, u64), SaveError> {
     let mut buffer = vec![0; STEP];
-    let header = fill(source, &mut buffer[..HEADER_MAX as usize], 0)?;
-    let contents = Contents::parse(&buffer[..header]).ok_or(SaveError::Format)?;
-    let (mut offset, mut stored) = (0, 0);
-    while offset < contents.size {
-        progress(offset, contents.size);
-        let length = (contents.size - offset).min(STEP as u64) as usize;
-        let length = fill(source, &mut buffer[..length], offset)?;
+    let length = fill(source, &mut buffer[..HEADER_MAX], 0).map_err(SaveError::Source)?;
+    let header = Header::parse(&buffer[..length]).ok_or(SaveError::Format)?;
+    let (size, mut offset, mut stored) = (header.size(), 0, 0);
+    while offset < size {
+        progress(offset, size);
+        let length = (size - offset).min(STEP as u64) as usize;
+        let length = fill(source, &mut buffer[..length], offset).map_err(SaveError::Source)?;
         if length == 0 {
             return Err(SaveError::Format);
         }
         stored += store(sink, &buffer[..length], offset).map_err(SaveError::Sink)?;
         offset += length as u64;
     }
-    sink.finish(contents.size).map_err(SaveError::Sink)?;
-    progress(offset, contents.size);
-    Ok((contents, stored))
+    sink.finish(size).map_err(SaveError::Sink)?;
+    progress(offset, size);
+    Ok((header, stored))
 }
 
 /// Reads until the buffer is full or the core ends.
-fn fill(source: &impl CoreSource, buffer: &mut [u8], offset: u64) -> Result<usize, SaveError> {
+pub(crate) fn fill(
+    source: &(impl CoreSource + ?Sized),
+    buffer: &mut [u8],
+    offset: u64,
+) -> Result<usize, Errno> {
     let mut filled = 0;
     while filled < buffer.len() {
         match source.read_core(&mut buffer[filled..], offset + filled as u64) {
             Ok(0) => break,
             Ok(length) => filled += length,
             Err(Errno::EINTR) => {}
-            Err(errno) => return Err(SaveError::Source(errno)),
+            Err(errno) => return Err(errno),
         }
     }
     Ok(filled)
@@ -344,47 +265,9 @@ fn store(sink: &mut impl Sink, bytes: &[u8], offset: u64) -> io::Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernel::core_header::tests::made_up;
     use std::cell::Cell;
     use std::collections::BTreeMap;
-
-    const MEMORY: usize = 5 << 20;
-
-    /// A core with notes and two ranges, and the image in the second; `MEMORY` bytes.
-    fn made_up() -> Vec<u8> {
-        let info = b"PAGESIZE=4096\nOSRELEASE=6.12.1\n";
-        let mut notes = Vec::new();
-        let mut note = |name: &[u8], kind: u32, text: &[u8]| {
-            for word in [name.len() as u32, text.len() as u32, kind] {
-                notes.extend(word.to_le_bytes());
-            }
-            for part in [name, text] {
-                notes.extend(part);
-                notes.resize(notes.len().next_multiple_of(4), 0);
-            }
-        };
-        note(b"CORE\0", 1, &[0; 336]);
-        note(b"CORE\0", 1, &[7; 336]);
-        note(b"VMCOREINFO\0", 0, info);
-
-        let mut core = b"\x7fELF\x02\x01\x01".to_vec();
-        core.resize(64, 0);
-        core[32] = 64;
-        core[56] = 4;
-        let mut program = |words: [u64; 7]| {
-            for word in words {
-                core.extend(word.to_le_bytes());
-            }
-        };
-        let (low, size) = (8192, MEMORY as u64 - 8192);
-        let at = 64 + 4 * 56;
-        program([4, at, 0, 0, notes.len() as u64, notes.len() as u64, 4]);
-        program([1, 12288 + 4096, 0xffff_ffff_8100_0000, 0, 4096, 4096, 4096]);
-        program([1, 4096, 0xffff_8880_0000_1000, 0, low, low, 4096]);
-        program([1, 12288, 0xffff_8880_0010_0000, 0, size, size, 4096]);
-        core.extend(notes);
-        core.resize(4096 + MEMORY, 0);
-        core
-    }
 
     /// Gives a core in pieces, and is interrupted at first.
     struct FakeCore {
@@ -446,37 +329,6 @@ mod tests {
                 all[offset as usize..][..bytes.len()].copy_from_slice(bytes);
             }
             all
-        }
-    }
-
-    #[test]
-    fn the_header_tells_size_release_and_processor() {
-        let core = made_up();
-        let contents = Contents::parse(&core[..4096]).unwrap();
-        assert_eq!(
-            contents,
-            Contents {
-                size: core.len() as u64,
-                memory: MEMORY as u64,
-                release: Some("6.12.1".into()),
-                panic_cpu: Some(1),
-            }
-        );
-    }
-
-    #[test]
-    fn no_header_is_trusted() {
-        let core = made_up();
-        for length in 0..64 + 4 * 56 + 356 {
-            assert_eq!(Contents::parse(&core[..length]), None, "{length}");
-        }
-        for at in 0..2048 {
-            for value in [0, 1, 0x7f, 0xff] {
-                let mut core = core[..4096].to_vec();
-                core[at] = value;
-                // Whatever comes of it: it comes to an end.
-                Contents::parse(&core);
-            }
         }
     }
 

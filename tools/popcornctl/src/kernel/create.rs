@@ -11,8 +11,10 @@ use super::resources;
 use crate::cli::CreateArgs;
 use crate::cli::DestroyArgs;
 use crate::failure::Failure;
+use crate::machine_id;
 use crate::output::Output;
 use nix::errno::Errno;
+use popcorn_core::machine_id::MachineId;
 use serde::Serialize;
 
 /// `kernel create`
@@ -25,7 +27,8 @@ pub(crate) fn create(
     kernels
         .make(name)
         .map_err(|errno| refused(Action::Create, name, errno))?;
-    let made = equip(kernels, args).and_then(|()| Kernel::read(kernels, name));
+    let machine_id = machine_id::of_this_machine().map(|id| machine_id::of_kernel(&id, name));
+    let made = equip(kernels, args, machine_id).and_then(|()| Kernel::read(kernels, name));
     let kernel = made.inspect_err(|_| {
         // Nothing half made stays; if that fails, too, the first failure is the one to tell.
         let _ = kernels.remove(name);
@@ -33,8 +36,13 @@ pub(crate) fn create(
     output.result(&kernel, || kernel.line())
 }
 
-/// Gives it all that it is to have. Processors come first: memory is taken near them.
-fn equip(kernels: &impl Kernels, args: &CreateArgs) -> Result<(), Failure> {
+/// Gives it all that it is to have. Processors come first: memory is taken near them. Without a
+/// `machine_id` it has a random one, which goes with it.
+fn equip(
+    kernels: &impl Kernels,
+    args: &CreateArgs,
+    machine_id: Option<MachineId>,
+) -> Result<(), Failure> {
     let name = &args.name;
     let set = |attribute, text: &str, action| {
         kernels
@@ -53,6 +61,9 @@ fn equip(kernels: &impl Kernels, args: &CreateArgs) -> Result<(), Failure> {
         set(Attribute::LowMemory, &low.text, Action::SetLowMemory)?;
     }
     set(Attribute::Memory, &args.memory.text, Action::SetMemory)?;
+    if let Some(id) = machine_id {
+        set(Attribute::MachineId, &id.to_string(), Action::Set)?;
+    }
     if args.device.is_empty() {
         return Ok(());
     }
@@ -107,8 +118,8 @@ mod tests {
 
     #[test]
     fn processors_come_before_memory() {
-        let kernels = FakeKernels::default();
-        create(&kernels, &args(Some("64K@0x70000")), &Output::new(true)).unwrap();
+        let kernels = FakeKernels::with("node1", 1);
+        equip(&kernels, &args(Some("64K@0x70000")), None).unwrap();
         assert_eq!(
             kernels.written(),
             ["cpus=1-2", "low_memory=64K@0x70000", "memory=512M"]
@@ -116,14 +127,22 @@ mod tests {
     }
 
     #[test]
+    fn it_gets_an_id_of_its_own() {
+        let kernels = FakeKernels::with("node1", 1);
+        let id = "0123456789abcdef0123456789abcdef";
+        equip(&kernels, &args(None), MachineId::parse(id.as_bytes())).unwrap();
+        assert_eq!(kernels.written().last(), Some(&format!("machine_id={id}")));
+    }
+
+    #[test]
     fn devices_come_last_and_only_if_there_are_any() {
-        let kernels = FakeKernels::default();
+        let kernels = FakeKernels::with("node1", 1);
         let args = CreateArgs {
             device: vec!["01:00.0".parse().unwrap(), "02:00.0".parse().unwrap()],
             possible_cpus: Some("3".parse().unwrap()),
             ..args(None)
         };
-        create(&kernels, &args, &Output::new(true)).unwrap();
+        equip(&kernels, &args, None).unwrap();
         assert_eq!(
             kernels.written(),
             [

@@ -52,6 +52,7 @@ pub(crate) struct Kernel {
     kernel: Option<String>,
     initrd: Option<String>,
     command_line: Option<String>,
+    machine_id: String,
     pub(crate) starts: u32,
     started_ns: Option<u64>,
     pub(crate) boot_ns: Option<u64>,
@@ -112,6 +113,7 @@ impl Kernel {
             kernel: some(read(Attribute::Kernel)?),
             initrd: some(read(Attribute::Initrd)?),
             command_line: some(read(Attribute::CommandLine)?),
+            machine_id: read(Attribute::MachineId)?,
             starts: parse(Attribute::Starts, &read(Attribute::Starts)?)?,
             started_ns: time(Attribute::StartedNs, Some(read(Attribute::StartedNs)?))?,
             boot_ns: time(Attribute::BootNs, read_if(Attribute::BootNs)?)?,
@@ -188,6 +190,7 @@ impl Kernel {
                 .clone()
                 .unwrap_or("nothing is added".into()),
         );
+        line("machine id:", self.machine_id.clone());
         line("starts:", self.starts.to_string());
         if let Some(started) = self.started_ns {
             line(

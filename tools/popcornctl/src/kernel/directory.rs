@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `/sys/kernel/config/popcorn_boot`: a directory for each kernel, a file for each of its attributes.
 
+use super::core_dump;
+use super::core_dump::CoreSource;
 use super::refusal::refused;
 use super::refusal::Action;
 use crate::device;
@@ -25,6 +27,7 @@ pub(crate) enum Attribute {
     Kernel,
     Initrd,
     CommandLine,
+    MachineId,
     Load,
     Start,
     Stop,
@@ -55,6 +58,7 @@ impl Attribute {
             Self::Kernel => "kernel",
             Self::Initrd => "initrd",
             Self::CommandLine => "command_line",
+            Self::MachineId => "machine_id",
             Self::Load => "load",
             Self::Start => "start",
             Self::Stop => "stop",
@@ -90,6 +94,8 @@ pub(crate) trait Kernels {
     /// Its console log, from the first byte that is still there. At its end 0 bytes are read; later
     /// there may be more.
     fn log(&self, name: &str) -> Result<Box<dyn Read>, Failure>;
+    /// Its memory as a core.
+    fn core(&self, name: &str) -> Result<Box<dyn CoreSource>, Failure>;
 }
 
 /// The directory, as it is in the file system.
@@ -189,6 +195,10 @@ impl Kernels for Directory {
         let boot = device::open_boot()?;
         device::attach_log(&boot, name).map_err(|errno| refused(Action::Log, name, errno))?;
         Ok(Box::new(boot))
+    }
+
+    fn core(&self, name: &str) -> Result<Box<dyn CoreSource>, Failure> {
+        Ok(Box::new(core_dump::open(name)?))
     }
 }
 

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 //! For tests: kernels that are text in memory, and a folder that goes with its owner.
 
+use super::core_dump::CoreSource;
 use super::directory::Attribute;
 use super::directory::Kernels;
+use super::memory_log::tests::Live;
+use super::refusal::refused;
+use super::refusal::Action;
 use crate::failure::Failure;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
@@ -48,6 +52,7 @@ struct One {
     /// Answers that come before that.
     before: HashMap<&'static str, VecDeque<String>>,
     log: String,
+    core: Option<Live>,
 }
 
 #[derive(Default)]
@@ -85,6 +90,7 @@ impl FakeKernels {
             (Attribute::Kernel, ""),
             (Attribute::Initrd, ""),
             (Attribute::CommandLine, ""),
+            (Attribute::MachineId, "0123456789abcdef0123456789abcdef"),
             (Attribute::State, "empty"),
             (Attribute::Node, &node.to_string()),
             (Attribute::HardwareIds, ""),
@@ -117,6 +123,10 @@ impl FakeKernels {
 
     pub(crate) fn set_log(&self, name: &str, text: &str) {
         self.inner().kernels.get_mut(name).unwrap().log = text.into();
+    }
+
+    pub(crate) fn set_core(&self, name: &str, core: &Live) {
+        self.inner().kernels.get_mut(name).unwrap().core = Some(core.clone());
     }
 
     pub(crate) fn refuse(&self, attribute: Attribute, errno: Errno) {
@@ -227,5 +237,14 @@ impl Kernels for FakeKernels {
             .get(name)
             .ok_or_else(|| Failure::new("no such kernel", ""))?;
         Ok(Box::new(Cursor::new(one.log.clone().into_bytes())))
+    }
+
+    fn core(&self, name: &str) -> Result<Box<dyn CoreSource>, Failure> {
+        let inner = self.inner();
+        let core = inner.kernels.get(name).and_then(|one| one.core.clone());
+        match core {
+            Some(core) => Ok(Box::new(core)),
+            None => Err(refused(Action::Core, name, Errno::ESRCH)),
+        }
     }
 }

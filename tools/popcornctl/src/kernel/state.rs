@@ -51,7 +51,7 @@ impl State {
         match self {
             Self::Empty => "has nothing loaded",
             Self::Loaded => "is loaded and was not started",
-            Self::Booting => "boots, and has not reported yet",
+            Self::Booting => "has not reported yet: it boots, or does not have popcorn_boot",
             Self::Running => "runs",
             Self::Hung => "shows no sign of life",
             Self::Faulted => "did not survive its first instructions",
