@@ -25,7 +25,6 @@ use popcorn_core::printk_log::Cursor;
 use popcorn_core::printk_log::Ring;
 use popcorn_core::printk_log::Step;
 use popcorn_core::printk_log::VirtualMemory;
-use popcorn_core::ring::Memory as _;
 use popcorn_kernel::current::cond_resched;
 
 /// Copied from the console's log in one step, and so many steps in one look.

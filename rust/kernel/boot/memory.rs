@@ -208,7 +208,8 @@ impl PhysicalMemory {
         let taken = Self::take_from(None, demand, piece, &areas)?.ok_or(ENOMEM)?;
         if taken
             .iter()
-            .any(|memory| numa_node(memory.extent.start) != near) {
+            .any(|memory| numa_node(memory.extent.start) != near)
+        {
             kernel::pr_info!(
                 "NUMA node {}, that of its processor, has not {} MiB to give: memory of a kernel comes from elsewhere\n",
                 node,
