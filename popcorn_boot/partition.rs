@@ -165,6 +165,8 @@ impl Partition {
     pub(crate) fn new(name: &CStr, node: NodeId) -> Result<Arc<Self>> {
         let name = CString::try_from(name)?;
         let stop_at_end = StopAtEnd::new()?;
+        let bits = (u128::from(random_u64()) << 64) | u128::from(random_u64());
+        let machine_id = MachineId::random(bits);
         Arc::pin_init(
             pin_init!(Self {
                 name,
@@ -180,7 +182,7 @@ impl Partition {
                     possible: KVec::new(),
                     settings: [const { None }; 3],
                     low: None,
-                    machine_id: MachineId::random(u128::from(random_u64()) << 64 | u128::from(random_u64())),
+                    machine_id,
                     facts: Facts {
                         state: State::Empty,
                         started_ns: 0,

@@ -325,7 +325,7 @@ pub const SEED_HEAD: usize = 16;
 /// What comes before a seed of `length` bytes (`struct setup_data`), as two 64-bit words: no other data
 /// follows; kind and length. The kernel wipes both seed and length when it has read them.
 pub const fn seed_head(length: u32) -> [u64; 2] {
-    [0, RANDOM_SEED | (length as u64) << 32]
+    [0, RANDOM_SEED | ((length as u64) << 32)]
 }
 
 /// Stores the halves of a 64-bit value whose upper one got its place later in the protocol's life.

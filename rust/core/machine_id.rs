@@ -16,7 +16,7 @@ impl MachineId {
         const VARIANT: u128 = 0x3 << 62;
 
         // As all such ids it says that it is a random one: a UUID of version 4. So it is not zero.
-        Self(bits & !(VERSION | VARIANT) | 0x4 << 76 | 0x2 << 62)
+        Self((bits & !(VERSION | VARIANT)) | (0x4 << 76) | (0x2 << 62))
     }
 
     /// Reads 32 hexadecimal digits; `None` if that is not what `text` is, or all are zero.
@@ -26,7 +26,7 @@ impl MachineId {
         }
         let mut id = 0;
         for &byte in text {
-            id = id << 4 | u128::from(char::from(byte).to_digit(16)?);
+            id = (id << 4) | u128::from(char::from(byte).to_digit(16)?);
         }
         (id != 0).then_some(Self(id))
     }

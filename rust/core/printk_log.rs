@@ -22,6 +22,8 @@
 //! Everything in that memory may be wrong, or change while it is read: each step does a bounded amount of
 //! work, whatever it finds, and what comes of a lie is wrong text.
 
+use core::cmp::Ordering;
+
 use crate::elf_core::DIRECT_MAP;
 use crate::vmcoreinfo::{VmcoreInfo, IMAGE_MAP, IMAGE_MAP_MAX};
 
@@ -288,11 +290,11 @@ impl Ring {
         };
         let there = distance(tail, head) + 1;
         let mut id = cursor.next.unwrap_or(tail);
-        if distance(tail, id) > there {
+        match distance(tail, id).cmp(&there) {
             // Overwritten since, or the ring is another one.
-            id = tail;
-        } else if distance(tail, id) == there {
-            return Step::End;
+            Ordering::Greater => id = tail,
+            Ordering::Equal => return Step::End,
+            Ordering::Less => {}
         }
         cursor.next = Some(id);
         let step = self.look(memory, id, text).unwrap_or(Step::Gap);

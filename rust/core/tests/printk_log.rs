@@ -174,7 +174,7 @@ fn what_only_resembles_a_ring_is_none() {
     for (at, word) in [
         (0, 6),                      // too few messages
         (0, 21),                     // too many
-        (0, 7 | 1 << 32),            // a wider number
+        (0, 7 | (1 << 32)),          // a wider number
         (8, 0x40_0000),              // a user's address
         (8, IMAGE + 0x1001),         // not aligned
         (16, 0),                     // no address

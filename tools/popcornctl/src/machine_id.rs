@@ -27,7 +27,7 @@ pub(crate) fn of_kernel(machine: &MachineId, name: &str) -> MachineId {
     hash.update(name.as_bytes());
     let digest = hash.finalize().into_bytes();
     let bits = digest.iter().take(16);
-    MachineId::random(bits.fold(0, |id, &byte| id << 8 | u128::from(byte)))
+    MachineId::random(bits.fold(0, |id, &byte| (id << 8) | u128::from(byte)))
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl Image {
         image.put(RING + texts, u64::from(count_bits + 5));
         image.put(RING + texts + 8, IMAGE + image.text_at(0) as u64);
         let first = image.descriptor_at(image.head);
-        image.put(first, REUSABLE << 62 | image.head);
+        image.put(first, (REUSABLE << 62) | image.head);
         image.put(first + 8, 1);
         image.put(first + 16, 1);
         image.show();
@@ -123,7 +123,7 @@ impl Image {
     /// The oldest message is no more.
     fn drop_oldest(&mut self) {
         let at = self.descriptor_at(self.tail);
-        self.put(at, REUSABLE << 62 | self.tail);
+        self.put(at, (REUSABLE << 62) | self.tail);
         let (begin, next) = (self.get(at + 8), self.get(at + 16));
         if begin & 1 == 0 {
             self.data_tail = next;
@@ -172,7 +172,7 @@ impl Image {
         let at = self.descriptor_at(id);
         self.put(at + 8, begin);
         self.put(at + 16, next);
-        self.put(at, state << 62 | id);
+        self.put(at, (state << 62) | id);
         self.head = id;
         self.messages += 1;
         self.show();
@@ -187,7 +187,7 @@ impl Image {
     /// Changes the state of the newest message.
     pub(crate) fn set_state(&mut self, state: u64) {
         let at = self.descriptor_at(self.head);
-        self.put(at, state << 62 | self.head);
+        self.put(at, (state << 62) | self.head);
     }
 
     /// What the kernel says of itself.

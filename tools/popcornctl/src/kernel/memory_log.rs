@@ -208,24 +208,35 @@ pub(crate) mod tests {
 
     /// A kernel that goes on writing while its core is read.
     #[derive(Clone)]
-    pub(crate) struct Live(Arc<Mutex<(Image, bool, Result<(), Errno>)>>);
+    pub(crate) struct Live(Arc<Mutex<Inner>>);
+
+    struct Inner {
+        image: Image,
+        tells: bool,
+        /// What reading its core comes to.
+        result: Result<(), Errno>,
+    }
 
     impl Live {
         /// One that tells of itself, or does not.
         pub(crate) fn new(tells: bool) -> Self {
-            Self(Arc::new(Mutex::new((Image::new(7, 48), tells, Ok(())))))
+            Self(Arc::new(Mutex::new(Inner {
+                image: Image::new(7, 48),
+                tells,
+                result: Ok(()),
+            })))
         }
 
         pub(crate) fn write(&self, text: &str) {
-            self.0.lock().unwrap().0.write(text.as_bytes());
+            self.0.lock().unwrap().image.write(text.as_bytes());
         }
 
         fn change(&self, change: impl FnOnce(&mut Image)) {
-            change(&mut self.0.lock().unwrap().0);
+            change(&mut self.0.lock().unwrap().image);
         }
 
         pub(crate) fn fail(&self, errno: Errno) {
-            self.0.lock().unwrap().2 = Err(errno);
+            self.0.lock().unwrap().result = Err(errno);
         }
 
         fn log(&self) -> MemoryLog {
@@ -236,13 +247,13 @@ pub(crate) mod tests {
     impl CoreSource for Live {
         fn read_core(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
             let inner = self.0.lock().unwrap();
-            inner.2?;
-            let info = if inner.1 {
-                inner.0.info()
+            inner.result?;
+            let info = if inner.tells {
+                inner.image.info()
             } else {
                 String::new()
             };
-            let core = core_of(&info, printk_ring::IMAGE, &inner.0.bytes);
+            let core = core_of(&info, printk_ring::IMAGE, &inner.image.bytes);
             let rest = core.get(offset as usize..).unwrap_or(&[]);
             let length = rest.len().min(buffer.len());
             buffer[..length].copy_from_slice(&rest[..length]);
