@@ -204,10 +204,11 @@ def devices(kinds, cpus, iommu, logs):
     return arguments
 
 
-def processors(count, ids, model):
+def processors(count, sockets, ids, model):
     """QEMU's arguments for processors, and the kernel's parameters for them."""
     if not ids:
-        return ["-smp", str(count)], []
+        # A NUMA node is a socket: the kernel warns of sockets that are divided.
+        return ["-smp", f"{count},sockets={sockets}" if sockets else str(count)], []
     if len(ids) != count or len(set(ids)) != count:
         raise WrongHardware(f"--apic-ids must name {count} processors, each with an id of its own")
     # One socket of so many cores that each id is that of a core; all but the first are plugged in.
@@ -336,7 +337,7 @@ def main():
     # The devices come behind the IOMMU, which must be there before them.
     hardware = ["-device", "intel-iommu,intremap=on,eim=on"] if a.iommu else []
     try:
-        smp, for_smp = processors(a.cpus * a.nodes, a.apic_ids, "max" if a.accel == "tcg" else "host")
+        smp, for_smp = processors(a.cpus * a.nodes, a.numa, a.apic_ids, "max" if a.accel == "tcg" else "host")
         if a.numa and a.apic_ids:
             raise WrongHardware("--numa and --apic-ids exclude each other")
         if max(a.apic_ids or [0]) > 254 and not a.iommu:

@@ -90,12 +90,12 @@ static const char *pcn_pci_objection(struct pci_dev *pdev)
 
 	if (pdev->is_virtfn || pdev->hdr_type != PCI_HEADER_TYPE_NORMAL)
 		return "not an ordinary device";
-	if (pdev->multifunction || pdev->devfn)
-		return "one function of several";
 	if (!port || !pci_is_pcie(port) || !pci_is_pcie(pdev) ||
 	    (pci_pcie_type(port) != PCI_EXP_TYPE_ROOT_PORT &&
 	     pci_pcie_type(port) != PCI_EXP_TYPE_DOWNSTREAM))
 		return "not behind a PCI Express port of its own";
+	if (pdev->multifunction || pdev->devfn)
+		return "one function of several";
 	if (!list_is_singular(&pdev->bus->devices) || !list_empty(&pdev->bus->children))
 		return "not alone on its bus";
 	if (!pdev->msi_cap && !pdev->msix_cap)
