@@ -82,16 +82,15 @@ struct pcn_doorbell *pcn_doorbell_new(void (*handler)(void *data), void *data)
 
 	/* The local APIC wants its EOI before the handler, as for every edge. */
 	irq_set_handler(doorbell->irq, handle_edge_irq);
+	/* Before it is in use: later it would move only when it is rung the next time. */
+	ret = pcn_doorbell_place(doorbell->irq);
+	if (ret)
+		goto dispose;
 	ret = request_irq(doorbell->irq, pcn_doorbell_interrupt, 0, "popcorn doorbell", doorbell);
 	if (ret)
 		goto dispose;
-	ret = pcn_doorbell_place(doorbell->irq);
-	if (ret)
-		goto free_irq;
 	return doorbell;
 
-free_irq:
-	free_irq(doorbell->irq, doorbell);
 dispose:
 	irq_dispose_mapping(doorbell->irq);
 free:
