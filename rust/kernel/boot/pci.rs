@@ -16,6 +16,7 @@
 //!
 //! C side: `helpers/pci.c`.
 
+use super::suspend::Awake;
 use crate::bindings;
 use crate::errno::not_supported;
 use core::ptr::NonNull;
@@ -41,6 +42,7 @@ pub struct LentDevice {
     device: NonNull<bindings::pcn_lent_device>,
     address: Address,
     bridge: HostBridge,
+    _awake: Awake,
 }
 
 // SAFETY: the functions called on it take the locks they need, on any thread.
@@ -56,8 +58,10 @@ impl LentDevice {
     ///
     /// `ENODEV`: there is none. `EOPNOTSUPP`: it cannot be lent, of which the log tells why. `EBUSY`: it is in
     /// use, as a disk that is mounted or a network interface that is up, or its virtual functions are; another
-    /// kernel has it, or another driver took it at the same time. `EIO`: it cannot be reset. `ENOMEM`.
+    /// kernel has it, or another driver took it at the same time; or this kernel is about to suspend. `EIO`: it
+    /// cannot be reset. `ENOMEM`.
     pub fn take(address: Address) -> Result<Self> {
+        let awake = Awake::new()?;
         // SAFETY: process context, as required of the caller.
         let device = from_err_ptr(unsafe {
             bindings::pcn_lent_device_take(address.segment, address.bus, address.device_function())
@@ -75,6 +79,7 @@ impl LentDevice {
             device: NonNull::new(device).ok_or(ENODEV)?,
             address,
             bridge: none,
+            _awake: awake,
         };
         device.bridge = HostBridge {
             ecam: device.find_registers()?,

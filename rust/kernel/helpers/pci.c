@@ -67,16 +67,6 @@ static void pcn_lent_shutdown(struct pci_dev *pdev)
 	pci_clear_master(pdev);
 }
 
-/* A machine that sleeps would take the device from whom it was lent to. */
-static int pcn_lent_prepare(struct device *dev)
-{
-	return -EBUSY;
-}
-
-static const struct dev_pm_ops pcn_lent_pm = {
-	.prepare = pcn_lent_prepare,
-};
-
 void pcn_lent_device_complain(const struct pcn_lent_device *lent, const char *text)
 {
 	pci_err(lent->pdev, "popcorn: cannot be lent: %s\n", text);
@@ -190,7 +180,6 @@ static int pcn_lent_bind(struct pcn_lent_device *lent)
 	lent->driver.remove = pcn_lent_remove;
 	lent->driver.shutdown = pcn_lent_shutdown;
 	lent->driver.driver_managed_dma = true;
-	lent->driver.driver.pm = &pcn_lent_pm;
 	/* It cannot be unbound by hand. */
 	lent->driver.driver.suppress_bind_attrs = true;
 	lent->driver.driver.probe_type = PROBE_FORCE_SYNCHRONOUS;
