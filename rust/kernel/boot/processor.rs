@@ -4,7 +4,8 @@
 //! Taking it is CPU hot-unplug plus two things: the processor is reset, so that it does not stay in this
 //! kernel's idle loop, and it is marked as not present, so that nobody brings it online meanwhile.
 //!
-//! Lock order: takes the CPU hot-plug locks; no lock that a hot-plug callback takes may be held.
+//! Lock order: takes a lock of its own, and below it those of CPU hot-plug; no lock that a hot-plug callback
+//! takes may be held.
 //!
 //! C side: `helpers/boot.c`, `popcorn_boot/x86/processor.c`.
 

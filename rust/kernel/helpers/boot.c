@@ -36,13 +36,20 @@
 
 #include "boot.h"
 
+/*
+ * Who takes a CPU or gives it back. The kernel's own locks do not cover all of either: without this, of two
+ * who want the same CPU both would find it present, and the second would find it offline, as if it were just
+ * that.
+ */
+static DEFINE_MUTEX(lend_lock);
+
 int pcn_cpu_lendable(unsigned int cpu)
 {
 	return cpu < nr_cpu_ids && cpu_present(cpu) ? 0 : -ENODEV;
 }
 EXPORT_SYMBOL_GPL(pcn_cpu_lendable);
 
-int pcn_cpu_lend(unsigned int cpu, bool *was_online)
+static int lend(unsigned int cpu, bool *was_online)
 {
 	int ret = pcn_cpu_lendable(cpu);
 
@@ -77,14 +84,30 @@ int pcn_cpu_lend(unsigned int cpu, bool *was_online)
 	set_cpu_present(cpu, true);
 	return -EBUSY;
 }
+
+int pcn_cpu_lend(unsigned int cpu, bool *was_online)
+{
+	int ret;
+
+	mutex_lock(&lend_lock);
+	ret = lend(cpu, was_online);
+	mutex_unlock(&lend_lock);
+	return ret;
+}
 EXPORT_SYMBOL_GPL(pcn_cpu_lend);
 
 int pcn_cpu_take_back(unsigned int cpu, bool online)
 {
+	int ret;
+
+	/* Whoever is next finds it as it was. */
+	mutex_lock(&lend_lock);
 	cpus_read_lock();
 	set_cpu_present(cpu, true);
 	cpus_read_unlock();
-	return online ? add_cpu(cpu) : 0;
+	ret = online ? add_cpu(cpu) : 0;
+	mutex_unlock(&lend_lock);
+	return ret;
 }
 EXPORT_SYMBOL_GPL(pcn_cpu_take_back);
 

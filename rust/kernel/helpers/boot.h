@@ -61,8 +61,8 @@ bool pcn_trampoline_faulted(u32 stage);
 int pcn_cpu_lendable(unsigned int cpu);
 /*
  * Takes @cpu offline, and keeps everybody from bringing it online again. @was_online tells whether it
- * was. -ENODEV no such cpu, -EBUSY it cannot go or was brought back at once, or what the hot-plug
- * callbacks answer. Sleeps.
+ * was. -ENODEV no such cpu, or it is lent already, -EBUSY it cannot go or was brought back at once, or what
+ * the hot-plug callbacks answer. One at a time, others wait. Sleeps.
  */
 int pcn_cpu_lend(unsigned int cpu, bool *was_online);
 /* Undoes it. An error means that the CPU stays offline; it can be brought online by hand. Sleeps. */
