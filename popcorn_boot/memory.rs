@@ -40,6 +40,7 @@ use popcorn_kernel::boot::end::End;
 use popcorn_kernel::boot::end::EndWatch;
 use popcorn_kernel::boot::end::StopAtEnd;
 use popcorn_kernel::boot::memory::PhysicalMemory;
+use popcorn_kernel::boot::processor::StartPages;
 use popcorn_kernel::boot::sleep_killable;
 use popcorn_kernel::shared_memory::SharedMemory;
 use popcorn_kernel::system::random_u64;
@@ -58,6 +59,7 @@ pub(crate) struct Memory {
     pub(crate) terminal: Arc<Terminal>,
     pub(crate) status: Status,
     seed: Seed,
+    start_pages: StartPages,
     hangs: AtomicBool,
     faulted: AtomicBool,
     panicked: AtomicBool,
@@ -121,8 +123,11 @@ impl Memory {
         // What is in there now was somebody else's.
         status.clear();
         seed.clear();
-        let its_status = status.clone();
-        let watch = EndWatch::new(move |end| this_kernel_ends(end, &its_status, &stop_at_end))?;
+        let start_pages = StartPages::new(&low, layout.trampoline(), layout.low_ram())?;
+        let (its_status, its_pages) = (status.clone(), start_pages.clone());
+        let watch = EndWatch::new(move |end| {
+            this_kernel_ends(end, &its_status, &stop_at_end, &its_pages);
+        })?;
         Arc::pin_init(
             try_pin_init!(Self {
                 _watch: watch,
@@ -131,6 +136,7 @@ impl Memory {
                 terminal,
                 status,
                 seed,
+                start_pages,
                 hangs: AtomicBool::new(false),
                 faulted: AtomicBool::new(false),
                 panicked: AtomicBool::new(false),
@@ -181,6 +187,11 @@ impl Memory {
                 .then_some(Report::Panic),
             (report, _) => report.is_final().then_some(report),
         }
+    }
+
+    /// Where its processors start.
+    pub(crate) fn start_pages(&self) -> &StartPages {
+        &self.start_pages
     }
 
     /// The seed of its random numbers.
@@ -303,7 +314,7 @@ fn layout(ranges: &[PhysicalMemory], grown: &[Extent], low: &PhysicalMemory) -> 
 
 /// What becomes of another kernel when this one ends. One that panics leaves it alone: it may have work to
 /// finish, and somebody to tell.
-fn this_kernel_ends(end: End, status: &Status, stop_at_end: &StopAtEnd) {
+fn this_kernel_ends(end: End, status: &Status, stop_at_end: &StopAtEnd, pages: &StartPages) {
     if end == End::Panic {
         status.tell(PrimaryState::Panicked);
         return;
@@ -317,7 +328,7 @@ fn this_kernel_ends(end: End, status: &Status, stop_at_end: &StopAtEnd) {
             }
         }
     }
-    stop_at_end.stop();
+    stop_at_end.stop(pages);
 }
 
 impl Source for Memory {

@@ -726,14 +726,9 @@ impl Turn<'_> {
     /// Stops processors, and after them devices, which they could start again.
     fn reset(&self) {
         if let Some(memory) = self.partition.memory() {
-            let page = memory.layout().trampoline().start;
-            if let Err(error) = Trampoline::park(memory.low(), page) {
-                pr_err!("{}: no way to park: {:?}\n", self.partition.name(), error);
-            }
+            memory.start_pages().park();
         }
-        for processor in &self.parts.processors {
-            processor.reset();
-        }
+        processor::reset_all(&self.parts.processors);
         for device in &self.parts.devices {
             if let Err(error) = device.reset() {
                 pr_err!("device {} does not stop: {:?}\n", device.address(), error);

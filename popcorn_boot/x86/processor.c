@@ -169,6 +169,17 @@ void pcn_trampoline_park(u8 *code)
 }
 EXPORT_SYMBOL_GPL(pcn_trampoline_park);
 
+u8 pcn_start_parked(u8 first)
+{
+	/*
+	 * cli, as Linux's trampoline begins, becomes hlt: interrupts are off after INIT. It must be this one
+	 * byte, for a processor may just be past it; and no other page, for the trampoline's page table is
+	 * among them, and a processor that loses that triple-faults.
+	 */
+	return first == 0xfa ? 0xf4 : first;
+}
+EXPORT_SYMBOL_GPL(pcn_start_parked);
+
 u32 pcn_trampoline_stage_offset(void)
 {
 	return args_offset() + offsetof(struct pcn_trampoline_args, stage);
@@ -187,11 +198,18 @@ bool pcn_trampoline_faulted(u32 stage)
 }
 EXPORT_SYMBOL_GPL(pcn_trampoline_faulted);
 
-void pcn_processor_stop(u32 id)
+void pcn_processors_stop(const u32 *ids, unsigned int count)
 {
-	send(id, APIC_INT_LEVELTRIG | APIC_INT_ASSERT | APIC_DM_INIT);
+	unsigned int pass, i;
+
+	for (pass = 0; pass < PCN_STOP_PASSES; pass++) {
+		for (i = 0; i < count; i++)
+			send(ids[i], APIC_INT_LEVELTRIG | APIC_INT_ASSERT | APIC_DM_INIT);
+		/* What one of them has sent another before is there by then. */
+		udelay(SIPI_US);
+	}
 }
-EXPORT_SYMBOL_GPL(pcn_processor_stop);
+EXPORT_SYMBOL_GPL(pcn_processors_stop);
 
 void pcn_processor_halt(void)
 {

@@ -193,6 +193,12 @@ impl Partition {
         self.low
     }
 
+    /// What of the low slice is the secondary's RAM: it puts its own trampoline there, and in Linux nothing
+    /// else.
+    pub fn low_ram(&self) -> Extent {
+        Extent::new(self.low.start + LOW_RAM, self.low.size - LOW_RAM)
+    }
+
     /// What of the partition the primary goes on using while the secondary runs.
     pub fn shared(&self) -> Extent {
         Extent::new(self.memory.start, RAM)
@@ -265,9 +271,10 @@ impl Partition {
             kind,
         };
         let (low, base) = (self.low.start, self.memory.start);
+        let low_ram = self.low_ram().start;
         let first = [
-            entry(low, low + LOW_RAM, MemoryKind::Reserved),
-            entry(low + LOW_RAM, low + self.low.size, MemoryKind::Ram),
+            entry(low, low_ram, MemoryKind::Reserved),
+            entry(low_ram, low + self.low.size, MemoryKind::Ram),
             entry(base, base + ACPI, MemoryKind::Reserved),
             entry(base + ACPI, base + STATUS, MemoryKind::Acpi),
             entry(base + STATUS, base + RAM, MemoryKind::Reserved),

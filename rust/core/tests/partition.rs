@@ -97,6 +97,7 @@ proptest! {
         let acpi = map.iter().find(|e| e.kind == MemoryKind::Acpi).unwrap().extent;
         prop_assert!(inside(partition.acpi(), acpi));
         prop_assert!(ram.iter().any(|r| r.start < 1 << 20 && r.size >= LOW_MIN - 3 * 4096));
+        prop_assert!(ram.contains(&partition.low_ram()) && inside(partition.low_ram(), partition.low()));
 
         match partition.place(&kernel, initrd) {
             Ok(placement) => {

@@ -4,6 +4,7 @@
 //! C headers: `include/linux/reboot.h`, `include/linux/panic_notifier.h`.
 
 use super::processor;
+use super::processor::StartPages;
 use crate::bindings;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU64;
@@ -144,12 +145,23 @@ impl StopAtEnd {
             .any(|slot| slot.load(Ordering::Acquire) != NONE)
     }
 
-    /// Stops them. Any context.
-    pub fn stop(&self) {
-        for slot in &*self.0 {
-            if let Ok(id) = u32::try_from(slot.swap(NONE, Ordering::AcqRel)) {
-                processor::stop(id);
-            }
+    /// Stops them; `pages` are where they start. Any context.
+    pub fn stop(&self, pages: &StartPages) {
+        let mut ids = [0; CPUS_MAX];
+        let mut count = 0;
+        let given = self.0.iter().map(|slot| slot.swap(NONE, Ordering::AcqRel));
+        // Not more than there are slots.
+        for (to, id) in ids
+            .iter_mut()
+            .zip(given.filter_map(|id| u32::try_from(id).ok()))
+        {
+            *to = id;
+            count += 1;
+        }
+        let ids = ids.get(..count).unwrap_or(&[]);
+        if !ids.is_empty() {
+            pages.park();
+            processor::stop_all(ids);
         }
     }
 }

@@ -77,12 +77,21 @@ pub fn stop_others() {
     unsafe { bindings::pcn_processor_stop_others() };
 }
 
-/// Stops processor `id` as [`LentProcessor::reset`] does, but in any context, even in a panic.
+/// Stops all processors of a kernel as [`reset_all`] does, but in any context.
 ///
 /// Only for ids of [`LentProcessor`]s: resetting one of this kernel's own would take its work with it.
-pub(crate) fn stop(id: u32) {
-    // SAFETY: sends an interrupt to a processor that runs nothing of this kernel.
-    unsafe { bindings::pcn_processor_stop(id) };
+pub(crate) fn stop_all(ids: &[u32]) {
+    // SAFETY: sends interrupts to processors that run nothing of this kernel; `ids` has so many elements.
+    unsafe { bindings::pcn_processors_stop(ids.as_ptr(), ids.len() as u32) };
+}
+
+/// Stops all processors of a kernel, whose start pages are parked ([`StartPages::park`]), for good. May sleep.
+pub fn reset_all(processors: &[LentProcessor]) {
+    for _ in 0..bindings::PCN_STOP_PASSES {
+        for processor in processors {
+            processor.reset();
+        }
+    }
 }
 
 /// Brings those processors of this kernel online that have one of these hardware ids, and the others
@@ -294,22 +303,6 @@ impl Trampoline {
         })
     }
 
-    /// Makes it harmless: a processor that starts in the page `page` of `low` from now on does nothing. A
-    /// start-up interrupt may still be on its way when the processor is reset, and start it after that. May
-    /// sleep.
-    ///
-    /// # Errors
-    ///
-    /// As [`Trampoline::write`].
-    pub fn park(low: &PhysicalMemory, page: u64) -> Result {
-        let memory = low.map(Extent::new(page, PAGE as u64))?;
-        let mut code = [0; bindings::PCN_TRAMPOLINE_PARK_SIZE as usize];
-        // SAFETY: `code` has so many bytes.
-        unsafe { bindings::pcn_trampoline_park(code.as_mut_ptr()) };
-        memory.write(0, &code);
-        Ok(())
-    }
-
     /// Whether a processor has passed it and entered the kernel. Any context.
     pub fn is_passed(&self) -> bool {
         let stage = self.memory.load(self.stage) as u32;
@@ -322,5 +315,58 @@ impl Trampoline {
         let stage = self.memory.load(self.stage) as u32;
         // SAFETY: compares with a constant.
         unsafe { bindings::pcn_trampoline_faulted(stage) }
+    }
+}
+
+/// All pages in which processors of another kernel may start: this kernel's trampoline, and its own.
+///
+/// One reset is not enough to stop a kernel with several processors. They are reset one after the other, and
+/// one whose turn is yet to come may start one that was reset: it is just bringing it online, say. So:
+///
+/// 1. These pages are parked. A processor that starts from now on halts at its first instruction. One that has
+///    started before is as good as running.
+/// 2. Each processor is reset. After that it does not run the kernel: it waits for a start or, if somebody
+///    whose turn was later has started it, it has halted. So when all are through none runs the kernel, however
+///    many there are and whoever has started whom, and none is left to start another.
+/// 3. Each is reset once more, and now all wait for a start. One that has halted must not stay: the memory that
+///    holds its instructions is about to be somebody else's.
+///
+/// This goes for a kernel that starts its processors as Linux does.
+#[derive(Clone)]
+pub struct StartPages {
+    trampoline: SharedMemory,
+    own: SharedMemory,
+}
+
+impl StartPages {
+    /// Those of the kernel with this memory below 1 MiB, of which this kernel's trampoline and that kernel's
+    /// own RAM are parts. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: they are not. `ENOMEM`.
+    pub fn new(low: &PhysicalMemory, trampoline: Extent, own: Extent) -> Result<Self> {
+        Ok(Self {
+            trampoline: low.map(trampoline)?,
+            own: low.map(own)?,
+        })
+    }
+
+    /// A processor that starts in one of them from now on does nothing. What is loaded cannot be started any
+    /// more. Any context.
+    pub fn park(&self) {
+        let mut code = [0; bindings::PCN_TRAMPOLINE_PARK_SIZE as usize];
+        // SAFETY: `code` has so many bytes.
+        unsafe { bindings::pcn_trampoline_park(code.as_mut_ptr()) };
+        self.trampoline.write(0, &code);
+        for page in (0..self.own.size()).step_by(PAGE) {
+            let mut first = [0];
+            self.own.read(page, &mut first);
+            // SAFETY: compares with a constant.
+            let parked = unsafe { bindings::pcn_start_parked(first[0]) };
+            if parked != first[0] {
+                self.own.write(page, &[parked]);
+            }
+        }
     }
 }

@@ -29,8 +29,16 @@ u32 pcn_processor_tsc_khz(void);
 u64 pcn_processor_tsc(void);
 /* Stops processor @id in whatever it does; it then waits for a start. Sleeps for 10 ms. */
 void pcn_processor_reset(u32 id);
-/* The same without the sleep, in any context; the processor cannot be started right after it. */
-void pcn_processor_stop(u32 id);
+/*
+ * So often each processor of a kernel is stopped, all of them one time before any of them the next. See
+ * StartPages in rust/kernel/boot/processor.rs.
+ */
+#define PCN_STOP_PASSES 2
+/*
+ * Stops all @count processors @ids of a kernel without a sleep, so often, in any context; they cannot be
+ * started right after it.
+ */
+void pcn_processors_stop(const u32 *ids, unsigned int count);
 /* Resets processor @id and starts it in real mode at @page (below 1 MiB). Sleeps for 10 ms. */
 void pcn_processor_start(u32 id, u64 page);
 /* This processor does nothing any more, with interrupts off, until it is reset or an NMI comes. */
@@ -48,6 +56,11 @@ void pcn_trampoline_write(void *page, u64 phys, u32 top_table, u64 entry, u64 ze
 /* Code for the start of that page that lets a processor do nothing any more. */
 #define PCN_TRAMPOLINE_PARK_SIZE 4
 void pcn_trampoline_park(u8 *code);
+/*
+ * What a page of another kernel below 1 MiB shall begin with that begins with @first, so that no processor
+ * starts there any more. It is harmless to one that has started, and to data.
+ */
+u8 pcn_start_parked(u8 first);
 /* Where in the page the trampoline tells how far it came, in 32 bits; a multiple of 8. */
 u32 pcn_trampoline_stage_offset(void);
 /* Whether that means that the processor has reached the kernel's entry. */
