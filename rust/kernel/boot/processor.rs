@@ -29,15 +29,15 @@ pub fn boot_processor_id() -> u32 {
     unsafe { bindings::pcn_processor_boot_id() }
 }
 
-/// The hardware's id of processor `cpu`. Process context.
+/// The hardware's id of processor `cpu`, whoever has it now. Process context.
 ///
 /// # Errors
 ///
-/// As [`LentProcessor::take`], for what can be known beforehand.
+/// As [`LentProcessor::take`], for what can be known beforehand; not that it is lent.
 pub fn hardware_id(cpu: u32) -> Result<u32> {
     let mut id = 0;
     // SAFETY: compares the number with what there is.
-    to_result(unsafe { bindings::pcn_cpu_lendable(cpu) })?;
+    to_result(unsafe { bindings::pcn_cpu_exists(cpu) })?;
     // SAFETY: there is such a CPU; writes to `id`, which lives.
     to_result(unsafe { bindings::pcn_processor_id(cpu, &mut id) })?;
     Ok(id)
@@ -187,7 +187,7 @@ impl LentProcessor {
     ///
     /// # Errors
     ///
-    /// `ENODEV`: there is no such processor. `EPERM`: it is the one that the machine booted on. `EOPNOTSUPP`:
+    /// `ENODEV`: there is no such processor, or it is lent. `EPERM`: it is the one that the machine booted on. `EOPNOTSUPP`:
     /// another kernel could not use it, of which the log tells why. `EBUSY`: it cannot go offline, or this
     /// kernel is about to suspend.
     pub fn take(cpu: u32) -> Result<Self> {

@@ -43,18 +43,18 @@
  */
 static DEFINE_MUTEX(lend_lock);
 
-int pcn_cpu_lendable(unsigned int cpu)
+int pcn_cpu_exists(unsigned int cpu)
 {
-	return cpu < nr_cpu_ids && cpu_present(cpu) ? 0 : -ENODEV;
+	return cpu < nr_cpu_ids && cpu_possible(cpu) ? 0 : -ENODEV;
 }
-EXPORT_SYMBOL_GPL(pcn_cpu_lendable);
+EXPORT_SYMBOL_GPL(pcn_cpu_exists);
 
 static int lend(unsigned int cpu, bool *was_online)
 {
-	int ret = pcn_cpu_lendable(cpu);
+	int ret;
 
-	if (ret)
-		return ret;
+	if (cpu >= nr_cpu_ids || !cpu_present(cpu))
+		return -ENODEV;
 	ret = remove_cpu(cpu);
 	if (ret < 0)
 		return ret;

@@ -70,8 +70,8 @@ bool pcn_trampoline_faulted(u32 stage);
 
 /* --- processors --- */
 
-/* Whether there is such a CPU at all: 0 or -ENODEV. */
-int pcn_cpu_lendable(unsigned int cpu);
+/* Whether there is such a CPU at all, lent or not: 0 or -ENODEV. */
+int pcn_cpu_exists(unsigned int cpu);
 /*
  * Takes @cpu offline, and keeps everybody from bringing it online again. @was_online tells whether it
  * was. -ENODEV no such cpu, or it is lent already, -EBUSY it cannot go or was brought back at once, or what
