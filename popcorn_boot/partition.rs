@@ -668,7 +668,7 @@ impl Turn<'_> {
         self.parts.peer = None;
         let mut peer = Peer::attach(&memory, partition.node)
             .inspect_err(|e| pr_err!("{}: no message window: {:?}\n", partition.name(), e))?;
-        partition.stop_at_end.set(&self.parts.processors);
+        partition.stop_at_end.set(self.parts.processors.iter());
         if let Err(error) = self.launch(&memory, &trampoline) {
             pr_err!(
                 "{}: its processor did not enter the kernel: {:?}\n",
@@ -734,7 +734,7 @@ impl Turn<'_> {
                 pr_err!("device {} does not stop: {:?}\n", device.address(), error);
             }
         }
-        self.partition.stop_at_end.set(&[]);
+        self.partition.stop_at_end.set(core::iter::empty());
         if let Some(memory) = self.partition.memory() {
             memory.seed().clear();
         }

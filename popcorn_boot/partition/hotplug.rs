@@ -8,6 +8,7 @@ use super::exchange::Exchange;
 use super::Partition;
 use super::Turn;
 use kernel::prelude::*;
+use popcorn_core::partition::CPUS_MAX;
 use popcorn_kernel::boot::boot_time_ns;
 use popcorn_kernel::boot::processor::LentProcessor;
 use popcorn_kernel::boot::sleep_killable;
@@ -23,9 +24,9 @@ impl Partition {
     ///
     /// # Errors
     ///
-    /// As there; `EINVAL`: not so. What it says itself: it cannot do without one of them, say. It has then what
-    /// it had before. `ETIMEDOUT`: it does not answer; `EINTR`: killed. It has then all that it had or was to
-    /// have, for it may be using it.
+    /// As there; `EINVAL`: not so. `E2BIG`: too many until it has given others back. What it says itself: it
+    /// cannot do without one of them, say. It has then what it had before. `ETIMEDOUT`: it does not answer;
+    /// `EINTR`: killed. It has then all that it had or was to have, for it may be using it.
     pub(super) fn change_processors(&self, turn: &mut Turn<'_>, wanted: &[u32]) -> Result {
         let had = &turn.parts.processors;
         if wanted.first().copied() != had.first().map(LentProcessor::cpu) {
@@ -46,6 +47,15 @@ impl Partition {
             );
             return Err(EINVAL);
         }
+        let is_new = |cpu: &&u32| had.iter().all(|each| each.cpu() != **cpu);
+        if had.len() + wanted.iter().filter(is_new).count() > CPUS_MAX {
+            pr_err!(
+                "{}: with those that it has yet to give back it would have more than {} processors\n",
+                self.name(),
+                CPUS_MAX
+            );
+            return Err(E2BIG);
+        }
         let exchange = Exchange::begin(had, wanted)?;
         let kept = |each: &&LentProcessor| wanted.contains(&each.cpu());
         let mut before = KVec::with_capacity(had.len(), GFP_KERNEL)?;
@@ -57,22 +67,28 @@ impl Partition {
             after.push(processor.id(), GFP_KERNEL)?;
         }
 
+        // It may use them from the moment on that it is told, and until it has said that it does not.
+        self.stop_at_end
+            .set(Iterator::chain(had.iter(), exchange.taken()));
         if let Err(error) = self.ask(&after) {
             pr_err!(
                 "{}: it cannot change its processors: {:?}\n",
                 self.name(),
                 error
             );
-            if self.ask(&before).is_err() {
-                exchange.keep_all(&mut turn.parts.processors);
-                self.processors_changed(turn);
-                self.stop_at_end.set(&turn.parts.processors);
+            match self.ask(&before) {
+                // What was taken goes back when `exchange` is dropped.
+                Ok(()) => self.stop_at_end.set(had.iter()),
+                Err(_) => {
+                    exchange.keep_all(&mut turn.parts.processors);
+                    self.processors_changed(turn);
+                }
             }
             return Err(error);
         }
         let back = exchange.finish(&mut turn.parts.processors, wanted);
         self.processors_changed(turn);
-        self.stop_at_end.set(&turn.parts.processors);
+        self.stop_at_end.set(turn.parts.processors.iter());
         drop(back);
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! C headers: `include/linux/reboot.h`, `include/linux/panic_notifier.h`.
 
 use super::processor;
+use super::processor::LentProcessor;
 use super::processor::StartPages;
 use crate::bindings;
 use core::ptr::NonNull;
@@ -125,10 +126,11 @@ impl StopAtEnd {
         Ok(Self(Arc::new(nobody, GFP_KERNEL)?))
     }
 
-    /// From now on these processors, which run another kernel, are stopped at the end. It must be called
-    /// without a processor before that is given back. Any context.
-    pub fn set(&self, processors: &[processor::LentProcessor]) {
-        let ids = processors.iter().map(|processor| processor.id().into());
+    /// From now on these processors, which run another kernel, are stopped at the end: at most [`CPUS_MAX`].
+    /// It must be called with a processor before the kernel is told of it, and without it before it is given
+    /// back. Any context.
+    pub fn set<'a>(&self, processors: impl Iterator<Item = &'a LentProcessor>) {
+        let ids = processors.map(|processor| processor.id().into());
         for (slot, id) in self
             .0
             .iter()
