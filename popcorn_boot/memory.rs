@@ -80,11 +80,13 @@ impl Memory {
     /// `EINVAL`: sizes or addresses that cannot be. `ENXIO`: memory that was not reserved at boot.
     /// `EBUSY`: memory that somebody uses. `ENOMEM`: there is not so much. `ENOSPC`: none below 1 MiB.
     /// `EINTR`. When this kernel ends, so does the one in there, and `stop_at_end` stops its processors.
+    /// Positions of its log begin with `log_origin`.
     pub(crate) fn new(
         wanted: resource_list::Memory,
         low: Option<Extent>,
         cpu: Option<u32>,
         stop_at_end: StopAtEnd,
+        log_origin: u64,
     ) -> Result<Arc<Self>> {
         let low = match low {
             Some(extent) => claim(extent, "low memory", c_str!("Popcorn low memory"))?,
@@ -132,7 +134,7 @@ impl Memory {
             try_pin_init!(Self {
                 _watch: watch,
                 layout,
-                console <- Console::new(zone),
+                console <- Console::new(zone, log_origin)?,
                 terminal,
                 status,
                 seed,

@@ -118,6 +118,8 @@ struct Inner {
     parts: Parts,
     /// Also while somebody has the turn.
     memory: Option<Arc<Memory>>,
+    /// Where the log of the memory before ended: who follows it goes on from there in the next.
+    log_end: u64,
     /// The processors, by number here and hardware id; also then. Only the first `processor_count`.
     processors: [(u32, u32); CPUS_MAX],
     processor_count: usize,
@@ -176,6 +178,7 @@ impl Partition {
                     closed: false,
                     parts: Parts::default(),
                     memory: None,
+                    log_end: 0,
                     processors: [(0, 0); CPUS_MAX],
                     processor_count: 0,
                     devices: KVec::new(),
@@ -307,13 +310,19 @@ impl Partition {
             device.revoke_all();
         }
         let former = self.inner.lock().memory.take();
-        drop(former);
+        if let Some(former) = former {
+            let end = former.console.end();
+            self.inner.lock().log_end = end;
+        }
         if matches!(wanted, resource_list::Memory::Anywhere(0)) {
             return Ok(());
         }
-        let low = self.inner.lock().low;
+        let (low, log_end) = {
+            let inner = self.inner.lock();
+            (inner.low, inner.log_end)
+        };
         let cpu = turn.parts.processors.first().map(LentProcessor::cpu);
-        let memory = Memory::new(wanted, low, cpu, self.stop_at_end.clone())?;
+        let memory = Memory::new(wanted, low, cpu, self.stop_at_end.clone(), log_end)?;
         self.inner.lock().memory = Some(memory);
         Ok(())
     }

@@ -13,7 +13,7 @@
 //!
 //! There is no count of all bytes ever written, so [`ConsoleLog`] keeps one, from what it sees at each
 //! look. A *position* is such a count: it never goes back, not even when the secondary is started
-//! again, so a reader that remembers one continues where it was. If a whole ring is written between
+//! again or gets another zone, so a reader that remembers one continues where it was. If a whole ring is written between
 //! two looks, that much is lost unnoticed.
 //!
 //! The writer is another kernel and may be broken: every field is checked, and what comes of a lie is
@@ -108,6 +108,12 @@ impl ConsoleLog {
             origin: 0,
             written: 0,
         })
+    }
+
+    /// Goes on behind `position`: the zone takes the place of another one, whose positions ended there.
+    pub fn follow(&mut self, position: u64) {
+        self.origin = position;
+        self.written = 0;
     }
 
     /// Bytes of text that the ring holds.

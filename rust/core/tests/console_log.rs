@@ -54,6 +54,32 @@ fn read(log: &mut ConsoleLog, writer: &Writer, position: &mut u64, most: usize) 
     writer.data[piece.offset..piece.offset + piece.length].to_vec()
 }
 
+#[test]
+fn positions_go_on_in_another_zone() {
+    let mut writer = Writer::new();
+    let mut log = new();
+    writer.write(&[b'a'; 700], |_| {});
+    let mut position = 0;
+    assert_eq!(read(&mut log, &writer, &mut position, 400), [b'a'; 400]);
+    let end = log.window().end;
+    assert_eq!(end, 700);
+
+    // One has not read all when the zone is replaced, and one has.
+    let mut ready = end;
+    let mut log = new();
+    log.follow(end);
+    let mut writer = Writer::new();
+    assert_eq!(read(&mut log, &writer, &mut position, 400), []);
+    assert_eq!((position, log.window().oldest), (end, end));
+    writer.write(b"anew", |_| {});
+    assert_eq!(read(&mut log, &writer, &mut position, 400), b"anew");
+    assert_eq!(read(&mut log, &writer, &mut ready, 400), b"anew");
+    let mut first = 0;
+    assert_eq!(read(&mut log, &writer, &mut first, 400), b"anew");
+    log.restart();
+    assert_eq!(log.window().end, end + 4);
+}
+
 fn new() -> ConsoleLog {
     ConsoleLog::new(CAPACITY + HEADER_SIZE).unwrap()
 }
