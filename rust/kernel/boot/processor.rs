@@ -187,9 +187,9 @@ impl LentProcessor {
     ///
     /// # Errors
     ///
-    /// `ENODEV`: there is no such processor, or it is lent. `EPERM`: it is the one that the machine booted on. `EOPNOTSUPP`:
-    /// another kernel could not use it, of which the log tells why. `EBUSY`: it cannot go offline, or this
-    /// kernel is about to suspend.
+    /// `ENODEV`: there is no such processor, or it is lent. `EPERM`: it is the one that the machine booted on.
+    /// `EOPNOTSUPP`: another kernel could not use it, or this one may not boot it, of which the log tells.
+    /// `EBUSY`: it cannot go offline, or this kernel is about to suspend.
     pub fn take(cpu: u32) -> Result<Self> {
         let id = hardware_id(cpu)?;
         let awake = Awake::new()?;

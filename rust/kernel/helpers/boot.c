@@ -75,14 +75,20 @@ static int lend(unsigned int cpu, bool *was_online)
 		return ret;
 
 	/*
-	 * This must fail. On its way it lets the architecture see that not every present CPU is one that
-	 * it has booted: x86 then stops sending interrupts to "all but self", which ask no present mask
-	 * and would reach the other kernel.
+	 * This must fail, for it is not present. On its way it lets the architecture see that not every
+	 * present CPU is one that it has booted: x86 then stops sending interrupts to "all but self", which
+	 * ask no present mask and would reach the other kernel. With another error it has not come so far.
 	 */
-	if (add_cpu(cpu))
+	ret = add_cpu(cpu);
+	if (ret == -EINVAL)
 		return 0;
+	if (ret == -EPERM)
+		pr_err("popcorn: CPU %u cannot be lent: this kernel may not boot it (nosmt)\n",
+		       cpu);
 	set_cpu_present(cpu, true);
-	return -EBUSY;
+	if (*was_online && add_cpu(cpu) < 0)
+		pr_warn("popcorn: CPU %u stays offline\n", cpu);
+	return ret == -EPERM ? -EOPNOTSUPP : -EBUSY;
 }
 
 int pcn_cpu_lend(unsigned int cpu, bool *was_online)
