@@ -357,10 +357,10 @@ fn why(error: PartitionError) -> &'static str {
 
 fn claim(extent: Extent, what: &str, name: &'static CStr) -> Result<PhysicalMemory> {
     PhysicalMemory::claim(extent, name).inspect_err(|&error| {
-        let why = if error == ENXIO {
-            "not reserved: boot this kernel with memmap=SIZE$ADDRESS"
-        } else {
-            "in use by this kernel or a device"
+        let why = match error {
+            e if e == ENXIO => "not reserved as a whole: boot this kernel with memmap=SIZE$ADDRESS",
+            e if e == EINVAL => "no whole pages",
+            _ => "in use by this kernel or a device",
         };
         let (start, size) = (extent.start, extent.size);
         pr_err!("{} of {:#x} bytes at {:#x}: {}\n", what, size, start, why);

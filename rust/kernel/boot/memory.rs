@@ -60,8 +60,8 @@ impl PhysicalMemory {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: empty, or it wraps. `ENXIO`: not reserved. `EBUSY`: part of it is System RAM or a
-    /// device, or somebody else has claimed it.
+    /// `EINVAL`: empty, no whole pages, or it wraps. `ENXIO`: not reserved as a whole. `EBUSY`: part of it is
+    /// System RAM or a device, or somebody else has claimed it.
     pub fn claim(extent: Extent, name: &'static CStr) -> Result<Self> {
         match Self::look(extent)? {
             true => Self::enter(extent, name),
@@ -80,12 +80,12 @@ impl PhysicalMemory {
         Self::enter(extent, name)
     }
 
-    /// Whether `extent` was reserved.
+    /// Whether all of `extent` was reserved.
     fn look(extent: Extent) -> Result<bool> {
-        if extent.size == 0 || extent.end().is_none() {
+        let (start, size) = (extent.start, extent.size);
+        if size == 0 || extent.end().is_none() || (start | size) % PAGE != 0 {
             return Err(EINVAL);
         }
-        let (start, size) = (extent.start, extent.size);
         // SAFETY: looks into the resource tree; the range does not wrap.
         let looked = to_result(unsafe { bindings::pcn_memory_is_reserved(start, size) });
         match looked {

@@ -187,19 +187,36 @@ void pcn_cpu_unguard(void)
 }
 EXPORT_SYMBOL_GPL(pcn_cpu_unguard);
 
+/* Called with ascending pieces: the first that does not begin where the one before ended ends the walk. */
+static int next_reserved(struct resource *res, void *data)
+{
+	u64 *covered = data;
+
+	if (res->start != *covered)
+		return 1;
+	*covered = res->end + 1;
+	return 0;
+}
+
 int pcn_memory_is_reserved(u64 start, u64 size)
 {
+	u64 covered = start;
+
 	if (region_intersects(start, size, IORESOURCE_SYSTEM_RAM, IORES_DESC_NONE) !=
 	    REGION_DISJOINT)
 		return -EBUSY;
 	switch (region_intersects(start, size, IORESOURCE_MEM, IORES_DESC_RESERVED)) {
 	case REGION_INTERSECTS:
-		return 0;
+		break;
 	case REGION_MIXED:
 		return -EBUSY;
 	default:
 		return -ENXIO;
 	}
+	/* Holes, which nobody has claimed, are no matter there; but nobody says that they are memory. */
+	walk_iomem_res_desc(IORES_DESC_RESERVED, IORESOURCE_MEM, start, start + size - 1, &covered,
+			    next_reserved);
+	return covered == start + size ? 0 : -ENXIO;
 }
 EXPORT_SYMBOL_GPL(pcn_memory_is_reserved);
 
@@ -220,15 +237,15 @@ static DEFINE_SPINLOCK(low_lock);
 
 bool pcn_low_claim(u64 start, u64 size)
 {
-	unsigned long first = PHYS_PFN(start), end = PHYS_PFN(start + size);
+	unsigned long first = PHYS_PFN(start), count = PHYS_PFN(size);
 	bool free;
 
-	if (end > SZ_1M >> PAGE_SHIFT)
+	if (first + count > SZ_1M >> PAGE_SHIFT)
 		return false;
 	spin_lock(&low_lock);
-	free = find_next_bit(low_lent, end, first) >= end;
+	free = find_next_bit(low_lent, first + count, first) >= first + count;
 	if (free)
-		bitmap_set(low_lent, first, end - first);
+		bitmap_set(low_lent, first, count);
 	spin_unlock(&low_lock);
 	return free;
 }

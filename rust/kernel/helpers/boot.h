@@ -98,17 +98,17 @@ void pcn_cpu_unguard(void);
 /* --- memory and files --- */
 
 /*
- * Whether [@start, @start + @size) was reserved at boot, is nobody's memory, and is one piece.
- * -ENXIO not reserved, -EBUSY System RAM or a device within. A kernel without PCI does not keep a list of
- * what is reserved: there it is -ENXIO.
+ * Whether all of [@start, @start + @size) was reserved at boot, and is nobody's memory.
+ * -ENXIO not reserved, or not all of it, -EBUSY System RAM or a device within. A kernel without PCI does not
+ * keep a list of what is reserved: there it is -ENXIO.
  */
 int pcn_memory_is_reserved(u64 start, u64 size);
 /* Claims it, so that no driver can; false if one has. @name must live until the release. */
 bool pcn_memory_claim(u64 start, u64 size, const char *name);
 void pcn_memory_release(u64 start, u64 size);
 /*
- * Marks [@start, @start + @size), below 1 MiB, as lent: false if part of it is. The marks are ours alone,
- * for there is no other place where such memory could be claimed.
+ * Marks [@start, @start + @size), whole pages below 1 MiB, as lent: false if part of it is. The marks are
+ * ours alone, for there is no other place where such memory could be claimed.
  */
 bool pcn_low_claim(u64 start, u64 size);
 void pcn_low_release(u64 start, u64 size);
