@@ -33,6 +33,7 @@ use popcorn_core::boot_status::Report;
 use popcorn_core::bootparams::Extent;
 use popcorn_core::elf_core::Mapping;
 use popcorn_core::ids::NodeId;
+use popcorn_core::lent_cpus::CpuLists;
 use popcorn_core::machine_id::MachineId;
 use popcorn_core::partition::CPUS_MAX;
 use popcorn_core::pci::Address;
@@ -146,6 +147,8 @@ struct Parts {
     trampoline: Option<Trampoline>,
     /// Its text, in memory and by its own addresses.
     mapping: Option<Mapping>,
+    /// Which processors the kernel that runs has, as it is told.
+    lists: CpuLists,
     /// Held while a kernel runs: its directory must not go then.
     hold: Option<Hold>,
     /// From the first start on.
@@ -661,7 +664,8 @@ impl Turn<'_> {
         memory.console.clear();
         memory.terminal.clear();
         memory.status.clear();
-        memory.status.cpus().begin(&self.hardware_ids()?);
+        let ids = self.hardware_ids()?;
+        self.parts.lists.begin(&memory.status.cpus(), &ids);
         memory.status.memory().begin();
         memory.set_panicked(false);
         memory.seed().renew();

@@ -8,6 +8,7 @@ use super::exchange::Exchange;
 use super::Partition;
 use super::Turn;
 use kernel::prelude::*;
+use popcorn_core::lent_cpus::CpuLists;
 use popcorn_core::partition::CPUS_MAX;
 use popcorn_kernel::boot::boot_time_ns;
 use popcorn_kernel::boot::processor::LentProcessor;
@@ -70,13 +71,13 @@ impl Partition {
         // It may use them from the moment on that it is told, and until it has said that it does not.
         self.stop_at_end
             .set(Iterator::chain(had.iter(), exchange.taken()));
-        if let Err(error) = self.ask(&after) {
+        if let Err(error) = self.ask(&mut turn.parts.lists, &after) {
             pr_err!(
                 "{}: it cannot change its processors: {:?}\n",
                 self.name(),
                 error
             );
-            match self.ask(&before) {
+            match self.ask(&mut turn.parts.lists, &before) {
                 // What was taken goes back when `exchange` is dropped.
                 Ok(()) => self.stop_at_end.set(had.iter()),
                 Err(_) => {
@@ -94,12 +95,12 @@ impl Partition {
     }
 
     /// Tells it which processors it has, and waits for its answer. May sleep.
-    fn ask(&self, ids: &[u32]) -> Result {
+    fn ask(&self, lists: &mut CpuLists, ids: &[u32]) -> Result {
         let memory = self.memory().ok_or(ENXIO)?;
-        let number = memory.status.cpus().change(ids);
+        lists.change(&memory.status.cpus(), ids);
         let deadline = boot_time_ns() + ANSWER_MS * 1_000_000;
         loop {
-            match memory.status.cpus().answer(number) {
+            match lists.answer(&memory.status.cpus()) {
                 Some(Ok(())) => return Ok(()),
                 Some(Err(errno)) => return Err(Error::from_errno(-errno)),
                 None if memory.end().is_some() => return Err(ESRCH),

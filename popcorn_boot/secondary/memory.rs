@@ -73,8 +73,11 @@ impl MoreMemory {
             GFP_KERNEL,
         )?;
         let theirs = shared.clone();
-        let worker = Kthread::spawn(c_str!("popcorn_memory"), move || theirs.work(portions))?;
+        // Not when the worker comes to run: there may be the first list by then.
         let told = shared.lent().number();
+        let worker = Kthread::spawn(c_str!("popcorn_memory"), move || {
+            theirs.work(portions, told);
+        })?;
         shared.lent().offer(portions.size());
         Ok(Some(Self {
             worker,
@@ -104,10 +107,9 @@ impl Shared {
         LentMemory(&self.page)
     }
 
-    /// Does what the lists say, each once.
-    fn work(&self, mut held: Portions) {
+    /// Does what the lists say, each once, from the one after list `done` on.
+    fn work(&self, mut held: Portions, mut done: u64) {
         kthread::heed_interrupts();
-        let mut done = self.lent().number();
         loop {
             self.news.wait_idle(None, || {
                 let number = self.lent().number();

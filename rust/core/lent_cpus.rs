@@ -5,15 +5,15 @@
 //!
 //! | bytes | word | writer |
 //! |---|---|---|
-//! | 3072.. | number of the list: rises with each change | primary |
+//! | 3072.. | number of the list: rises with each change; 0 while it is being changed | primary |
 //! | 3080.. | how many processors | primary |
 //! | 3088.. | the number of the last list that it has dealt with | secondary |
 //! | 3096.. | what came of that: 0, or an errno | secondary |
 //! | 3104.. | hardware ids, a 64-bit word each | primary |
 //!
-//! All are 64-bit words, stored in one piece. The primary does not change a list that is not answered, so
-//! what the secondary reads between two looks at the number that are the same is one list. Neither side
-//! trusts the other's numbers.
+//! All are 64-bit words, stored in one piece. A primary that waits no more for an answer makes another list; an
+//! answer to the one before counts for nothing then. Neither side trusts the other's numbers: the primary
+//! keeps that of its last list to itself ([`CpuLists`]).
 
 use crate::partition::CPUS_MAX;
 use crate::ring::Memory;
@@ -48,36 +48,45 @@ impl List {
     }
 }
 
-impl<M: Memory> LentCpus<M> {
+/// The lists that the primary makes for a secondary: the other side of [`LentCpus`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CpuLists {
+    /// Of the last one.
+    number: u64,
+}
+
+impl CpuLists {
     /// The first list, before the secondary runs; it counts as answered.
-    pub fn begin(&self, ids: &[u32]) {
-        self.store(1, ids);
-        self.0.store(ANSWERED, 1);
-        self.0.store(RESULT, 0);
+    pub fn begin<M: Memory>(&mut self, page: &LentCpus<M>, ids: &[u32]) {
+        self.change(page, ids);
+        page.0.store(RESULT, 0);
+        page.0.store(ANSWERED, self.number);
     }
 
-    /// Another list, in place of the one before, which was answered. Its number.
-    pub fn change(&self, ids: &[u32]) -> u64 {
-        // Not what the page says: the secondary can write there.
-        let number = self.0.load(NUMBER).wrapping_add(1);
-        self.store(number, ids);
-        number
+    /// Another list, in place of the one before.
+    pub fn change<M: Memory>(&mut self, page: &LentCpus<M>, ids: &[u32]) {
+        // Not by what the page says: the secondary can write there.
+        self.number += 1;
+        page.store(self.number, ids);
     }
 
+    /// What the secondary has said to the last list: an errno if it could not do it; `None` if nothing.
+    pub fn answer<M: Memory>(&self, page: &LentCpus<M>) -> Option<Result<(), i32>> {
+        (page.0.load(ANSWERED) == self.number).then(|| match page.0.load(RESULT) {
+            0 => Ok(()),
+            errno => Err(errno.min(4095) as i32),
+        })
+    }
+}
+
+impl<M: Memory> LentCpus<M> {
     fn store(&self, number: u64, ids: &[u32]) {
+        self.0.store(NUMBER, 0);
         for (index, id) in ids.iter().take(CPUS_MAX).enumerate() {
             self.0.store(IDS + index * 8, u64::from(*id));
         }
         self.0.store(COUNT, ids.len().min(CPUS_MAX) as u64);
         self.0.store(NUMBER, number);
-    }
-
-    /// What the secondary has said to list `number`: an errno if it could not do it; `None` if nothing.
-    pub fn answer(&self, number: u64) -> Option<Result<(), i32>> {
-        (self.0.load(ANSWERED) == number).then(|| match self.0.load(RESULT) {
-            0 => Ok(()),
-            errno => Err(errno.min(4095) as i32),
-        })
     }
 
     /// The list; `None` if it is being changed, or no list.
@@ -92,7 +101,7 @@ impl<M: Memory> LentCpus<M> {
         for (index, id) in list.ids.get_mut(..count)?.iter_mut().enumerate() {
             *id = u32::try_from(self.0.load(IDS + index * 8)).ok()?;
         }
-        (self.0.load(NUMBER) == number).then_some(list)
+        (number != 0 && self.0.load(NUMBER) == number).then_some(list)
     }
 
     /// Says what came of a list.
