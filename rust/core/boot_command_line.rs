@@ -81,6 +81,11 @@ const FIXED: &str =
     "no_ipi_broadcast=1 apic_extnmi=none 8250.nr_uarts=0 nokaslr no5lvl console=null panic=0 tsc=reliable \
      memhp_default_state=online_movable sysctl.kernel.kexec_load_disabled=1";
 
+/// To end by an oops as by a panic, of which the primary is told: what goes on after one has lost a thread and
+/// whatever that had locked, and answers the primary as if it were well. Nothing takes this back later in the
+/// line, so it is left out if the user says what is to become of an oops, which means: anything else.
+const OOPS: &str = "oops=panic ";
+
 /// For one without devices: no bus.
 const NO_DEVICES: &str = "pci=off";
 
@@ -123,6 +128,9 @@ pub fn build(out: &mut [u8], max: usize, parameters: &Parameters<'_>) -> Result<
         )?;
         if !user.is_empty() {
             write!(line, "{user} ")?;
+        }
+        if !words(parameters.user).any(|word| is_parameter(word, b"oops")) {
+            line.write_str(OOPS)?;
         }
         let buses = if parameters.devices {
             DEVICES
@@ -167,12 +175,7 @@ fn check_user(user: &[u8], refused: &[&'static str]) -> Result<(), LineError> {
         return Err(LineError::Character);
     }
     // Everything behind a lone "--" is for the first process: our parameters must not be.
-    let mut quoted = false;
-    let words = user.split(|&b| {
-        quoted ^= b == b'"';
-        b == b' ' && !quoted
-    });
-    for word in words {
+    for word in words(user) {
         if word == b"--" {
             return Err(LineError::Refused("--"));
         }
@@ -183,6 +186,15 @@ fn check_user(user: &[u8], refused: &[&'static str]) -> Result<(), LineError> {
         }
     }
     Ok(())
+}
+
+/// The parameters of a line in which quotes are paired.
+fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut quoted = false;
+    line.split(move |&b| {
+        quoted ^= b == b'"';
+        b == b' ' && !quoted
+    })
 }
 
 /// Whether `word` sets the parameter `name`, or begins with `name` when that has a value itself.

@@ -59,6 +59,27 @@ fn value<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 }
 
 #[test]
+fn an_oops_is_the_end_unless_the_user_says_otherwise() {
+    for user in ["", "quiet", "pause_on_oops=5 loops=1", "\"a oops=no\""] {
+        assert_eq!(
+            value(&build(user.as_bytes()).unwrap(), "oops"),
+            Some("panic"),
+            "{user}"
+        );
+    }
+    for (user, says) in [
+        ("oops=continue", "continue"),
+        ("quiet oops=panic x", "panic"),
+    ] {
+        let line = build(user.as_bytes()).unwrap();
+        assert_eq!(line.matches("oops=").count(), 1, "{line}");
+        assert_eq!(value(&line, "oops"), Some(says));
+    }
+    let line = build(b"\"oops=it goes on\"").unwrap();
+    assert!(!line.contains("oops=panic"), "{line}");
+}
+
+#[test]
 fn the_line_keeps_the_kernels_apart() {
     let line = build(b"quiet sysctl.kernel.kexec_load_disabled=0 panic=5 pci=on no_ipi_broadcast=0 popcorn_msg.node=0").unwrap();
     for (name, expected) in [

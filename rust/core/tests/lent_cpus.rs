@@ -84,7 +84,7 @@ impl Memory for Watched {
 
     fn store(&self, offset: usize, value: u64) {
         self.memory.store(offset, value);
-        self.seen.borrow_mut().extend(LentCpusself.memory.list());
+        self.seen.borrow_mut().extend(LentCpus(&self.memory).list());
     }
 
     fn read(&self, offset: usize, out: &mut [u8]) {
