@@ -233,21 +233,13 @@ fn dispatch(link: &Arc<Link>, header: Header, payload: Result<KVVec<u8>>) {
             Some(back) => request = back,
         }
     }
-    request.in_receiver = false;
-    link.queued.fetch_add(1, Ordering::Relaxed);
-    let worker_link = link.clone();
-    let spawned = link.core().spawn(move || {
-        service.handler().request(worker_link.peer(), request);
-        let before = worker_link.queued.fetch_sub(1, Ordering::Relaxed);
-        if before == worker_link.core().settings().queued_max() {
-            // Its ring was left alone; there is room again.
-            worker_link.kick();
-        }
-    });
-    if spawned.is_err() {
-        // The request was dropped and so answered.
-        link.queued.fetch_sub(1, Ordering::Relaxed);
-    }
+    let peer = link.peer();
+    // If this fails, the request was dropped, still here, and so answered.
+    link.spawn(move || {
+        request.in_receiver = false;
+        service.handler().request(peer, request);
+    })
+    .ok();
 }
 
 /// How far we are with the peer.
@@ -273,6 +265,10 @@ pub(crate) struct Thread {
     /// Ticks of ours since the peer's heartbeat moved. Ticks, not time: if this whole machine was
     /// stopped for a while, both sides were.
     missed: u32,
+    /// Responses sent, as seen at the latest tick, while one waited for room.
+    sent_while_waiting: Option<u64>,
+    /// Ticks during which one waited and none was sent.
+    stuck: u32,
     next_tick_ms: u64,
 }
 
@@ -306,6 +302,8 @@ impl Thread {
             beats: 0,
             peer_beats: 0,
             missed: 0,
+            sent_while_waiting: None,
+            stuck: 0,
             next_tick_ms: 0,
         }
     }
@@ -408,6 +406,14 @@ impl Thread {
             self.peer_beats = beats;
             self.missed = 0;
         }
+        let sent = self.link.sent_while_waiting();
+        let is_stuck = sent.is_some() && sent == self.sent_while_waiting;
+        self.stuck = if is_stuck {
+            self.stuck.saturating_add(1)
+        } else {
+            0
+        };
+        self.sent_while_waiting = sent;
     }
 
     fn membership(&mut self) {
@@ -446,6 +452,16 @@ impl Thread {
                     self.refused = life.get();
                     self.down(NodeEvent::Dead);
                     self.join();
+                } else if u64::from(self.stuck) > limit {
+                    // Its requests hold workers that others need, too.
+                    err_ratelimited!(
+                        "node {} is dropped: it took no response for {} ms\n",
+                        self.link.peer(),
+                        u64::from(self.stuck) * TICK_MS
+                    );
+                    self.refused = life.get();
+                    self.down(NodeEvent::Dead);
+                    self.join();
                 } else if peer.state() != State::Joined {
                     self.down(NodeEvent::Left);
                     self.join();
@@ -468,6 +484,8 @@ impl Thread {
                 self.link.set_introduction(introduction);
                 self.peer_beats = header.heartbeat();
                 self.missed = 0;
+                self.sent_while_waiting = None;
+                self.stuck = 0;
                 self.phase = Phase::Accepted(introduction.incarnation);
                 self.link
                     .own_header()

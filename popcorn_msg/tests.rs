@@ -23,11 +23,17 @@ use kernel::sync::Arc;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
+use popcorn_core::ids::Class;
+use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
+use popcorn_core::ids::RequestId;
 use popcorn_core::ring::Memory;
+use popcorn_core::ring::Producer;
+use popcorn_core::window;
 use popcorn_core::window::Lane;
 use popcorn_core::window::Layout;
 use popcorn_core::window::Side;
+use popcorn_core::wire;
 use popcorn_core::wire::PAYLOAD_MAX;
 use popcorn_core::wire_message;
 use popcorn_kernel::errno;
@@ -89,6 +95,7 @@ cases! {
     popcorn_msg_test_late_reply = late_reply;
     popcorn_msg_test_order = order;
     popcorn_msg_test_back_pressure = back_pressure;
+    popcorn_msg_test_no_answer_taken = no_answer_taken;
     popcorn_msg_test_leave_and_return = leave_and_return;
     popcorn_msg_test_death = death;
     popcorn_msg_test_garbage = garbage;
@@ -154,6 +161,78 @@ fn two_nodes() -> Result<(TestNode, TestNode, SharedMemory)> {
     zero.wait_online(node(1), LONG_MS)?;
     one.wait_online(node(0), LONG_MS)?;
     Ok((zero, one, memory))
+}
+
+/// A peer of a test node that does what the test does by hand, and nothing by itself.
+struct Puppet {
+    header: window::Header<SharedMemory>,
+    peer_header: window::Header<SharedMemory>,
+    /// Of its ring of requests.
+    producer: Producer<SharedMemory>,
+    /// The next one that it sends, but for its sequence number.
+    request: wire::Header,
+    beats: u64,
+}
+
+impl Puppet {
+    /// Node `id`, greater than that of `peer`, which finds it online.
+    fn join(peer: &TestNode, id: u64) -> core::result::Result<Self, Failure> {
+        let memory = SharedMemory::allocate(WINDOW)?;
+        let layout = Layout::new(WINDOW).ok_or(EINVAL)?;
+        let ring = layout.ring(Side::High, Lane::Requests);
+        let incarnation = Incarnation::new(1).ok_or(EINVAL)?;
+        let puppet = Self {
+            header: window::Header::new(memory.clone(), Side::High),
+            peer_header: window::Header::new(memory.clone(), Side::Low),
+            producer: Producer::new(memory.clone(), ring, layout.ring_length())
+                .map_err(|_| EINVAL)?,
+            request: wire::Header {
+                kind: 0,
+                class: Class::Request,
+                flags: 0,
+                source: node(id),
+                destination: peer.node(),
+                length: 0,
+                status: 0,
+                sequence: 0,
+                request: RequestId::new(0, 1).to_wire(),
+                incarnation,
+            },
+            beats: 0,
+        };
+        peer.attach(node(id), memory)?;
+        let introduction = window::Introduction {
+            node: node(id),
+            incarnation,
+            protocol: PROTOCOL,
+            cpus: 1,
+            memory: 1,
+            name: [0; window::NAME_LEN],
+        };
+        puppet.header.introduce(&introduction, None);
+        check!(eventually(|| puppet.peer_header.accepts(incarnation)));
+        let peer_life = Incarnation::new(puppet.peer_header.incarnation());
+        puppet.header.accept(peer_life);
+        peer.wait_online(node(id), LONG_MS)?;
+        Ok(puppet)
+    }
+
+    fn beat(&mut self) {
+        self.beats += 1;
+        self.header.set_heartbeat(self.beats);
+    }
+
+    /// Sends a request without a payload; false: there is no room.
+    fn ask(&mut self, kind: u16) -> bool {
+        self.beat();
+        self.request.kind = kind;
+        let pushed = self.producer.push(&[&self.request.encode()]).is_ok();
+        if pushed {
+            self.producer.publish();
+            self.request.sequence += 1;
+        }
+        pushed
+    }
 }
 
 /// Looks at a condition until it holds; false only after a very long time.
@@ -387,6 +466,44 @@ fn back_pressure() -> Outcome {
     Ok(())
 }
 
+/// A peer that takes no answers: errors for unknown types occupy so many workers and no more, and it
+/// does not stay, though its heart beats.
+fn no_answer_taken() -> Outcome {
+    static EVENTS: Events = Events::new();
+    let layout = Layout::new(WINDOW).ok_or(EINVAL)?;
+    let data = layout.ring_length() - popcorn_core::ring::HEADER_SIZE;
+    // Each a word and a header.
+    let fit = (data / (8 + wire::HEADER_SIZE)) as u32;
+
+    // Nobody is dropped for long: a full ring of answers, the workers, a full ring of requests.
+    let zero = TestNode::new(0, PROTOCOL, 10 * LONG_MS)?;
+    let mut puppet = Puppet::join(&zero, 1)?;
+    let taken = fit + QUEUED;
+    for _ in 0..taken + fit {
+        check!(eventually(|| puppet.ask(0x7000)));
+    }
+    let received = || zero.nodes().map_or(0, |nodes| nodes[1].received);
+    check!(eventually(|| received() == u64::from(taken)));
+    // It looks at least at each of its ticks, and leaves the rest alone.
+    let beats = puppet.peer_header.heartbeat();
+    check!(eventually(|| puppet.peer_header.heartbeat() > beats + 3));
+    check!(received() == u64::from(taken) && !puppet.ask(0x7000));
+    check!(zero.is_online(node(1)));
+
+    EVENTS.reset();
+    let two = TestNode::new(2, PROTOCOL, 2000)?;
+    let _events = two.register(0x525..=0x525, &EVENTS)?;
+    let mut puppet = Puppet::join(&two, 3)?;
+    for _ in 0..fit + 1 {
+        check!(eventually(|| puppet.ask(0x7000)));
+    }
+    check!(eventually(|| {
+        puppet.beat();
+        EVENTS.counts() == (1, 0, 1)
+    }));
+    Ok(())
+}
+
 /// Counts what happens to nodes.
 struct Events {
     online: AtomicU32,
@@ -506,26 +623,10 @@ fn death() -> Outcome {
     check!(zero.node_died(node(5)).err() == Some(ENODEV));
 
     // No heartbeat: a node that joined by hand and then does nothing.
-    let memory = SharedMemory::allocate(WINDOW)?;
     let third = TestNode::new(2, PROTOCOL, 300)?;
     let _events_there = third.register(0x541..=0x541, &EVENTS)?;
     EVENTS.reset();
-    third.attach(node(3), memory.clone())?;
-    let silent = popcorn_core::window::Header::new(memory.clone(), Side::High);
-    let own = popcorn_core::window::Header::new(memory, Side::Low);
-    let life = popcorn_core::ids::Incarnation::new(1).ok_or(EINVAL)?;
-    let introduction = popcorn_core::window::Introduction {
-        node: node(3),
-        incarnation: life,
-        protocol: PROTOCOL,
-        cpus: 1,
-        memory: 1,
-        name: [0; popcorn_core::window::NAME_LEN],
-    };
-    silent.introduce(&introduction, None);
-    check!(eventually(|| own.accepts(life)));
-    silent.accept(popcorn_core::ids::Incarnation::new(own.incarnation()));
-    third.wait_online(node(3), LONG_MS)?;
+    let _silent = Puppet::join(&third, 3)?;
     check!(eventually(|| EVENTS.counts() == (1, 0, 1)));
     check!(third.call(node(3), ECHO, &[], OPTIONS).err() == Some(errno::host_down()));
     Ok(())
