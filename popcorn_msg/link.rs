@@ -362,8 +362,9 @@ impl Link {
                 Err(PushError::Full) => return Err(SendError::Full),
                 Err(PushError::Length) => return Err(errno::message_size().into()),
                 Err(PushError::Corrupt) => {
-                    drop(guard);
                     self.fault();
+                    drop(guard);
+                    self.kick();
                     return Err(errno::host_down().into());
                 }
             }
@@ -454,10 +455,13 @@ impl Link {
         }
     }
 
-    /// The peer broke the protocol: the receiving thread shall drop it.
-    pub(crate) fn fault(&self) {
-        self.faulty.store(true, Ordering::Release);
-        self.kick();
+    /// The peer broke the protocol: the receiving thread shall drop it, once it is
+    /// [kicked](Link::kick). Whether this is new.
+    ///
+    /// The caller holds `transmit` or `receive`, as when it found out. The thread ends a life of the
+    /// peer under both, and forgets faults before the next begins: so none is charged to that.
+    pub(crate) fn fault(&self) -> bool {
+        !self.faulty.swap(true, Ordering::AcqRel)
     }
 
     /// What we say of ourselves.

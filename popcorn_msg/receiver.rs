@@ -90,13 +90,14 @@ pub(crate) fn poll(link: &Arc<Link>) -> usize {
                 .lanes
                 .as_ref()
                 .map(|[requests, _]| requests.life.get());
-            drop(receive);
             // A peer in another life has cleared its rings: no fault of its own.
             let same_life = life == Some(link.peer_header().incarnation());
-            if same_life && !link.faulty.load(Ordering::Relaxed) {
+            let is_first = link.fault();
+            drop(receive);
+            if same_life && is_first {
                 err_ratelimited!("node {} is dropped: {}\n", link.peer(), what);
             }
-            link.fault();
+            link.kick();
             0
         }
     }
@@ -542,7 +543,9 @@ impl Thread {
         link.core().online().wake_all();
     }
 
-    /// The peer is gone: nobody sends or receives any more, every call to it fails.
+    /// The peer is gone: nobody sends or receives any more, every call to it fails. Nobody finds it
+    /// at fault any more either: what `faulty` says from here on is of this life, and is forgotten
+    /// by the next look at the membership, which comes before another life.
     fn down(&mut self, event: NodeEvent) {
         let link = self.link.clone();
         let state = match event {
