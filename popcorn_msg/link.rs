@@ -3,7 +3,11 @@
 //!
 //! Receiving and membership are in `receiver.rs`, which alone changes the state of a link.
 //!
-//! Lock: `transmit`, a leaf; held while a message is copied into the window.
+//! Lock: `transmit`, a leaf; held while a message is copied into the window, and the peer is rung.
+//!
+//! Who holds a link may do so after the window was given back. So only its thread, which ends before,
+//! touches the window at any time; all others do it under `transmit` or `receive` and find there that
+//! the link is closed.
 
 use crate::core::Core;
 
@@ -370,10 +374,10 @@ impl Link {
             }
             sender.sequence += 1;
             sender.producer.publish();
+            self.ring_if_sleeping();
         }
         count(&self.counters.sent, 1);
         count(&self.counters.sent_bytes, length as u64);
-        self.ring_if_sleeping();
         Ok(())
     }
 
@@ -441,7 +445,17 @@ impl Link {
         }
     }
 
-    /// Rings the peer's doorbell if it sleeps. What it shall see was published before.
+    /// Tells the peer, for the receiving thread, whether to ring; false: the link is closed.
+    pub(crate) fn set_sleeping(&self, sleeping: bool) -> bool {
+        let transmit = self.transmit.lock();
+        if transmit.is_some() {
+            self.own_header().set_sleeping(sleeping);
+        }
+        transmit.is_some()
+    }
+
+    /// Rings the peer's doorbell if it sleeps. What it shall see was published before. For the
+    /// receiving thread, or with `transmit` held and open.
     pub(crate) fn ring_if_sleeping(&self) {
         // Pairs with the fence between set_sleeping() and the last look into the rings: either we
         // see that the peer sleeps, or it sees what we published.

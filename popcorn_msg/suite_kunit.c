@@ -9,6 +9,7 @@ void popcorn_msg_test_order(struct kunit *test);
 void popcorn_msg_test_back_pressure(struct kunit *test);
 void popcorn_msg_test_no_answer_taken(struct kunit *test);
 void popcorn_msg_test_leave_and_return(struct kunit *test);
+void popcorn_msg_test_left_alone(struct kunit *test);
 void popcorn_msg_test_death(struct kunit *test);
 void popcorn_msg_test_garbage(struct kunit *test);
 void popcorn_msg_test_mismatch(struct kunit *test);
@@ -24,6 +25,7 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE(popcorn_msg_test_back_pressure),
 	KUNIT_CASE_SLOW(popcorn_msg_test_no_answer_taken),
 	KUNIT_CASE(popcorn_msg_test_leave_and_return),
+	KUNIT_CASE(popcorn_msg_test_left_alone),
 	KUNIT_CASE(popcorn_msg_test_death),
 	KUNIT_CASE_SLOW(popcorn_msg_test_garbage),
 	KUNIT_CASE(popcorn_msg_test_mismatch),

@@ -9,6 +9,8 @@ use crate::endpoint::Endpoint;
 use crate::link::PARTS_MAX;
 use crate::ping::ECHO;
 use crate::ping::ECHO_BY_WORKER;
+use crate::receiver::is_pending;
+use crate::receiver::poll;
 use crate::request::Request;
 use crate::service::Handler;
 use crate::service::NodeEvent;
@@ -41,6 +43,7 @@ use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::shared_memory::SharedMemory;
 use popcorn_kernel::time;
 use popcorn_kernel::uapi::POPCORN_NODE_SELF;
+use popcorn_kernel::wait::Sleep;
 
 const WINDOW: usize = 2 << 20;
 /// Long enough for any machine: reached only by a failure.
@@ -97,6 +100,7 @@ cases! {
     popcorn_msg_test_back_pressure = back_pressure;
     popcorn_msg_test_no_answer_taken = no_answer_taken;
     popcorn_msg_test_leave_and_return = leave_and_return;
+    popcorn_msg_test_left_alone = left_alone;
     popcorn_msg_test_death = death;
     popcorn_msg_test_garbage = garbage;
     popcorn_msg_test_mismatch = mismatch;
@@ -591,6 +595,42 @@ fn leave_and_return() -> Outcome {
     check!(zero.call(node(1), ECHO, &[b"again"], OPTIONS)?.payload() == b"again");
     check!(one.call(node(0), ECHO, &[b"again"], OPTIONS)?.payload() == b"again");
     check!(eventually(|| EVENTS.counts() == (1, 1, 0)));
+    Ok(())
+}
+
+/// Who holds on to a link that was left, as a call in its last steps does, touches its memory no more:
+/// somebody else may have it.
+fn left_alone() -> Outcome {
+    const PATTERN: u64 = 0x5a5a_5a5a_5a5a_5a5a;
+    let zero = TestNode::new(0, PROTOCOL, LONG_MS)?;
+    let puppet = Puppet::join(&zero, 1)?;
+    let link = zero.link(node(1)).ok_or(ENODEV)?;
+    check!(link.set_sleeping(true) && puppet.peer_header.sleeping());
+    zero.detach(node(1))?;
+    let memory = link.memory().clone();
+    for offset in (0..WINDOW).step_by(8) {
+        memory.store(offset, PATTERN);
+    }
+    check!(!link.set_sleeping(false) && !link.set_sleeping(true));
+    check!(poll(&link) == 0 && !is_pending(&link));
+    check!(!link.has_room_for_response() && link.sent_while_waiting().is_none());
+    let life = puppet.request.incarnation;
+    let host_down = Some(errno::host_down());
+    check!(link.respond(life, ECHO, 0, 1, &[b"late"]).err() == host_down);
+    let parts: &[&[u8]] = &[b"late"];
+    let sent = link.send_request(ECHO, Class::Request, 1, parts, Sleep::Killable, LONG_MS);
+    check!(sent.err() == host_down);
+    check!((0..WINDOW)
+        .step_by(8)
+        .all(|offset| memory.load(offset) == PATTERN));
+    // It may even look like a peer that sleeps and can be rung.
+    puppet.header.set_doorbell(Some(window::Doorbell {
+        vector: 0x40,
+        apic_id: 0,
+    }));
+    puppet.header.set_sleeping(true);
+    check!(link.respond(life, ECHO, 0, 1, &[]).err() == host_down);
+    check!(link.counters.doorbells.load(Ordering::Relaxed) == 0);
     Ok(())
 }
 
