@@ -461,11 +461,8 @@ impl Link {
         // see that the peer sleeps, or it sees what we published.
         fence(Ordering::SeqCst);
         let header = self.peer_header();
-        if header.sleeping() {
-            if let Some(address) = header.doorbell() {
-                doorbell::send(address);
-                count(&self.counters.doorbells, 1);
-            }
+        if header.sleeping() && doorbell::send(|| header.doorbell()) {
+            count(&self.counters.doorbells, 1);
         }
     }
 

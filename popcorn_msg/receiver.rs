@@ -26,6 +26,7 @@ use popcorn_core::window::State;
 use popcorn_core::wire::Header;
 use popcorn_core::wire::HEADER_SIZE;
 use popcorn_kernel::current;
+use popcorn_kernel::doorbell;
 use popcorn_kernel::doorbell::Doorbell;
 use popcorn_kernel::doorbell::Ring;
 use popcorn_kernel::err_ratelimited;
@@ -68,12 +69,17 @@ impl From<Corrupt> for Fault {
     }
 }
 
-/// Rings the link's thread awake.
+/// Rings the link's thread awake, and tells the peer where to ring: while the thread has published it,
+/// so that the window is there.
 pub(crate) struct Bell(pub(crate) Arc<Link>);
 
 impl Ring for Bell {
     fn ring(&self) {
         self.0.kick();
+    }
+
+    fn placed(&self, at: Option<window::Doorbell>) {
+        self.0.own_header().set_doorbell(at);
     }
 }
 
@@ -255,7 +261,8 @@ enum Phase {
 pub(crate) struct Thread {
     link: Arc<Link>,
     bell: Option<Doorbell<Bell>>,
-    address: Option<window::Doorbell>,
+    /// Whether the peer can ring it.
+    has_place: bool,
     phase: Phase,
     own: Incarnation,
     /// A life of the peer that we do not talk to any more.
@@ -295,7 +302,7 @@ impl Thread {
         Self {
             link,
             bell: bell.ok(),
-            address: None,
+            has_place: false,
             phase: Phase::Seeking,
             own: new_life(),
             refused: 0,
@@ -344,9 +351,10 @@ impl Thread {
         fence(Ordering::SeqCst);
         if !is_pending(link) {
             let tick = self.next_tick_ms.saturating_sub(now_ms).clamp(1, TICK_MS) as u32;
-            let timeout = match self.address {
-                Some(_) => tick,
-                None => POLL_WITHOUT_DOORBELL_MS,
+            let timeout = if self.has_place {
+                tick
+            } else {
+                POLL_WITHOUT_DOORBELL_MS
             };
             link.wake.wait_idle(Some(timeout), || {
                 link.kicked.load(Ordering::Acquire) || should_stop()
@@ -364,12 +372,16 @@ impl Thread {
             // Cannot be: the geometry was checked when the link was made.
             pr_err!("the window with node {} cannot be used\n", self.link.peer());
         }
-        self.address = self.bell.as_ref().and_then(Doorbell::address);
         let introduction = self.link.introduce(self.own);
-        self.link
-            .own_header()
-            .introduce(&introduction, self.address);
+        // Without a place, or this would overwrite one that was told meanwhile.
+        self.link.own_header().introduce(&introduction, None);
+        self.publish();
         self.link.ring_if_sleeping();
+    }
+
+    /// Tells the peer where to ring.
+    fn publish(&mut self) {
+        self.has_place = self.bell.as_ref().is_some_and(Doorbell::publish);
     }
 
     /// Ends the life of this side, in order.
@@ -379,11 +391,14 @@ impl Thread {
         }
         let header = self.link.own_header();
         let peer = self.link.peer_header();
-        let wake = peer.sleeping().then(|| peer.doorbell()).flatten();
+        let wake = peer.sleeping();
+        if let Some(bell) = &self.bell {
+            bell.withdraw();
+        }
         header.leave();
         fence(Ordering::SeqCst);
-        if let Some(address) = wake {
-            popcorn_kernel::doorbell::send(address);
+        if wake {
+            doorbell::send(|| peer.doorbell());
         }
         if self.bell.is_some() {
             self.link.wake.wait_idle(Some(LATE_DOORBELL_MS), || false);
@@ -395,11 +410,7 @@ impl Thread {
         self.beats = self.beats.wrapping_add(1);
         let header = self.link.own_header();
         header.set_heartbeat(self.beats);
-        let address = self.bell.as_ref().and_then(Doorbell::address);
-        if address != self.address {
-            self.address = address;
-            header.set_doorbell(address);
-        }
+        self.publish();
         let beats = self.link.peer_header().heartbeat();
         if beats == self.peer_beats {
             self.missed = self.missed.saturating_add(1);

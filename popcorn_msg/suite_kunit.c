@@ -14,6 +14,7 @@ void popcorn_msg_test_death(struct kunit *test);
 void popcorn_msg_test_garbage(struct kunit *test);
 void popcorn_msg_test_mismatch(struct kunit *test);
 void popcorn_msg_test_doorbell(struct kunit *test);
+void popcorn_msg_test_doorbell_moves(struct kunit *test);
 void popcorn_msg_test_registration(struct kunit *test);
 void popcorn_msg_test_many_callers(struct kunit *test);
 
@@ -30,6 +31,7 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE_SLOW(popcorn_msg_test_garbage),
 	KUNIT_CASE(popcorn_msg_test_mismatch),
 	KUNIT_CASE(popcorn_msg_test_doorbell),
+	KUNIT_CASE_SLOW(popcorn_msg_test_doorbell_moves),
 	KUNIT_CASE(popcorn_msg_test_registration),
 	KUNIT_CASE_SLOW(popcorn_msg_test_many_callers),
 	{},

@@ -38,9 +38,11 @@ use popcorn_core::window::Side;
 use popcorn_core::wire;
 use popcorn_core::wire::PAYLOAD_MAX;
 use popcorn_core::wire_message;
+use popcorn_kernel::boot::processor;
 use popcorn_kernel::errno;
 use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::shared_memory::SharedMemory;
+use popcorn_kernel::system;
 use popcorn_kernel::time;
 use popcorn_kernel::uapi::POPCORN_NODE_SELF;
 use popcorn_kernel::wait::Sleep;
@@ -105,6 +107,7 @@ cases! {
     popcorn_msg_test_garbage = garbage;
     popcorn_msg_test_mismatch = mismatch;
     popcorn_msg_test_doorbell = doorbell;
+    popcorn_msg_test_doorbell_moves = doorbell_moves;
     popcorn_msg_test_registration = registration;
     popcorn_msg_test_many_callers = many_callers;
 }
@@ -751,6 +754,61 @@ fn doorbell() -> Outcome {
         check!(rung() > before);
     }
     one.call(node(0), ECHO, &[], OPTIONS)?;
+    Ok(())
+}
+
+/// Brings processors online again at the end of a test, also of one that fails.
+struct Online<'a>(&'a [u32]);
+
+impl Drop for Online<'_> {
+    fn drop(&mut self) {
+        processor::set_online(self.0).ok();
+    }
+}
+
+/// When the processor of a doorbell is offline, peers have been told another one already: it may be
+/// another kernel's at once.
+fn doorbell_moves() -> Outcome {
+    const PAIRS: usize = 2;
+    let boot = processor::boot_processor_id();
+    let mut ids = KVec::new();
+    ids.push(boot, GFP_KERNEL)?;
+    for cpu in 1..system::cpu_numbers() {
+        if let Ok(id) = processor::hardware_id(cpu) {
+            ids.push(id, GFP_KERNEL)?;
+        }
+    }
+    check!(ids.len() > 1);
+    for _ in 0..3 {
+        // Linux puts a new interrupt where there are the fewest, and does not move it back later.
+        let mut pairs = KVec::new();
+        let mut headers = KVec::new();
+        for _ in 0..PAIRS {
+            let pair = two_nodes()?;
+            for side in [Side::Low, Side::High] {
+                headers.push(window::Header::new(pair.2.clone(), side), GFP_KERNEL)?;
+            }
+            pairs.push(pair, GFP_KERNEL)?;
+        }
+        let place = |header: &window::Header<SharedMemory>| header.doorbell().map(|at| at.apic_id);
+        check!(eventually(|| headers.iter().all(|h| place(h).is_some())));
+        check!(headers.iter().any(|header| place(header) != Some(boot)));
+
+        let _online = Online(&ids);
+        processor::set_online(&[boot])?;
+        check!(headers.iter().all(|header| place(header) == Some(boot)));
+        for (zero, one, _) in &pairs {
+            zero.call(node(1), ECHO, &[], OPTIONS)?;
+            one.call(node(0), ECHO, &[], OPTIONS)?;
+        }
+        let asleep = headers.get(1).ok_or(EINVAL)?;
+        let rung = || pairs[0].0.nodes().map_or(0, |nodes| nodes[1].doorbells);
+        check!(eventually(|| asleep.sleeping()));
+        let before = rung();
+        pairs[0].0.call(node(1), ECHO, &[], OPTIONS)?;
+        check!(rung() > before);
+        processor::set_online(&ids)?;
+    }
     Ok(())
 }
 
