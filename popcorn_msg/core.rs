@@ -38,7 +38,8 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(node: NodeId, settings: Settings) -> Result<Arc<Self>> {
         let pending = Pending::new()?;
-        let workers = WorkQueue::new(c_str!("popcorn_msg"), QUEUED_MAX)?;
+        // More than one peer can occupy, so that others are served beside it.
+        let workers = WorkQueue::new(c_str!("popcorn_msg"), 2 * QUEUED_MAX)?;
         let events = WorkQueue::ordered(c_str!("popcorn_nodes"))?;
         Arc::pin_init(
             pin_init!(Self {

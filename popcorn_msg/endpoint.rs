@@ -196,14 +196,15 @@ impl Endpoint {
             .get_mut(peer.index())
             .and_then(Option::take);
         let Attached { link, thread } = attached.ok_or(ENODEV)?;
+        // Closes the link: whoever holds it still finds that before touching the window (`link.rs`).
         drop(thread);
-        // Workers may still hold the link; wait for them, so that the mapping goes now.
+        // Workers may hold it; wait for them, so that the mapping goes now.
         self.core.flush();
         drop(link);
         Ok(())
     }
 
-    fn link(&self, peer: NodeId) -> Option<Arc<Link>> {
+    pub(crate) fn link(&self, peer: NodeId) -> Option<Arc<Link>> {
         let links = self.links.lock();
         let attached = links.get(peer.index())?.as_ref()?;
         Some(attached.link.clone())
@@ -298,8 +299,9 @@ impl Endpoint {
 
     /// Drains the link oneself for a while: no switch to its thread and back, and no doorbell.
     fn poll_for(&self, link: &Arc<Link>, waiter: &crate::pending::Waiter, poll_ns: u64) {
-        let header = link.own_header();
-        header.set_sleeping(false);
+        if !link.set_sleeping(false) {
+            return;
+        }
         let begin = time::now_ns();
         while !waiter.is_done() && link.is_online() {
             if receiver::poll(link) == 0 {
@@ -313,10 +315,11 @@ impl Endpoint {
             }
         }
         // The thread may have gone to sleep in the belief that the peer would ring.
-        header.set_sleeping(true);
-        fence(Ordering::SeqCst);
-        if receiver::is_pending(link) {
-            link.kick();
+        if link.set_sleeping(true) {
+            fence(Ordering::SeqCst);
+            if receiver::is_pending(link) {
+                link.kick();
+            }
         }
     }
 

@@ -3,7 +3,11 @@
 //!
 //! Receiving and membership are in `receiver.rs`, which alone changes the state of a link.
 //!
-//! Lock: `transmit`, a leaf; held while a message is copied into the window.
+//! Lock: `transmit`, a leaf; held while a message is copied into the window, and the peer is rung.
+//!
+//! Who holds a link may do so after the window was given back. So only its thread, which ends before,
+//! touches the window at any time; all others do it under `transmit` or `receive` and find there that
+//! the link is closed.
 
 use crate::core::Core;
 
@@ -119,8 +123,10 @@ pub struct Link {
     pub(crate) faulty: AtomicBool,
     /// Somebody knows that the peer is dead.
     pub(crate) killed: AtomicBool,
-    /// Requests that wait for or are in a worker.
+    /// Requests that wait for or are in a worker, or whose answers are.
     pub(crate) queued: AtomicU32,
+    /// Answers that wait for room.
+    waiting: AtomicU32,
     pub(crate) counters: Counters,
     #[pin]
     introduction: SpinLock<Option<Introduction>>,
@@ -155,6 +161,7 @@ impl Link {
                 faulty: AtomicBool::new(false),
                 killed: AtomicBool::new(false),
                 queued: AtomicU32::new(0),
+                waiting: AtomicU32::new(0),
                 counters: Counters::default(),
                 introduction <- new_spinlock!(None, "popcorn_msg::Link::introduction"),
             }),
@@ -265,6 +272,38 @@ impl Link {
         drop(closed);
     }
 
+    /// How many responses were sent to this life of the peer, while there is one that waits for room.
+    pub(crate) fn sent_while_waiting(&self) -> Option<u64> {
+        if self.waiting.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let transmit = self.transmit.lock();
+        let sender = &transmit.as_ref()?.lanes[lane_index(Lane::Responses)];
+        Some(sender.sequence)
+    }
+
+    /// Does something in a worker on behalf of the peer, counted in `queued`. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`; `work` is dropped then.
+    pub(crate) fn spawn(self: &Arc<Self>, work: impl FnOnce() + Send + 'static) -> Result {
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        let link = self.clone();
+        let spawned = self.core.spawn(move || {
+            work();
+            let before = link.queued.fetch_sub(1, Ordering::Relaxed);
+            if before == link.core.settings().queued_max() {
+                // Its ring was left alone; there is room again.
+                link.kick();
+            }
+        });
+        if spawned.is_err() {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+        }
+        spawned
+    }
+
     /// Whether the peer has room for a response of any length.
     pub(crate) fn has_room_for_response(&self) -> bool {
         match self.transmit.lock().as_mut() {
@@ -327,42 +366,55 @@ impl Link {
                 Err(PushError::Full) => return Err(SendError::Full),
                 Err(PushError::Length) => return Err(errno::message_size().into()),
                 Err(PushError::Corrupt) => {
-                    drop(guard);
                     self.fault();
+                    drop(guard);
+                    self.kick();
                     return Err(errno::host_down().into());
                 }
             }
             sender.sequence += 1;
             sender.producer.publish();
+            self.ring_if_sleeping();
         }
         count(&self.counters.sent, 1);
         count(&self.counters.sent_bytes, length as u64);
-        self.ring_if_sleeping();
         Ok(())
     }
 
-    /// [`Link::send`] that waits for room, not killable, until the peer is gone. For answers, which
-    /// the peer takes without waiting for anything. May sleep.
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn send_waiting(
+    /// Sends a response to that life of the peer; waits for room, not killable, until the peer is
+    /// gone. It takes responses without waiting for anything, and does not stay if it takes none
+    /// (`receiver.rs`). May sleep.
+    pub(crate) fn respond(
         &self,
-        life: Option<Incarnation>,
-        lane: Lane,
+        life: Incarnation,
         kind: u16,
-        class: Class,
         status: i32,
         request: u64,
         parts: &[&[u8]],
     ) -> Result {
-        loop {
-            match self.send(life, lane, kind, class, status, request, parts) {
-                Ok(()) => return Ok(()),
-                Err(SendError::Failed(error)) => return Err(error),
+        let send = || {
+            self.send(
+                Some(life),
+                Lane::Responses,
+                kind,
+                Class::Response,
+                status,
+                request,
+                parts,
+            )
+        };
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let result = loop {
+            match send() {
+                Ok(()) => break Ok(()),
+                Err(SendError::Failed(error)) => break Err(error),
                 Err(SendError::Full) => {
                     self.core.room().wait_idle(Some(ROOM_POLL_MS), || false);
                 }
             }
-        }
+        };
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        result
     }
 
     /// [`Link::send`] on the request lane that waits for room until the time is over or a signal
@@ -393,24 +445,34 @@ impl Link {
         }
     }
 
-    /// Rings the peer's doorbell if it sleeps. What it shall see was published before.
+    /// Tells the peer, for the receiving thread, whether to ring; false: the link is closed.
+    pub(crate) fn set_sleeping(&self, sleeping: bool) -> bool {
+        let transmit = self.transmit.lock();
+        if transmit.is_some() {
+            self.own_header().set_sleeping(sleeping);
+        }
+        transmit.is_some()
+    }
+
+    /// Rings the peer's doorbell if it sleeps. What it shall see was published before. For the
+    /// receiving thread, or with `transmit` held and open.
     pub(crate) fn ring_if_sleeping(&self) {
         // Pairs with the fence between set_sleeping() and the last look into the rings: either we
         // see that the peer sleeps, or it sees what we published.
         fence(Ordering::SeqCst);
         let header = self.peer_header();
-        if header.sleeping() {
-            if let Some(address) = header.doorbell() {
-                doorbell::send(address);
-                count(&self.counters.doorbells, 1);
-            }
+        if header.sleeping() && doorbell::send(|| header.doorbell()) {
+            count(&self.counters.doorbells, 1);
         }
     }
 
-    /// The peer broke the protocol: the receiving thread shall drop it.
-    pub(crate) fn fault(&self) {
-        self.faulty.store(true, Ordering::Release);
-        self.kick();
+    /// The peer broke the protocol: the receiving thread shall drop it, once it is
+    /// [kicked](Link::kick). Whether this is new.
+    ///
+    /// The caller holds `transmit` or `receive`, as when it found out. The thread ends a life of the
+    /// peer under both, and forgets faults before the next begins: so none is charged to that.
+    pub(crate) fn fault(&self) -> bool {
+        !self.faulty.swap(true, Ordering::AcqRel)
     }
 
     /// What we say of ourselves.

@@ -26,6 +26,7 @@ use popcorn_core::window::State;
 use popcorn_core::wire::Header;
 use popcorn_core::wire::HEADER_SIZE;
 use popcorn_kernel::current;
+use popcorn_kernel::doorbell;
 use popcorn_kernel::doorbell::Doorbell;
 use popcorn_kernel::doorbell::Ring;
 use popcorn_kernel::err_ratelimited;
@@ -68,12 +69,17 @@ impl From<Corrupt> for Fault {
     }
 }
 
-/// Rings the link's thread awake.
+/// Rings the link's thread awake, and tells the peer where to ring: while the thread has published it,
+/// so that the window is there.
 pub(crate) struct Bell(pub(crate) Arc<Link>);
 
 impl Ring for Bell {
     fn ring(&self) {
         self.0.kick();
+    }
+
+    fn placed(&self, at: Option<window::Doorbell>) {
+        self.0.own_header().set_doorbell(at);
     }
 }
 
@@ -90,13 +96,14 @@ pub(crate) fn poll(link: &Arc<Link>) -> usize {
                 .lanes
                 .as_ref()
                 .map(|[requests, _]| requests.life.get());
-            drop(receive);
             // A peer in another life has cleared its rings: no fault of its own.
             let same_life = life == Some(link.peer_header().incarnation());
-            if same_life && !link.faulty.load(Ordering::Relaxed) {
+            let is_first = link.fault();
+            drop(receive);
+            if same_life && is_first {
                 err_ratelimited!("node {} is dropped: {}\n", link.peer(), what);
             }
-            link.fault();
+            link.kick();
             0
         }
     }
@@ -233,21 +240,13 @@ fn dispatch(link: &Arc<Link>, header: Header, payload: Result<KVVec<u8>>) {
             Some(back) => request = back,
         }
     }
-    request.in_receiver = false;
-    link.queued.fetch_add(1, Ordering::Relaxed);
-    let worker_link = link.clone();
-    let spawned = link.core().spawn(move || {
-        service.handler().request(worker_link.peer(), request);
-        let before = worker_link.queued.fetch_sub(1, Ordering::Relaxed);
-        if before == worker_link.core().settings().queued_max() {
-            // Its ring was left alone; there is room again.
-            worker_link.kick();
-        }
-    });
-    if spawned.is_err() {
-        // The request was dropped and so answered.
-        link.queued.fetch_sub(1, Ordering::Relaxed);
-    }
+    let peer = link.peer();
+    // If this fails, the request was dropped, still here, and so answered.
+    link.spawn(move || {
+        request.in_receiver = false;
+        service.handler().request(peer, request);
+    })
+    .ok();
 }
 
 /// How far we are with the peer.
@@ -262,7 +261,8 @@ enum Phase {
 pub(crate) struct Thread {
     link: Arc<Link>,
     bell: Option<Doorbell<Bell>>,
-    address: Option<window::Doorbell>,
+    /// Whether the peer can ring it.
+    has_place: bool,
     phase: Phase,
     own: Incarnation,
     /// A life of the peer that we do not talk to any more.
@@ -273,6 +273,10 @@ pub(crate) struct Thread {
     /// Ticks of ours since the peer's heartbeat moved. Ticks, not time: if this whole machine was
     /// stopped for a while, both sides were.
     missed: u32,
+    /// Responses sent, as seen at the latest tick, while one waited for room.
+    sent_while_waiting: Option<u64>,
+    /// Ticks during which one waited and none was sent.
+    stuck: u32,
     next_tick_ms: u64,
 }
 
@@ -298,7 +302,7 @@ impl Thread {
         Self {
             link,
             bell: bell.ok(),
-            address: None,
+            has_place: false,
             phase: Phase::Seeking,
             own: new_life(),
             refused: 0,
@@ -306,6 +310,8 @@ impl Thread {
             beats: 0,
             peer_beats: 0,
             missed: 0,
+            sent_while_waiting: None,
+            stuck: 0,
             next_tick_ms: 0,
         }
     }
@@ -345,9 +351,10 @@ impl Thread {
         fence(Ordering::SeqCst);
         if !is_pending(link) {
             let tick = self.next_tick_ms.saturating_sub(now_ms).clamp(1, TICK_MS) as u32;
-            let timeout = match self.address {
-                Some(_) => tick,
-                None => POLL_WITHOUT_DOORBELL_MS,
+            let timeout = if self.has_place {
+                tick
+            } else {
+                POLL_WITHOUT_DOORBELL_MS
             };
             link.wake.wait_idle(Some(timeout), || {
                 link.kicked.load(Ordering::Acquire) || should_stop()
@@ -365,12 +372,16 @@ impl Thread {
             // Cannot be: the geometry was checked when the link was made.
             pr_err!("the window with node {} cannot be used\n", self.link.peer());
         }
-        self.address = self.bell.as_ref().and_then(Doorbell::address);
         let introduction = self.link.introduce(self.own);
-        self.link
-            .own_header()
-            .introduce(&introduction, self.address);
+        // Without a place, or this would overwrite one that was told meanwhile.
+        self.link.own_header().introduce(&introduction, None);
+        self.publish();
         self.link.ring_if_sleeping();
+    }
+
+    /// Tells the peer where to ring.
+    fn publish(&mut self) {
+        self.has_place = self.bell.as_ref().is_some_and(Doorbell::publish);
     }
 
     /// Ends the life of this side, in order.
@@ -380,11 +391,14 @@ impl Thread {
         }
         let header = self.link.own_header();
         let peer = self.link.peer_header();
-        let wake = peer.sleeping().then(|| peer.doorbell()).flatten();
+        let wake = peer.sleeping();
+        if let Some(bell) = &self.bell {
+            bell.withdraw();
+        }
         header.leave();
         fence(Ordering::SeqCst);
-        if let Some(address) = wake {
-            popcorn_kernel::doorbell::send(address);
+        if wake {
+            doorbell::send(|| peer.doorbell());
         }
         if self.bell.is_some() {
             self.link.wake.wait_idle(Some(LATE_DOORBELL_MS), || false);
@@ -396,11 +410,7 @@ impl Thread {
         self.beats = self.beats.wrapping_add(1);
         let header = self.link.own_header();
         header.set_heartbeat(self.beats);
-        let address = self.bell.as_ref().and_then(Doorbell::address);
-        if address != self.address {
-            self.address = address;
-            header.set_doorbell(address);
-        }
+        self.publish();
         let beats = self.link.peer_header().heartbeat();
         if beats == self.peer_beats {
             self.missed = self.missed.saturating_add(1);
@@ -408,6 +418,14 @@ impl Thread {
             self.peer_beats = beats;
             self.missed = 0;
         }
+        let sent = self.link.sent_while_waiting();
+        let is_stuck = sent.is_some() && sent == self.sent_while_waiting;
+        self.stuck = if is_stuck {
+            self.stuck.saturating_add(1)
+        } else {
+            0
+        };
+        self.sent_while_waiting = sent;
     }
 
     fn membership(&mut self) {
@@ -446,6 +464,16 @@ impl Thread {
                     self.refused = life.get();
                     self.down(NodeEvent::Dead);
                     self.join();
+                } else if u64::from(self.stuck) > limit {
+                    // Its requests hold workers that others need, too.
+                    err_ratelimited!(
+                        "node {} is dropped: it took no response for {} ms\n",
+                        self.link.peer(),
+                        u64::from(self.stuck) * TICK_MS
+                    );
+                    self.refused = life.get();
+                    self.down(NodeEvent::Dead);
+                    self.join();
                 } else if peer.state() != State::Joined {
                     self.down(NodeEvent::Left);
                     self.join();
@@ -468,6 +496,8 @@ impl Thread {
                 self.link.set_introduction(introduction);
                 self.peer_beats = header.heartbeat();
                 self.missed = 0;
+                self.sent_while_waiting = None;
+                self.stuck = 0;
                 self.phase = Phase::Accepted(introduction.incarnation);
                 self.link
                     .own_header()
@@ -524,7 +554,9 @@ impl Thread {
         link.core().online().wake_all();
     }
 
-    /// The peer is gone: nobody sends or receives any more, every call to it fails.
+    /// The peer is gone: nobody sends or receives any more, every call to it fails. Nobody finds it
+    /// at fault any more either: what `faulty` says from here on is of this life, and is forgotten
+    /// by the next look at the membership, which comes before another life.
     fn down(&mut self, event: NodeEvent) {
         let link = self.link.clone();
         let state = match event {

@@ -157,17 +157,8 @@ impl Request {
                     copy.extend_from_slice(part, GFP_KERNEL)?;
                 }
                 let link = self.link.clone();
-                self.link.core().spawn(move || {
-                    let parts: &[&[u8]] = &[&copy];
-                    let sent = link.send_waiting(
-                        Some(life),
-                        Lane::Responses,
-                        kind,
-                        Class::Response,
-                        status,
-                        id,
-                        parts,
-                    );
+                self.link.spawn(move || {
+                    let sent = link.respond(life, kind, status, id, &[&copy]);
                     if sent.is_err() && link.is_online() {
                         warn_ratelimited!("a response to node {} was lost\n", link.peer());
                     }
@@ -175,15 +166,7 @@ impl Request {
             }
             Err(SendError::Full) => {
                 self.answered = true;
-                self.link.send_waiting(
-                    Some(life),
-                    Lane::Responses,
-                    kind,
-                    Class::Response,
-                    status,
-                    id,
-                    parts,
-                )
+                self.link.respond(life, kind, status, id, parts)
             }
             Err(SendError::Failed(error)) => Err(error),
             Ok(()) => {

@@ -35,7 +35,8 @@ impl Settings {
             .unwrap_or_else(|| param!(popcorn_msg_dead_ms: u32))
     }
 
-    /// Requests of one peer that may be queued or in a worker before its ring is left alone.
+    /// Requests of one peer that, or whose answers, may be queued or in a worker before its ring is left
+    /// alone.
     pub(crate) fn queued_max(&self) -> u32 {
         self.queued.unwrap_or(QUEUED_MAX)
     }

@@ -7,11 +7,14 @@ void popcorn_msg_test_errors(struct kunit *test);
 void popcorn_msg_test_late_reply(struct kunit *test);
 void popcorn_msg_test_order(struct kunit *test);
 void popcorn_msg_test_back_pressure(struct kunit *test);
+void popcorn_msg_test_no_answer_taken(struct kunit *test);
 void popcorn_msg_test_leave_and_return(struct kunit *test);
+void popcorn_msg_test_left_alone(struct kunit *test);
 void popcorn_msg_test_death(struct kunit *test);
 void popcorn_msg_test_garbage(struct kunit *test);
 void popcorn_msg_test_mismatch(struct kunit *test);
 void popcorn_msg_test_doorbell(struct kunit *test);
+void popcorn_msg_test_doorbell_moves(struct kunit *test);
 void popcorn_msg_test_registration(struct kunit *test);
 void popcorn_msg_test_many_callers(struct kunit *test);
 
@@ -21,11 +24,14 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE(popcorn_msg_test_late_reply),
 	KUNIT_CASE_SLOW(popcorn_msg_test_order),
 	KUNIT_CASE(popcorn_msg_test_back_pressure),
+	KUNIT_CASE_SLOW(popcorn_msg_test_no_answer_taken),
 	KUNIT_CASE(popcorn_msg_test_leave_and_return),
+	KUNIT_CASE(popcorn_msg_test_left_alone),
 	KUNIT_CASE(popcorn_msg_test_death),
 	KUNIT_CASE_SLOW(popcorn_msg_test_garbage),
 	KUNIT_CASE(popcorn_msg_test_mismatch),
 	KUNIT_CASE(popcorn_msg_test_doorbell),
+	KUNIT_CASE_SLOW(popcorn_msg_test_doorbell_moves),
 	KUNIT_CASE(popcorn_msg_test_registration),
 	KUNIT_CASE_SLOW(popcorn_msg_test_many_callers),
 	{},

@@ -9,6 +9,8 @@ use crate::endpoint::Endpoint;
 use crate::link::PARTS_MAX;
 use crate::ping::ECHO;
 use crate::ping::ECHO_BY_WORKER;
+use crate::receiver::is_pending;
+use crate::receiver::poll;
 use crate::request::Request;
 use crate::service::Handler;
 use crate::service::NodeEvent;
@@ -23,18 +25,27 @@ use kernel::sync::Arc;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
+use popcorn_core::ids::Class;
+use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
+use popcorn_core::ids::RequestId;
 use popcorn_core::ring::Memory;
+use popcorn_core::ring::Producer;
+use popcorn_core::window;
 use popcorn_core::window::Lane;
 use popcorn_core::window::Layout;
 use popcorn_core::window::Side;
+use popcorn_core::wire;
 use popcorn_core::wire::PAYLOAD_MAX;
 use popcorn_core::wire_message;
+use popcorn_kernel::boot::processor;
 use popcorn_kernel::errno;
 use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::shared_memory::SharedMemory;
+use popcorn_kernel::system;
 use popcorn_kernel::time;
 use popcorn_kernel::uapi::POPCORN_NODE_SELF;
+use popcorn_kernel::wait::Sleep;
 
 const WINDOW: usize = 2 << 20;
 /// Long enough for any machine: reached only by a failure.
@@ -89,11 +100,14 @@ cases! {
     popcorn_msg_test_late_reply = late_reply;
     popcorn_msg_test_order = order;
     popcorn_msg_test_back_pressure = back_pressure;
+    popcorn_msg_test_no_answer_taken = no_answer_taken;
     popcorn_msg_test_leave_and_return = leave_and_return;
+    popcorn_msg_test_left_alone = left_alone;
     popcorn_msg_test_death = death;
     popcorn_msg_test_garbage = garbage;
     popcorn_msg_test_mismatch = mismatch;
     popcorn_msg_test_doorbell = doorbell;
+    popcorn_msg_test_doorbell_moves = doorbell_moves;
     popcorn_msg_test_registration = registration;
     popcorn_msg_test_many_callers = many_callers;
 }
@@ -154,6 +168,78 @@ fn two_nodes() -> Result<(TestNode, TestNode, SharedMemory)> {
     zero.wait_online(node(1), LONG_MS)?;
     one.wait_online(node(0), LONG_MS)?;
     Ok((zero, one, memory))
+}
+
+/// A peer of a test node that does what the test does by hand, and nothing by itself.
+struct Puppet {
+    header: window::Header<SharedMemory>,
+    peer_header: window::Header<SharedMemory>,
+    /// Of its ring of requests.
+    producer: Producer<SharedMemory>,
+    /// The next one that it sends, but for its sequence number.
+    request: wire::Header,
+    beats: u64,
+}
+
+impl Puppet {
+    /// Node `id`, greater than that of `peer`, which finds it online.
+    fn join(peer: &TestNode, id: u64) -> core::result::Result<Self, Failure> {
+        let memory = SharedMemory::allocate(WINDOW)?;
+        let layout = Layout::new(WINDOW).ok_or(EINVAL)?;
+        let ring = layout.ring(Side::High, Lane::Requests);
+        let incarnation = Incarnation::new(1).ok_or(EINVAL)?;
+        let puppet = Self {
+            header: window::Header::new(memory.clone(), Side::High),
+            peer_header: window::Header::new(memory.clone(), Side::Low),
+            producer: Producer::new(memory.clone(), ring, layout.ring_length())
+                .map_err(|_| EINVAL)?,
+            request: wire::Header {
+                kind: 0,
+                class: Class::Request,
+                flags: 0,
+                source: node(id),
+                destination: peer.node(),
+                length: 0,
+                status: 0,
+                sequence: 0,
+                request: RequestId::new(0, 1).to_wire(),
+                incarnation,
+            },
+            beats: 0,
+        };
+        peer.attach(node(id), memory)?;
+        let introduction = window::Introduction {
+            node: node(id),
+            incarnation,
+            protocol: PROTOCOL,
+            cpus: 1,
+            memory: 1,
+            name: [0; window::NAME_LEN],
+        };
+        puppet.header.introduce(&introduction, None);
+        check!(eventually(|| puppet.peer_header.accepts(incarnation)));
+        let peer_life = Incarnation::new(puppet.peer_header.incarnation());
+        puppet.header.accept(peer_life);
+        peer.wait_online(node(id), LONG_MS)?;
+        Ok(puppet)
+    }
+
+    fn beat(&mut self) {
+        self.beats += 1;
+        self.header.set_heartbeat(self.beats);
+    }
+
+    /// Sends a request without a payload; false: there is no room.
+    fn ask(&mut self, kind: u16) -> bool {
+        self.beat();
+        self.request.kind = kind;
+        let pushed = self.producer.push(&[&self.request.encode()]).is_ok();
+        if pushed {
+            self.producer.publish();
+            self.request.sequence += 1;
+        }
+        pushed
+    }
 }
 
 /// Looks at a condition until it holds; false only after a very long time.
@@ -387,6 +473,44 @@ fn back_pressure() -> Outcome {
     Ok(())
 }
 
+/// A peer that takes no answers: errors for unknown types occupy so many workers and no more, and it
+/// does not stay, though its heart beats.
+fn no_answer_taken() -> Outcome {
+    static EVENTS: Events = Events::new();
+    let layout = Layout::new(WINDOW).ok_or(EINVAL)?;
+    let data = layout.ring_length() - popcorn_core::ring::HEADER_SIZE;
+    // Each a word and a header.
+    let fit = (data / (8 + wire::HEADER_SIZE)) as u32;
+
+    // Nobody is dropped for long: a full ring of answers, the workers, a full ring of requests.
+    let zero = TestNode::new(0, PROTOCOL, 10 * LONG_MS)?;
+    let mut puppet = Puppet::join(&zero, 1)?;
+    let taken = fit + QUEUED;
+    for _ in 0..taken + fit {
+        check!(eventually(|| puppet.ask(0x7000)));
+    }
+    let received = || zero.nodes().map_or(0, |nodes| nodes[1].received);
+    check!(eventually(|| received() == u64::from(taken)));
+    // It looks at least at each of its ticks, and leaves the rest alone.
+    let beats = puppet.peer_header.heartbeat();
+    check!(eventually(|| puppet.peer_header.heartbeat() > beats + 3));
+    check!(received() == u64::from(taken) && !puppet.ask(0x7000));
+    check!(zero.is_online(node(1)));
+
+    EVENTS.reset();
+    let two = TestNode::new(2, PROTOCOL, 2000)?;
+    let _events = two.register(0x525..=0x525, &EVENTS)?;
+    let mut puppet = Puppet::join(&two, 3)?;
+    for _ in 0..fit + 1 {
+        check!(eventually(|| puppet.ask(0x7000)));
+    }
+    check!(eventually(|| {
+        puppet.beat();
+        EVENTS.counts() == (1, 0, 1)
+    }));
+    Ok(())
+}
+
 /// Counts what happens to nodes.
 struct Events {
     online: AtomicU32,
@@ -477,6 +601,42 @@ fn leave_and_return() -> Outcome {
     Ok(())
 }
 
+/// Who holds on to a link that was left, as a call in its last steps does, touches its memory no more:
+/// somebody else may have it.
+fn left_alone() -> Outcome {
+    const PATTERN: u64 = 0x5a5a_5a5a_5a5a_5a5a;
+    let zero = TestNode::new(0, PROTOCOL, LONG_MS)?;
+    let puppet = Puppet::join(&zero, 1)?;
+    let link = zero.link(node(1)).ok_or(ENODEV)?;
+    check!(link.set_sleeping(true) && puppet.peer_header.sleeping());
+    zero.detach(node(1))?;
+    let memory = link.memory().clone();
+    for offset in (0..WINDOW).step_by(8) {
+        memory.store(offset, PATTERN);
+    }
+    check!(!link.set_sleeping(false) && !link.set_sleeping(true));
+    check!(poll(&link) == 0 && !is_pending(&link));
+    check!(!link.has_room_for_response() && link.sent_while_waiting().is_none());
+    let life = puppet.request.incarnation;
+    let host_down = Some(errno::host_down());
+    check!(link.respond(life, ECHO, 0, 1, &[b"late"]).err() == host_down);
+    let parts: &[&[u8]] = &[b"late"];
+    let sent = link.send_request(ECHO, Class::Request, 1, parts, Sleep::Killable, LONG_MS);
+    check!(sent.err() == host_down);
+    check!((0..WINDOW)
+        .step_by(8)
+        .all(|offset| memory.load(offset) == PATTERN));
+    // It may even look like a peer that sleeps and can be rung.
+    puppet.header.set_doorbell(Some(window::Doorbell {
+        vector: 0x40,
+        apic_id: 0,
+    }));
+    puppet.header.set_sleeping(true);
+    check!(link.respond(life, ECHO, 0, 1, &[]).err() == host_down);
+    check!(link.counters.doorbells.load(Ordering::Relaxed) == 0);
+    Ok(())
+}
+
 /// A node that is said to be dead: its calls fail, its services are told; as it is not really
 /// dead, the two find each other again in a new life.
 fn death() -> Outcome {
@@ -506,26 +666,10 @@ fn death() -> Outcome {
     check!(zero.node_died(node(5)).err() == Some(ENODEV));
 
     // No heartbeat: a node that joined by hand and then does nothing.
-    let memory = SharedMemory::allocate(WINDOW)?;
     let third = TestNode::new(2, PROTOCOL, 300)?;
     let _events_there = third.register(0x541..=0x541, &EVENTS)?;
     EVENTS.reset();
-    third.attach(node(3), memory.clone())?;
-    let silent = popcorn_core::window::Header::new(memory.clone(), Side::High);
-    let own = popcorn_core::window::Header::new(memory, Side::Low);
-    let life = popcorn_core::ids::Incarnation::new(1).ok_or(EINVAL)?;
-    let introduction = popcorn_core::window::Introduction {
-        node: node(3),
-        incarnation: life,
-        protocol: PROTOCOL,
-        cpus: 1,
-        memory: 1,
-        name: [0; popcorn_core::window::NAME_LEN],
-    };
-    silent.introduce(&introduction, None);
-    check!(eventually(|| own.accepts(life)));
-    silent.accept(popcorn_core::ids::Incarnation::new(own.incarnation()));
-    third.wait_online(node(3), LONG_MS)?;
+    let _silent = Puppet::join(&third, 3)?;
     check!(eventually(|| EVENTS.counts() == (1, 0, 1)));
     check!(third.call(node(3), ECHO, &[], OPTIONS).err() == Some(errno::host_down()));
     Ok(())
@@ -610,6 +754,61 @@ fn doorbell() -> Outcome {
         check!(rung() > before);
     }
     one.call(node(0), ECHO, &[], OPTIONS)?;
+    Ok(())
+}
+
+/// Brings processors online again at the end of a test, also of one that fails.
+struct Online<'a>(&'a [u32]);
+
+impl Drop for Online<'_> {
+    fn drop(&mut self) {
+        processor::set_online(self.0).ok();
+    }
+}
+
+/// When the processor of a doorbell is offline, peers have been told another one already: it may be
+/// another kernel's at once.
+fn doorbell_moves() -> Outcome {
+    const PAIRS: usize = 2;
+    let boot = processor::boot_processor_id();
+    let mut ids = KVec::new();
+    ids.push(boot, GFP_KERNEL)?;
+    for cpu in 1..system::cpu_numbers() {
+        if let Ok(id) = processor::hardware_id(cpu) {
+            ids.push(id, GFP_KERNEL)?;
+        }
+    }
+    check!(ids.len() > 1);
+    for _ in 0..3 {
+        // Linux puts a new interrupt where there are the fewest, and does not move it back later.
+        let mut pairs = KVec::new();
+        let mut headers = KVec::new();
+        for _ in 0..PAIRS {
+            let pair = two_nodes()?;
+            for side in [Side::Low, Side::High] {
+                headers.push(window::Header::new(pair.2.clone(), side), GFP_KERNEL)?;
+            }
+            pairs.push(pair, GFP_KERNEL)?;
+        }
+        let place = |header: &window::Header<SharedMemory>| header.doorbell().map(|at| at.apic_id);
+        check!(eventually(|| headers.iter().all(|h| place(h).is_some())));
+        check!(headers.iter().any(|header| place(header) != Some(boot)));
+
+        let _online = Online(&ids);
+        processor::set_online(&[boot])?;
+        check!(headers.iter().all(|header| place(header) == Some(boot)));
+        for (zero, one, _) in &pairs {
+            zero.call(node(1), ECHO, &[], OPTIONS)?;
+            one.call(node(0), ECHO, &[], OPTIONS)?;
+        }
+        let asleep = headers.get(1).ok_or(EINVAL)?;
+        let rung = || pairs[0].0.nodes().map_or(0, |nodes| nodes[1].doorbells);
+        check!(eventually(|| asleep.sleeping()));
+        let before = rung();
+        pairs[0].0.call(node(1), ECHO, &[], OPTIONS)?;
+        check!(rung() > before);
+        processor::set_online(&ids)?;
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ use popcorn_core::ids::NodeId;
 use popcorn_kernel::current;
 use popcorn_kernel::errno;
 use popcorn_kernel::miscdevice::MiscDevice;
+use popcorn_kernel::system;
 use popcorn_kernel::task::UserTask;
 use popcorn_kernel::uapi;
 
@@ -215,10 +216,12 @@ pub(crate) fn set_affinity(tid: i32, mask: usize, length: usize) -> Option<Resul
     let read = UserSlice::new(mask as _, length)
         .reader()
         .read_slice(&mut bytes[..length]);
-    if let Err(error) = read {
-        return Some(Err(error));
+    if read.is_err() {
+        // The kernel may need less of it.
+        return None;
     }
-    let goal = match affinity::target(&bytes[..length]) {
+    let own_cpus = system::cpu_numbers() as usize;
+    let goal = match affinity::target(&bytes[..length], popcorn_msg::this_node(), own_cpus) {
         Target::Local => {
             // A thread that is away comes home to these CPUs.
             if let Some(task) = by_tid(tid) {
@@ -228,7 +231,7 @@ pub(crate) fn set_affinity(tid: i32, mask: usize, length: usize) -> Option<Resul
             }
             return None;
         }
-        Target::Any => return None,
+        Target::Stay => return None,
         Target::Unclear => return Some(Err(EINVAL)),
         Target::Node(node) => match online(i32::from(node.get() as u8)) {
             Ok(goal) => goal,

@@ -179,7 +179,7 @@ static void sizes(void)
 /* CPU c of node n is CPU 64 * (n + 1) + c to all other nodes. */
 static void by_affinity(void)
 {
-	cpu_set_t home, away, both, none;
+	cpu_set_t home, away, both, none, self, still;
 
 	need_remote();
 	CHECK_OK(sched_getaffinity(0, sizeof(home), &home));
@@ -187,12 +187,21 @@ static void by_affinity(void)
 	CPU_SET(64 * (away_node() + 1), &away);
 	CPU_OR(&both, &home, &away);
 	CPU_ZERO(&none);
+	/* what this node is called on others is no CPU here: refused, as by any kernel, and nothing changes */
+	CPU_ZERO(&self);
+	for (int cpu = 0; cpu < 64; cpu++)
+		CPU_SET(64 * (home_node() + 1) + cpu, &self);
+	CHECK_ERRNO(sched_setaffinity(0, sizeof(self), &self), EINVAL);
+	CHECK_OK(sched_getaffinity(0, sizeof(still), &still));
+	CHECK(CPU_EQUAL(&still, &home));
+	check_home();
 	for (int i = 0; i < 10; i++) {
 		CHECK_OK(sched_setaffinity(0, sizeof(away), &away));
 		check_away();
 		/* here or there: no reason to move */
 		CHECK_OK(sched_setaffinity(0, sizeof(both), &both));
 		CHECK_ERRNO(sched_setaffinity(0, sizeof(none), &none), EINVAL);
+		CHECK_ERRNO(sched_setaffinity(0, sizeof(self), &self), EINVAL);
 		check_away();
 		CHECK_OK(sched_setaffinity(0, sizeof(home), &home));
 		check_home();

@@ -6,15 +6,19 @@
 use crate::bindings;
 use core::ptr::NonNull;
 use kernel::error::from_err_ptr;
-use kernel::error::to_result;
 use kernel::ffi::c_void;
 use kernel::prelude::*;
 use popcorn_core::window;
 
-/// Called in hard interrupt context when the doorbell rings: must not sleep.
+/// What happens to a [`Doorbell`].
 pub trait Ring: Send + Sync + 'static {
-    /// It rang, at least once.
+    /// It rang, at least once, or may have rung where it is not received any more. Called in hard
+    /// interrupt context, too: must not sleep.
     fn ring(&self);
+
+    /// Where peers can ring it from now on; `None`: nowhere. Calls come one at a time, in process
+    /// context, also while a CPU goes offline: must not wait for that.
+    fn placed(&self, at: Option<window::Doorbell>);
 }
 
 /// An interrupt of our own. Dropping it gives the interrupt back; the peers must have been told
@@ -42,7 +46,8 @@ impl<T: Ring> Doorbell<T> {
     pub fn new(ring: T) -> Result<Self> {
         let ring = KBox::into_raw(KBox::new(ring, GFP_KERNEL)?);
         // SAFETY: `ring` stays where it is until drop() has freed the interrupt.
-        let inner = unsafe { bindings::pcn_doorbell_new(Some(Self::interrupt), ring.cast()) };
+        // The table is a constant, so static.
+        let inner = unsafe { bindings::pcn_doorbell_new(&Self::OPS, ring.cast()) };
         let inner = match from_err_ptr(inner).and_then(|inner| NonNull::new(inner).ok_or(ENOMEM)) {
             Ok(inner) => inner,
             Err(error) => {
@@ -58,34 +63,51 @@ impl<T: Ring> Doorbell<T> {
         })
     }
 
-    /// Where it is received now: look again from time to time, it moves when its processor goes
-    /// offline. `None` while it has no place. May sleep.
-    pub fn address(&self) -> Option<window::Doorbell> {
-        let (mut vector, mut apic_id) = (0, 0);
+    const OPS: bindings::pcn_doorbell_ops = bindings::pcn_doorbell_ops {
+        rang: Some(Self::rang),
+        placed: Some(Self::placed),
+    };
+
+    /// Has [`Ring::placed`] called with the place where it is received now, and from now on each time
+    /// that a CPU went offline, before that CPU can be given to another kernel. Whether there is a
+    /// place. Call it from time to time, users may move it. May sleep.
+    pub fn publish(&self) -> bool {
         // SAFETY: valid by the invariant.
-        let found = to_result(unsafe {
-            bindings::pcn_doorbell_address(self.inner.as_ptr(), &mut vector, &mut apic_id)
-        });
-        found.ok()?;
-        Some(window::Doorbell {
-            vector: u8::try_from(vector).ok()?,
-            apic_id,
-        })
+        unsafe { bindings::pcn_doorbell_publish(self.inner.as_ptr()) }
+    }
+
+    /// Has [`Ring::placed`] called with `None`, and then no more until the next
+    /// [`publish`](Doorbell::publish). May sleep.
+    pub fn withdraw(&self) {
+        // SAFETY: valid by the invariant.
+        unsafe { bindings::pcn_doorbell_withdraw(self.inner.as_ptr()) };
     }
 
     /// # Safety
     ///
     /// `data` is a live `T`.
-    unsafe extern "C" fn interrupt(data: *mut c_void) {
+    unsafe extern "C" fn rang(data: *mut c_void) {
         // SAFETY: as required; it is the `ring` given to pcn_doorbell_new(), which lives until the
         // interrupt is freed.
         unsafe { &*data.cast::<T>() }.ring();
+    }
+
+    /// # Safety
+    ///
+    /// As for `rang`.
+    unsafe extern "C" fn placed(data: *mut c_void, vector: u32, apic_id: u32) {
+        let at = match u8::try_from(vector) {
+            Err(_) | Ok(0) => None,
+            Ok(vector) => Some(window::Doorbell { vector, apic_id }),
+        };
+        // SAFETY: as there.
+        unsafe { &*data.cast::<T>() }.placed(at);
     }
 }
 
 impl<T: Ring> Drop for Doorbell<T> {
     fn drop(&mut self) {
-        // SAFETY: valid by the invariant; no handler runs after the first call, so that the second
+        // SAFETY: valid by the invariant; nothing is called after the first call, so that the second
         // is the last user.
         unsafe {
             bindings::pcn_doorbell_free(self.inner.as_ptr());
@@ -94,9 +116,23 @@ impl<T: Ring> Drop for Doorbell<T> {
     }
 }
 
-/// Rings at a peer. The window's decoder has checked that the vector is none of the kernel's own.
-/// Any context but NMI.
-pub fn send(to: window::Doorbell) {
-    // SAFETY: the vector is a device vector; at worst the peer counts a spurious interrupt.
-    unsafe { bindings::pcn_doorbell_send(u32::from(to.vector), to.apic_id) };
+/// Rings at a peer, at the place that `find` reads in its header; whether it names one. Any context
+/// but NMI; `find` runs with interrupts off.
+pub fn send(find: impl FnOnce() -> Option<window::Doorbell>) -> bool {
+    // SAFETY: restored below, on the same processor.
+    let flags = unsafe { bindings::pcn_irq_save() };
+    let to = find();
+    if let Some(to) = to {
+        // SAFETY: the window's decoder has checked that the vector is one that Linux gives to devices.
+        // A peer that is honest receives it at this processor: it has told another place before that
+        // became another kernel's. We read the place just now, and nothing but a stop of this whole
+        // processor comes between: should it take back the processor meanwhile, that is reset before
+        // another kernel starts there, which takes milliseconds, and what arrived before is forgotten.
+        // A peer that is not can have it arrive anywhere, as an interrupt that no device has raised, but
+        // any kernel of the machine can send that itself.
+        unsafe { bindings::pcn_doorbell_send(u32::from(to.vector), to.apic_id) };
+    }
+    // SAFETY: the flags are those of above.
+    unsafe { bindings::pcn_irq_restore(flags) };
+    to.is_some()
 }

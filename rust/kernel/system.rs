@@ -9,6 +9,12 @@ pub fn cpus_online() -> u32 {
     unsafe { bindings::pcn_cpus_online() }
 }
 
+/// Processors have numbers below this one.
+pub fn cpu_numbers() -> u32 {
+    // SAFETY: reads a number that is fixed since boot.
+    unsafe { bindings::pcn_cpu_numbers() }
+}
+
 /// Bytes of memory that the kernel manages.
 pub fn memory_bytes() -> u64 {
     // SAFETY: reads a counter.

@@ -211,6 +211,12 @@ unsigned int pcn_cpus_online(void)
 }
 EXPORT_SYMBOL_GPL(pcn_cpus_online);
 
+unsigned int pcn_cpu_numbers(void)
+{
+	return nr_cpu_ids;
+}
+EXPORT_SYMBOL_GPL(pcn_cpu_numbers);
+
 u64 pcn_memory_bytes(void)
 {
 	return (u64)totalram_pages() << PAGE_SHIFT;

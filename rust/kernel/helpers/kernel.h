@@ -52,6 +52,7 @@ void pcn_sleep_ms(unsigned int ms);
 void pcn_prefer_current(void);
 
 unsigned int pcn_cpus_online(void);
+unsigned int pcn_cpu_numbers(void);
 u64 pcn_memory_bytes(void);
 void pcn_host_name(char *name, size_t size);
 u64 pcn_random_u64(void);
