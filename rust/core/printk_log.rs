@@ -113,11 +113,11 @@ impl Layout {
             let rest = bytes.get(offset as usize..)?;
             rest.get(..8).map(to_word)
         };
-        let points = |offset| word(offset).is_none_or(is_kernel_address);
+        let points = |offset| !matches!(word(offset), Some(at) if !is_kernel_address(at));
         points(self.descriptors)
             && points(self.infos)
             && points(self.data)
-            && word(self.size_bits).is_none_or(|bits| bits == count_bits + TEXT_BITS)
+            && !matches!(word(self.size_bits), Some(bits) if bits != count_bits + TEXT_BITS)
     }
 
     /// What a kernel tells of its own ring; `None` if it does not, or nonsense.
