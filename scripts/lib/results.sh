@@ -53,6 +53,20 @@ tap_count() {
 	awk '/^ *not ok / { f++; next } /^ *ok .*# *SKIP/ { s++; next } /^ *ok / { p++ } END { print p + 0, f + 0, s + 0 }' "$1"
 }
 
+# tap_part NAME FILE: counts what it reports, and whether that is all that it had planned. Sets tap_failed.
+tap_part() {
+	local p s planned
+	read -r p tap_failed s < <(tap_count "$2")
+	count "$1" "$p" "$tap_failed" "$s"
+	while read -r line; do failures+=("$1: $line"); done < <(grep '^not ok' "$2")
+	planned=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$2" | head -n 1)
+	if [ -z "$planned" ]; then
+		failure "$1" "it did not come to its end; see $2"
+	elif [ "$planned" -ne $((p + tap_failed + s)) ]; then
+		failure "$1" "$((p + tap_failed + s)) tests instead of $planned; see $2"
+	fi
+}
+
 # machine_failures NAME STATUS FAILED LOGS: what a run in the virtual machine says beyond its test cases.
 machine_failures() {
 	local trouble=$4/trouble

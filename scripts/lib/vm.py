@@ -6,6 +6,7 @@ ever read from a console:
   popcorn.stdout, popcorn.stderr   bytes of COMMAND, passed on as they come
   popcorn.status                   lines: "ready", then "exit N"; or "failed TEXT" if the start failed
   popcorn.nodeK                    log of secondary kernel K
+  popcorn.others                   logs of the kernels that COMMAND makes itself, by guest/keep
 The primary's log is the serial port, written by QEMU itself: it survives whatever happens inside.
 """
 
@@ -20,23 +21,10 @@ import sys
 import threading
 import time
 
-# What a healthy kernel never prints. The forms are those of the kernel's own reports: the log also holds
-# lines about user programs ("traps: a.out general protection fault ip:...") that are no fault of it.
-BAD = re.compile(
-    r"WARNING: |BUG: |kernel BUG at|Oops: |Oops\b.*\[#|Kernel panic|Call Trace:|invalid opcode: [0-9]"
-    r"|possible (circular|recursive) locking|possible irq lock inversion|inconsistent lock state"
-    r"|suspicious RCU usage|bad unlock balance|held lock freed|lock held when returning|DEBUG_LOCKS_WARN_ON"
-    r"|turning off the locking correctness validator|trying to register non-static key"
-    r"|rcu.*(detected|self-detected).*stall|rcu.*kthread.*starved|rcu: INFO: "
-    r"|blocked for more than|soft lockup|hard LOCKUP|UBSAN: |KASAN: |KFENCE: |KCSAN: "
-    r"|general protection fault(, probably|: [0-9])|unable to handle (kernel|page fault)|double fault: "
-    r"|(list_add|list_del) corruption|refcount_t: |scheduling while atomic|Bad (page|rss-counter) "
-    r"|kmemleak: [1-9][0-9]* new suspected|rust_kernel: panicked|page allocation failure: "
-    r"|ODEBUG: |stack segment: [0-9]|Bad pagetable"
-)
+from suspicious import suspicious
 
 PORTS_MAX = 31
-PORTS_OF_OURS = 3    # stdout, stderr, status; the rest are consoles
+PORTS_OF_OURS = 4    # stdout, stderr, status, others; the rest are consoles
 
 # For all kernels of a machine. Under software emulation a processor may not run for seconds; KUnit runs when
 # it is asked for (kunit.enable=1 after this), not at each load of a module.
@@ -273,8 +261,8 @@ class Status:
 def scan(folder, nodes):
     """The lines of all kernels' logs that must not be there, as (file, number, text)."""
     found = []
-    for k in range(nodes):
-        path = f"{folder}/node{k}.log"
+    for name in [f"node{k}" for k in range(nodes)] + ["others"]:
+        path = f"{folder}/{name}.log"
         try:
             text = read(path)
         except OSError:
@@ -283,7 +271,7 @@ def scan(folder, nodes):
         with open(path, "wb") as f:
             f.write(text)
         lines = text.decode(errors="replace").split("\n")
-        found += [(path, i + 1, lines[i:i + 12]) for i, line in enumerate(lines) if BAD.search(line)]
+        found += [(path, i + 1, lines[i:i + 12]) for i in suspicious(lines)]
     return found
 
 
@@ -358,6 +346,7 @@ def main():
     out, err, status = (ports.stream(n) for n in ("stdout", "stderr", "status"))
     for k in range(1, a.nodes):
         ports.file(f"node{k}", f"{a.logs}/node{k}.log")
+    ports.file("others", f"{a.logs}/others.log")
     board = "q35,kernel-irqchip=split" if a.iommu and a.accel == "kvm" else "q35"
     memory = []
     if a.keep_memory:
