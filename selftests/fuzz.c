@@ -7,9 +7,9 @@
  *
  *   fuzz SECONDS [SEED [KERNEL INITRD]]
  *
- * It answers for errors: only those that docs/uapi.md knows; for processes: each can be killed, and none dies
- * otherwise; and in the end every kernel that it made can be removed and every processor is back. Exit
- * status 0 if all that was so. What the kernels' logs say is for whoever runs it: guest/fuzz.
+ * It answers for errors: only those that docs/uapi.md knows for that file or call; for processes: each can be
+ * killed, and none dies otherwise; for itself: it has made kernels, started some and bound files to them; and in
+ * the end every kernel that it made can be removed and every processor is back. Exit status 0 if all that was so. What the kernels' logs say is for whoever runs it: guest/fuzz.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -51,6 +51,7 @@
 /* What the processes have in common. */
 static struct {
 	_Atomic unsigned long calls, failures, errors[ERRNO_MAX];
+	_Atomic unsigned long made, started, bound; /* what went well */
 	pid_t children[PROCESSES];
 } *shared;
 
@@ -82,12 +83,14 @@ static bool one_in(size_t odds)
 
 /* --- what may come of a call --- */
 
-static const int documented[] = {
-	EPERM,	      ENOENT, ESRCH,	EINTR,	    EIO,       ENXIO,	 E2BIG,	    ENOEXEC,
-	EBADF,	      EAGAIN, ENOMEM,	EACCES,	    EFAULT,    EBUSY,	 EEXIST,    ENODEV,
-	ENOTDIR,      EISDIR, EINVAL,	ENOTTY,	    EFBIG,     ENOSPC,	 ESPIPE,    ERANGE,
-	ENAMETOOLONG, ELOOP,  EMSGSIZE, EOPNOTSUPP, ETIMEDOUT, EALREADY, EHOSTDOWN, ESTALE,
-};
+/* Errors that may come of a call, 0 at the end. */
+#define ERRORS(...) (const int[]){ __VA_ARGS__, 0 }
+
+/* Linux's own: paths, permissions of files, pointers, memory for a file. */
+#define OF_PATHS      ENOENT, EACCES, ENAMETOOLONG, ENOMEM
+#define OF_FILES      EFAULT, EINVAL, EBADF, ESPIPE
+/* Of any structure that a call takes. */
+#define OF_STRUCTURES EFAULT, EINVAL, E2BIG
 
 __attribute__((format(printf, 1, 2))) static void failure(const char *format, ...)
 {
@@ -102,7 +105,7 @@ __attribute__((format(printf, 1, 2))) static void failure(const char *format, ..
 }
 
 /* Counts a call, and looks at its error. */
-static long said(const char *what, long result)
+static long said(const char *what, long result, const int *errors)
 {
 	int error = errno;
 
@@ -111,11 +114,18 @@ static long said(const char *what, long result)
 		return result;
 	if (error > 0 && error < ERRNO_MAX)
 		shared->errors[error]++;
-	for (size_t i = 0; i < ARRAY_SIZE(documented); i++)
-		if (error == documented[i])
+	while (*errors)
+		if (error == *errors++)
 			return result;
 	failure("%s: error %d (%s) is not documented", what, error, strerror(error));
 	return result;
+}
+
+/* As said(), of a call that makes something: counts what it has made. */
+static void made(_Atomic unsigned long *count, const char *what, long result, const int *errors)
+{
+	if (said(what, result, errors) != -1)
+		++*count;
 }
 
 /* --- bad things to give away --- */
@@ -289,33 +299,80 @@ static const char *const values_cpus[] = { "1", "2", "3", "1-2", "2-3", "1-3", "
 static const char *const values_memory[] = { "64M", "66M", "128M", "0", "0x8000000" };
 static const char *const values_go[] = { "1", "1\n", "1", "0", "11" };
 
+static const char *const values_id[] = { "0123456789abcdef0123456789abcdef",
+					 "00000000000000000000000000000000" };
+
+/* Of any write: no right, somebody else is at work, too long, no sense, and that the directory goes. */
+#define OF_WRITES EPERM, EBUSY, EMSGSIZE, EINVAL, ENOMEM, ENODEV, ENOENT, EFAULT
+#define OF_LISTS  E2BIG, ERANGE, EOPNOTSUPP
+#define OF_LOADS \
+	ENXIO, ENOENT, EACCES, ENOTDIR, EISDIR, ELOOP, ENOEXEC, EFBIG, ENAMETOOLONG, EIO, EINTR
+/* Of a change that a kernel which runs must agree to. */
+#define OF_CHANGES ETIMEDOUT, ESRCH, EINTR
+
 static const struct attribute {
 	const char *name;
+	const int *errors; /* of writing; NULL: it cannot be written */
 	const char *const *good;
 	size_t count;
+	bool may_have_no_memory; /* reading is ENXIO then */
 } attributes[] = {
-	{ "cpus", values_cpus, ARRAY_SIZE(values_cpus) },
-	{ "possible_cpus", values_cpus, ARRAY_SIZE(values_cpus) },
-	{ "memory", values_memory, ARRAY_SIZE(values_memory) },
-	{ "low_memory" },
-	{ "devices" },
-	{ "kernel" },
-	{ "initrd" },
-	{ "command_line" },
-	{ "load", values_go, ARRAY_SIZE(values_go) },
-	{ "start", values_go, ARRAY_SIZE(values_go) },
-	{ "stop", values_go, ARRAY_SIZE(values_go) },
-	{ "kill", values_go, ARRAY_SIZE(values_go) },
+	{ "cpus", ERRORS(OF_WRITES, OF_LISTS, OF_CHANGES), values_cpus, ARRAY_SIZE(values_cpus) },
+	{ "possible_cpus", ERRORS(OF_WRITES, OF_LISTS), values_cpus, ARRAY_SIZE(values_cpus) },
+	{ "memory", ERRORS(OF_WRITES, ERANGE, ENXIO, ENOSPC, EOPNOTSUPP, EEXIST, OF_CHANGES),
+	  values_memory, ARRAY_SIZE(values_memory) },
+	{ "low_memory", ERRORS(OF_WRITES, ERANGE) },
+	{ "devices", ERRORS(OF_WRITES, EOPNOTSUPP, EIO) },
+	{ "kernel", ERRORS(OF_WRITES) },
+	{ "initrd", ERRORS(OF_WRITES) },
+	{ "command_line", ERRORS(OF_WRITES, ENAMETOOLONG) },
+	{ "machine_id", ERRORS(OF_WRITES), values_id, ARRAY_SIZE(values_id) },
+	{ "load", ERRORS(OF_WRITES, OF_LOADS), values_go, ARRAY_SIZE(values_go) },
+	{ "start", ERRORS(OF_WRITES, OF_LOADS, ETIMEDOUT), values_go, ARRAY_SIZE(values_go) },
+	{ "stop", ERRORS(OF_WRITES, OF_CHANGES), values_go, ARRAY_SIZE(values_go) },
+	{ "kill", ERRORS(OF_WRITES, ESRCH, EINTR), values_go, ARRAY_SIZE(values_go) },
 	{ "state" },
 	{ "node" },
 	{ "hardware_ids" },
 	{ "memory_ranges" },
-	{ "window" },
+	{ "numa_cpus" },
+	{ "numa_memory" },
+	{ "memory_booted" },
+	{ "memory_portion" },
+	{ "window", .may_have_no_memory = true },
 	{ "starts" },
 	{ "started_ns" },
-	{ "boot_ns" },
+	{ "boot_ns", .may_have_no_memory = true },
 	{ "no_such_file" },
 };
+
+static void make_kernel(const char *path)
+{
+	made(&shared->made, "mkdir", mkdir(path, 0755),
+	     ERRORS(EPERM, EINVAL, ENAMETOOLONG, EEXIST, ENOSPC, ENOMEM, EACCES));
+}
+
+static const struct attribute *attribute_named(const char *name)
+{
+	const struct attribute *attribute = attributes;
+
+	while (strcmp(attribute->name, name))
+		attribute++;
+	return attribute;
+}
+
+/* Counts a write to a file of a kernel. */
+static void wrote(const struct attribute *attribute, long result)
+{
+	static const int none[] = { 0 };
+	char what[64];
+	bool starts = !strcmp(attribute->name, "start");
+
+	snprintf(what, sizeof(what), "write to %s", attribute->name);
+	if (starts && result > 0)
+		shared->started++;
+	said(what, result, attribute->errors ?: none);
+}
 
 static const char *kernel_name(void)
 {
@@ -391,7 +448,8 @@ static size_t value_for(const struct attribute *attribute)
 static void write_value(const char *kernel, const struct attribute *attribute)
 {
 	int file = said("open for writing",
-			open(file_of(kernel, attribute->name), O_WRONLY | O_CLOEXEC));
+			open(file_of(kernel, attribute->name), O_WRONLY | O_CLOEXEC),
+			ERRORS(OF_PATHS));
 	size_t size;
 
 	if (file < 0)
@@ -400,20 +458,20 @@ static void write_value(const char *kernel, const struct attribute *attribute)
 		size = value_for(attribute);
 		switch (below(12)) {
 		case 0:
-			said("write", pwrite(file, arena, size, number() & INT64_MAX));
+			wrote(attribute, pwrite(file, arena, size, number() & INT64_MAX));
 			break;
 		case 1:
-			said("write", write(file, pointer(size), size));
+			wrote(attribute, write(file, pointer(size), size));
 			break;
 		case 2: {
 			struct iovec parts[] = { { arena, size / 2 },
 						 { arena + size / 2, size - size / 2 } };
 
-			said("writev", writev(file, parts, ARRAY_SIZE(parts)));
+			wrote(attribute, writev(file, parts, ARRAY_SIZE(parts)));
 			break;
 		}
 		default:
-			said("write", write(file, arena, size));
+			wrote(attribute, write(file, arena, size));
 		}
 	} while (one_in(4));
 	close(file);
@@ -421,18 +479,25 @@ static void write_value(const char *kernel, const struct attribute *attribute)
 
 static void read_value(const char *kernel, const struct attribute *attribute)
 {
+	static const int usual[] = { OF_FILES, ENOENT, ENOMEM, 0 };
+	static const int without_memory[] = { OF_FILES, ENOENT, ENOMEM, ENXIO, 0 };
+	const int *errors = attribute->may_have_no_memory ? without_memory : usual;
 	int file = said("open for reading",
-			open(file_of(kernel, attribute->name), O_RDONLY | O_CLOEXEC));
+			open(file_of(kernel, attribute->name), O_RDONLY | O_CLOEXEC),
+			ERRORS(OF_PATHS));
+	char what[64];
 	size_t size;
 
 	if (file < 0)
 		return;
+	snprintf(what, sizeof(what), "read of %s", attribute->name);
 	size = length();
 	if (one_in(4))
-		said("pread", pread(file, pointer(PAGE), size, number() & INT64_MAX));
+		said(what, pread(file, pointer(PAGE), size, number() & INT64_MAX), errors);
 	else
-		said("read",
-		     read(file, one_in(4) ? pointer(PAGE) : arena, size > ARENA ? ARENA : size));
+		said(what,
+		     read(file, one_in(4) ? pointer(PAGE) : arena, size > ARENA ? ARENA : size),
+		     errors);
 	close(file);
 }
 
@@ -442,14 +507,14 @@ static void put(const char *kernel, const char *name, const char *text)
 
 	if (file < 0)
 		return;
-	said(name, write(file, text, strlen(text)));
+	wrote(attribute_named(name), write(file, text, strlen(text)));
 	close(file);
 }
 
 /* What a reasonable user does, if nobody comes between. */
 static void bring_up(const char *kernel)
 {
-	said("mkdir", mkdir(file_of(kernel, ""), 0755));
+	make_kernel(file_of(kernel, ""));
 	put(kernel, "cpus", ONE_OF(values_cpus));
 	put(kernel, "memory", one_in(2) ? "192M" : "256M");
 	put(kernel, "kernel", real_kernel);
@@ -472,57 +537,63 @@ static void toggle_cpu(void)
 	file = open(path, O_WRONLY | O_CLOEXEC);
 	if (file < 0)
 		return;
-	said("a processor's online", write(file, one_in(3) ? "0" : "1", 1));
+	/* Linux's own file. That a processor is another kernel's, is EBUSY. */
+	said("a processor's online", write(file, one_in(3) ? "0" : "1", 1),
+	     ERRORS(EBUSY, EPERM, EAGAIN, EINTR, ENOMEM));
 	close(file);
 }
 
 /* --- devices --- */
 
-static void any_operation(int file)
+/* Any operation on an open file, whose own errors come with it: of calls, of reading, of writing. */
+static void any_operation(int file, const int *calls, const int *reads, const int *writes)
 {
+	static const int positions[] = { EINVAL, ESPIPE, ENXIO, EOVERFLOW, 0 };
+	static const int maps[] = { ENODEV, EACCES, EINVAL, ENOMEM, EPERM, 0 };
 	static const unsigned int terminal[] = { TIOCGWINSZ, TIOCSWINSZ, TIOCMGET, TIOCSTI,
 						 TCGETS,     FIONREAD,	 FIONBIO };
 	void *mapped;
 
 	switch (below(12)) {
 	case 0:
-		said("ioctl of any kind", ioctl(file, next(), pointer(PAGE)));
+		said("ioctl of any kind", ioctl(file, next(), pointer(PAGE)), calls);
 		break;
 	case 1:
 		said("ioctl",
-		     ioctl(file, _IOC(below(4), 'P', below(256), below(1 << 13)), pointer(PAGE)));
+		     ioctl(file, _IOC(below(4), 'P', below(256), below(1 << 13)), pointer(PAGE)),
+		     calls);
 		break;
 	case 2:
-		said("ioctl of a terminal", ioctl(file, ONE_OF(terminal), pointer(PAGE)));
+		said("ioctl of a terminal", ioctl(file, ONE_OF(terminal), pointer(PAGE)), calls);
 		break;
 	case 3:
 	case 4:
-		said("read", read(file, pointer(PAGE), length()));
+		said("read of a device", read(file, pointer(PAGE), length()), reads);
 		break;
 	case 5:
 	case 6:
-		said("write", write(file, pointer(PAGE), length()));
+		said("write to a device", write(file, pointer(PAGE), length()), writes);
 		break;
 	case 7:
-		said("pread", pread(file, pointer(PAGE), length(), number()));
+		said("pread of a device", pread(file, pointer(PAGE), length(), number()), reads);
 		break;
 	case 8:
-		said("pwrite", pwrite(file, pointer(PAGE), length(), number()));
+		said("pwrite to a device", pwrite(file, pointer(PAGE), length(), number()), writes);
 		break;
 	case 9:
-		said("lseek", lseek(file, number(), below(6)));
+		said("lseek", lseek(file, number(), below(6)), positions);
 		break;
 	case 10:
 		mapped = mmap(NULL, (1 + below(64)) * PAGE, 1 + below(7),
 			      one_in(2) ? MAP_SHARED : MAP_PRIVATE, file, below(1 << 20) * PAGE);
-		said("mmap", mapped == MAP_FAILED ? -1 : 0);
+		said("mmap", mapped == MAP_FAILED ? -1 : 0, maps);
 		if (mapped != MAP_FAILED)
 			failure("a device was mapped");
 		break;
 	case 11: {
 		struct pollfd one = { .fd = file, .events = next() };
 
-		said("poll", poll(&one, 1, 0));
+		said("poll", poll(&one, 1, 0), ERRORS(EINTR));
 		break;
 	}
 	}
@@ -530,8 +601,17 @@ static void any_operation(int file)
 
 static void use_boot_device(void)
 {
+	/* Of a kernel that is gone, has no memory, or other memory by now. */
+	static const int attaches[] = { OF_STRUCTURES, EPERM,  ENOENT, EBUSY, ENXIO,
+					ESRCH,	       ENODEV, ENOMEM, 0 };
+	static const int calls[] = { OF_STRUCTURES, EPERM,  ENOENT, EBUSY,  ENXIO, ESRCH,
+				     ENODEV,	    ENOMEM, ENOTTY, ESTALE, 0 };
+	static const int reads[] = {
+		OF_FILES, ENODEV, ENXIO, ESTALE, EIO, EAGAIN, EINTR, ENOMEM, 0
+	};
 	int flags = (one_in(4) ? 0 : O_NONBLOCK) | (one_in(4) ? O_RDONLY : O_RDWR) | O_CLOEXEC;
-	int file = said("open /dev/popcorn_boot", open("/dev/popcorn_boot", flags));
+	int file =
+		said("open /dev/popcorn_boot", open("/dev/popcorn_boot", flags), ERRORS(OF_PATHS));
 
 	if (file < 0)
 		return;
@@ -547,10 +627,12 @@ static void use_boot_device(void)
 			else
 				snprintf(attach.name, sizeof(attach.name), "%s", kernel_name());
 			memcpy(arena, &attach, sizeof(attach));
-			said("attach", ioctl(file, POPCORN_BOOT_IOC_ATTACH,
-					     one_in(8) ? pointer(sizeof(attach)) : arena));
+			made(&shared->bound, "attach",
+			     ioctl(file, POPCORN_BOOT_IOC_ATTACH,
+				   one_in(8) ? pointer(sizeof(attach)) : arena),
+			     attaches);
 		} else {
-			any_operation(file);
+			any_operation(file, calls, reads, reads);
 		}
 	}
 	close(file);
@@ -566,8 +648,16 @@ static int thread(void)
 	return ONE_OF(threads);
 }
 
-/* Calls of /dev/popcorn with any contents, in the arena; the number of the call. */
-static unsigned int fill_call(void)
+#define OF_NODES ENODEV, EHOSTDOWN, EIO, EINTR, EPERM
+
+static const int migrates[] = { OF_STRUCTURES, OF_NODES, EALREADY, ESRCH,
+				EOPNOTSUPP,    ENOMEM,	 EAGAIN,   0 };
+static const int lists[] = { OF_STRUCTURES, ENOMEM, 0 };
+static const int threads_lists[] = { OF_STRUCTURES, ENOMEM, EPERM, 0 };
+static const int pings[] = { OF_STRUCTURES, OF_NODES, ENOMEM, ETIMEDOUT, 0 };
+
+/* Calls of /dev/popcorn with any contents, in the arena; the number of the call, and its errors. */
+static unsigned int fill_call(const int **errors)
 {
 	uint32_t *words = (uint32_t *)arena;
 
@@ -581,6 +671,7 @@ static unsigned int fill_call(void)
 		call->node = (int)below(6) - 1;
 		call->tid = thread();
 		call->flags = one_in(3) ? number() : below(4);
+		*errors = migrates;
 		return POPCORN_IOC_MIGRATE;
 	}
 	case 1: {
@@ -588,6 +679,7 @@ static unsigned int fill_call(void)
 
 		call->size = one_in(6) ? number() : sizeof(*call);
 		call->nodes = (uintptr_t)pointer(PAGE);
+		*errors = lists;
 		return POPCORN_IOC_NODES;
 	}
 	case 2: {
@@ -596,6 +688,7 @@ static unsigned int fill_call(void)
 		call->size = one_in(6) ? number() : sizeof(*call);
 		call->threads = (uintptr_t)pointer(PAGE);
 		call->pid = thread();
+		*errors = threads_lists;
 		return POPCORN_IOC_THREADS;
 	}
 	default: {
@@ -605,6 +698,7 @@ static unsigned int fill_call(void)
 		call->node = below(6);
 		call->bytes = one_in(3) ? number() : below(5000);
 		call->count = one_in(3) ? number() : below(100);
+		*errors = pings;
 		return POPCORN_IOC_PING;
 	}
 	}
@@ -612,19 +706,29 @@ static unsigned int fill_call(void)
 
 static void use_device(void)
 {
-	int file = said("open /dev/popcorn", open("/dev/popcorn", O_RDWR | O_CLOEXEC));
+	/* It answers calls only. */
+	static const int calls[] = { OF_STRUCTURES, OF_NODES, EALREADY, ESRCH,	   EOPNOTSUPP,
+				     ENOMEM,	    EAGAIN,   ENOTTY,	ETIMEDOUT, 0 };
+	static const int transfers[] = { OF_FILES, 0 };
+	int file = said("open /dev/popcorn", open("/dev/popcorn", O_RDWR | O_CLOEXEC),
+			ERRORS(OF_PATHS));
 
 	if (file < 0)
 		return;
 	for (size_t i = below(16); i; i--) {
+		const int *errors;
 		unsigned int call;
 
 		if (one_in(4)) {
-			any_operation(file);
+			any_operation(file, calls, transfers, transfers);
 			continue;
 		}
-		call = fill_call();
-		said("call on /dev/popcorn", ioctl(file, call, one_in(8) ? pointer(64) : arena));
+		call = fill_call(&errors);
+		said(errors == migrates	       ? "migrate"
+		     : errors == lists	       ? "nodes"
+		     : errors == threads_lists ? "threads"
+					       : "ping",
+		     ioctl(file, call, one_in(8) ? pointer(64) : arena), errors);
 	}
 	close(file);
 }
@@ -647,10 +751,10 @@ static __attribute__((noreturn)) void live(uint64_t seed)
 
 		switch (below(32)) {
 		case 0 ... 3:
-			said("mkdir", mkdir(file_of(kernel, ""), 0755));
+			make_kernel(file_of(kernel, ""));
 			break;
 		case 4 ... 5:
-			said("rmdir", rmdir(file_of(kernel, "")));
+			said("rmdir", rmdir(file_of(kernel, "")), ERRORS(EBUSY, EINTR, OF_PATHS));
 			break;
 		case 6 ... 17:
 			write_value(kernel, attribute);
@@ -668,7 +772,8 @@ static __attribute__((noreturn)) void live(uint64_t seed)
 			toggle_cpu();
 			break;
 		case 30:
-			said("unlink", unlink(file_of(kernel, attribute->name)));
+			said("unlink", unlink(file_of(kernel, attribute->name)),
+			     ERRORS(EPERM, OF_PATHS));
 			break;
 		case 31:
 			if (real_kernel)
@@ -800,7 +905,11 @@ int main(int argc, char **argv)
 	chance = 1;
 	clean_up(processors);
 
-	printf("%lu calls, %lu failures\n", shared->calls, shared->failures);
+	/* One that does nothing finds nothing. */
+	if (!shared->made || !shared->bound || (real_kernel && !shared->started))
+		failure("no kernel was made, started, or a file bound to one");
+	printf("%lu calls, %lu failures; %lu kernels made, %lu started, %lu files bound\n",
+	       shared->calls, shared->failures, shared->made, shared->started, shared->bound);
 	for (int error = 1; error < ERRNO_MAX; error++)
 		if (shared->errors[error])
 			printf("%8lu %s\n", shared->errors[error], strerrorname_np(error) ?: "?");
