@@ -537,9 +537,9 @@ static void toggle_cpu(void)
 	file = open(path, O_WRONLY | O_CLOEXEC);
 	if (file < 0)
 		return;
-	/* Linux's own file. That a processor is another kernel's, is EBUSY. */
+	/* Linux's own file. One that is another kernel's is not present, or not this kernel's. */
 	said("a processor's online", write(file, one_in(3) ? "0" : "1", 1),
-	     ERRORS(EBUSY, EPERM, EAGAIN, EINTR, ENOMEM));
+	     ERRORS(EINVAL, EBUSY, EPERM, ENODEV, EAGAIN, EINTR, ENOMEM));
 	close(file);
 }
 
