@@ -34,7 +34,7 @@ test: ## all tests; ends with "N passed, N failed"
 bench: ## measure, as JSON and as a table
 	@scripts/bench
 
-soak: ## the self-tests ten times over on a KASAN kernel
+soak: ## long runs on a KASAN kernel, for hours; scripts/soak PART... for some of them
 	@scripts/soak
 
 fmt: ## format all Rust and C sources
