@@ -120,7 +120,7 @@ static void one_round(char **argv, bool last)
 	first = first_user();
 	running = free_kib();
 	kill_ns = timed(FOLDER "/kill", "1");
-	back_ns = kill_ns + timed(FOLDER "/cpus", "");
+	back_ns = kill_ns + timed(FOLDER "/cpus", "\n");
 	if (rmdir(FOLDER))
 		err(1, FOLDER);
 	after = free_kib();
