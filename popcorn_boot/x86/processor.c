@@ -71,7 +71,8 @@ int pcn_processor_id(unsigned int cpu, u32 *id)
 		return -EOPNOTSUPP;
 	}
 	if (x2apic_mode && apic->dest_mode_logical && !hypervisor_is_type(X86_HYPER_KVM))
-		pr_notice_once("popcorn: other kernels will use xAPIC beside this one's x2APIC with logical ids, which emulated processors do not bear: there, boot with x2apic_phys\n");
+		pr_notice_once(
+			"popcorn: others use xAPIC beside the x2APIC of this kernel, which emulated processors bear by x2apic_phys alone\n");
 	*id = apic_id;
 	return 0;
 }
