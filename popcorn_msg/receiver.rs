@@ -452,18 +452,14 @@ impl Thread {
             Phase::Online(life) => {
                 let limit = u64::from(self.link.core().settings().dead_ms()).div_ceil(TICK_MS);
                 if killed || faulty {
-                    self.refused = life.get();
-                    self.down(NodeEvent::Dead);
-                    self.join();
+                    self.give_up(life);
                 } else if u64::from(self.missed) > limit {
                     err_ratelimited!(
                         "node {}: no heartbeat for {} ms\n",
                         self.link.peer(),
                         u64::from(self.missed) * TICK_MS
                     );
-                    self.refused = life.get();
-                    self.down(NodeEvent::Dead);
-                    self.join();
+                    self.give_up(life);
                 } else if u64::from(self.stuck) > limit {
                     // Its requests hold workers that others need, too.
                     err_ratelimited!(
@@ -471,9 +467,7 @@ impl Thread {
                         self.link.peer(),
                         u64::from(self.stuck) * TICK_MS
                     );
-                    self.refused = life.get();
-                    self.down(NodeEvent::Dead);
-                    self.join();
+                    self.give_up(life);
                 } else if peer.state() != State::Joined {
                     self.down(NodeEvent::Left);
                     self.join();
@@ -552,6 +546,13 @@ impl Thread {
         // The peer may still be waiting for our acceptance.
         link.ring_if_sleeping();
         link.core().online().wake_all();
+    }
+
+    /// That life of the peer counts as dead from here on, whatever it still says; another is welcome.
+    fn give_up(&mut self, life: Incarnation) {
+        self.refused = life.get();
+        self.down(NodeEvent::Dead);
+        self.join();
     }
 
     /// The peer is gone: nobody sends or receives any more, every call to it fails. Nobody finds it

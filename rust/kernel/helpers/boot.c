@@ -93,9 +93,10 @@ static int lend(unsigned int cpu, bool *was_online)
 
 int pcn_cpu_lend(unsigned int cpu, bool *was_online)
 {
-	int ret;
+	int ret = mutex_lock_killable(&lend_lock);
 
-	mutex_lock(&lend_lock);
+	if (ret)
+		return ret;
 	ret = lend(cpu, was_online);
 	mutex_unlock(&lend_lock);
 	return ret;

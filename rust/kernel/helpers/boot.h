@@ -76,7 +76,7 @@ int pcn_cpu_exists(unsigned int cpu);
  * Takes @cpu offline, and keeps everybody from bringing it online again. @was_online tells whether it
  * was. -ENODEV no such cpu, or it is lent already, -EBUSY it cannot go or was brought back at once, or
  * hot-plug is switched off just now, -EOPNOTSUPP this kernel was told not to boot it, of which the log tells,
- * or what the hot-plug callbacks answer. One at a time, others wait. Sleeps.
+ * -EINTR killed while another one was at it, or what the hot-plug callbacks answer. One at a time. Sleeps.
  */
 int pcn_cpu_lend(unsigned int cpu, bool *was_online);
 /* Undoes it. An error means that the CPU stays offline; it can be brought online by hand. Sleeps. */
