@@ -4,7 +4,8 @@
 What the guest has to say arrives on ports of a virtio serial device, one per stream, so no verdict is
 ever read from a console:
   popcorn.stdout, popcorn.stderr   bytes of COMMAND, passed on as they come
-  popcorn.status                   lines: "ready", then "exit N"; or "failed TEXT" if the start failed
+  popcorn.status                   lines: "sound" when the machine's clocks were seen to run, "ready", then
+                                   "exit N"; or "failed TEXT" if the start failed
   popcorn.nodeK                    log of secondary kernel K
   popcorn.others                   logs of the kernels that COMMAND makes itself, by guest/keep
 The primary's log is the serial port, written by QEMU itself: it survives whatever happens inside.
@@ -25,6 +26,12 @@ from suspicious import suspicious
 
 PORTS_MAX = 31
 PORTS_OF_OURS = 4    # stdout, stderr, status, others; the rest are consoles
+
+# Once in some hundred times an emulated machine comes up with a processor whose timers never fire: its kernel,
+# before anything of ours is loaded, waits for a grace period of RCU for ever. guest/node0 looks, and such a
+# machine is started again. Seconds until one counts as such, far more than a crowded host needs:
+SOUND_WITHIN = int(os.environ.get("POPCORN_SOUND_WITHIN", "120"))
+STARTS_MAX = 3
 
 # For all kernels of a machine. Under software emulation a processor may not run for seconds; KUnit runs when
 # it is asked for (kunit.enable=1 after this), not at each load of a module.
@@ -242,6 +249,7 @@ class Status:
 
     def __init__(self, source):
         self.source = source
+        self.sound = False
         self.ready = None
         self.code = None
         self.failure = None
@@ -250,7 +258,9 @@ class Status:
         with self.source.makefile("r", errors="replace") as lines:
             for line in lines:
                 word, _, rest = line.strip().partition(" ")
-                if word == "ready":
+                if word == "sound":
+                    self.sound = True
+                elif word == "ready":
                     self.ready = time.monotonic()
                 elif word == "exit" and rest.isdigit() and int(rest) < 256:
                     self.code = int(rest)
@@ -273,6 +283,57 @@ def scan(folder, nodes):
         lines = text.decode(errors="replace").split("\n")
         found += [(path, i + 1, lines[i:i + 12]) for i in suspicious(lines)]
     return found
+
+
+class Machine:
+    """One start of QEMU, and what came of it."""
+
+    def __init__(self, a, arguments):
+        self.begin = time.monotonic()
+        self.signal = None
+        self.late = False
+        self.unsound = False
+        ports = Ports()
+        out, err, status = (ports.stream(n) for n in ("stdout", "stderr", "status"))
+        for k in range(1, a.nodes):
+            ports.file(f"node{k}", f"{a.logs}/node{k}.log")
+        ports.file("others", f"{a.logs}/others.log")
+        command = ["qemu-system-x86_64"] + arguments + ports.arguments
+        with open(f"{a.logs}/command", "w") as f:
+            f.write("\n".join(command) + "\n")
+        with open(f"{a.logs}/qemu.log", "wb") as log:
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            pass_fds=[s.fileno() for s in ports.inherited])
+        for s in ports.inherited:
+            s.close()
+        for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(s, self.stop)
+        self.said = Status(status)
+        self.threads = [threading.Thread(target=pump, args=(out, 1)), threading.Thread(target=pump, args=(err, 2)),
+                        threading.Thread(target=self.said.run)]
+        for t in self.threads:
+            t.start()
+
+    def stop(self, signum, _frame):
+        self.signal = signum
+        self.process.kill()
+
+    def wait(self, timeout, sound_within):
+        """Until it ends; after `timeout` seconds, or if it is not sound after `sound_within`, it is ended."""
+        try:
+            if sound_within < timeout:
+                try:
+                    self.process.wait(sound_within)
+                except subprocess.TimeoutExpired:
+                    self.unsound = not self.said.sound
+                    timeout = 0 if self.unsound else timeout - sound_within
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.late = not self.unsound
+            self.process.kill()
+            self.process.wait()
+        for t in self.threads:
+            t.join()
 
 
 def main():
@@ -342,61 +403,31 @@ def main():
     if a.trace:
         hardware += ["-D", f"{a.logs}/trace"]
 
-    ports = Ports()
-    out, err, status = (ports.stream(n) for n in ("stdout", "stderr", "status"))
-    for k in range(1, a.nodes):
-        ports.file(f"node{k}", f"{a.logs}/node{k}.log")
-    ports.file("others", f"{a.logs}/others.log")
     board = "q35,kernel-irqchip=split" if a.iommu and a.accel == "kvm" else "q35"
     memory = []
     if a.keep_memory:
         board += ",memory-backend=memory"
         path = f"{a.logs}/memory".replace(",", ",,")
         memory = ["-object", f"memory-backend-file,id=memory,size={a.mib * a.nodes}M,share=on,mem-path={path}"]
-    command = (
-        ["qemu-system-x86_64", "-M", board, *memory, *accel, "-m", f"{a.mib * a.nodes}M", *hardware,
+    arguments = (
+        ["-M", board, *memory, *accel, "-m", f"{a.mib * a.nodes}M", *hardware,
          "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
          "-kernel", a.kernel, "-initrd", image,
          "-append", " ".join(["console=ttyS0,115200 panic=-1 oops=panic", COMMON, *parameters, a.append]),
          "-chardev", f"file,id=log0,path={a.logs.replace(',', ',,')}/node0.log", "-serial", "chardev:log0",
          "-device", "virtio-rng-pci"]
-        + ports.arguments
         + share("root", a.root, ",readonly=on") + share("tree", a.tree, ",readonly=on")
         + (share("share", "/mnt/share", "") if a.share else [])
     )
-    with open(f"{a.logs}/command", "w") as f:
-        f.write("\n".join(command) + "\n")
-
-    begin = time.monotonic()
-    with open(f"{a.logs}/qemu.log", "wb") as log:
-        machine = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                   pass_fds=[s.fileno() for s in ports.inherited])
-    for s in ports.inherited:
-        s.close()
-
-    interrupted = []
-
-    def stop(signum, _frame):
-        interrupted.append(signum)
-        machine.kill()
-
-    for s in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(s, stop)
-
-    said = Status(status)
-    threads = [threading.Thread(target=pump, args=(out, 1)), threading.Thread(target=pump, args=(err, 2)),
-               threading.Thread(target=said.run)]
-    for t in threads:
-        t.start()
-    late = False
-    try:
-        machine.wait(a.timeout)
-    except subprocess.TimeoutExpired:
-        late = True
-        machine.kill()
-        machine.wait()
-    for t in threads:
-        t.join()
+    for start in range(1, STARTS_MAX + 1):
+        machine = Machine(a, arguments)
+        machine.wait(a.timeout, SOUND_WITHIN if a.accel == "tcg" else a.timeout)
+        if not machine.unsound:
+            break
+        complain(f"after {SOUND_WITHIN} s the emulated machine's clocks were not seen to run"
+                 f"{'' if start == STARTS_MAX else '; starting it again'}")
+        os.rename(f"{a.logs}/node0.log", f"{a.logs}/unsound{start}.log")
+    said = machine.said
     os.unlink(image)
     for name in os.listdir(a.logs):
         if name.startswith("disk"):
@@ -405,8 +436,8 @@ def main():
     with open(f"{a.logs}/times", "w") as f:
         f.write(f"accel {a.accel}\n")
         if said.ready:
-            f.write(f"ready {said.ready - begin:.2f}\n")
-        f.write(f"total {time.monotonic() - begin:.2f}\n")
+            f.write(f"ready {said.ready - machine.begin:.2f}\n")
+        f.write(f"total {time.monotonic() - machine.begin:.2f}\n")
 
     trouble = scan(a.logs, a.nodes)
     with open(f"{a.logs}/trouble", "w") as f:
@@ -418,10 +449,13 @@ def main():
     if trouble:
         complain(f"{len(trouble)} suspicious lines in the kernels' logs, in {os.path.relpath(a.logs, a.tree)}/")
 
-    if interrupted:
+    if machine.signal:
         complain("interrupted")
-        return 128 + interrupted[0]
-    if late:
+        return 128 + machine.signal
+    if machine.unsound:
+        complain(f"the machine did not start, {STARTS_MAX} times; logs in {os.path.relpath(a.logs, a.tree)}/unsound*.log")
+        return 125
+    if machine.late:
         where = "while COMMAND ran" if said.ready else "before COMMAND started"
         complain(f"ended after {a.timeout} s, {where} (--timeout)")
         return 124
@@ -429,7 +463,7 @@ def main():
         complain(f"the machine did not start: {said.failure}; logs in {os.path.relpath(a.logs, a.tree)}/")
         return 125
     if said.code is None:
-        what = f"QEMU ended with {machine.returncode}" if machine.returncode else "the primary kernel died or was reset"
+        what = f"QEMU ended with {machine.process.returncode}" if machine.process.returncode else "the primary kernel died or was reset"
         complain(f"{what} {'while COMMAND ran' if said.ready else 'before COMMAND started'}; "
                  f"logs in {os.path.relpath(a.logs, a.tree)}/")
         for line in read(f"{a.logs}/qemu.log").decode(errors="replace").splitlines()[-5:]:
