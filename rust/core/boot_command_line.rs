@@ -67,6 +67,9 @@ pub const REFUSED: [&str; 9] = [
 /// undo what they do, and of reserved ranges only the first few count.
 pub const REFUSED_WITH_DEVICES: [&str; 2] = ["pci", "reserve"];
 
+/// As the kernel looks for it, wherever that stands.
+const CRASH_KERNEL: &[u8] = b"crashkernel=";
+
 /// What every secondary is told:
 ///
 /// * no interrupts to all processors, since those are the primary's, too, and none from its NMI line;
@@ -174,9 +177,16 @@ fn check_user(user: &[u8], refused: &[&'static str]) -> Result<(), LineError> {
     if user.iter().filter(|&&b| b == b'"').count() % 2 != 0 {
         return Err(LineError::Character);
     }
+    // The kernel looks for it by itself, in the middle of a word, too.
+    if user
+        .windows(CRASH_KERNEL.len())
+        .any(|part| part == CRASH_KERNEL)
+    {
+        return Err(LineError::Refused("crashkernel"));
+    }
     // Everything behind a lone "--" is for the first process: our parameters must not be.
     for word in words(user) {
-        if word == b"--" {
+        if parameter(word) == (b"--", None) {
             return Err(LineError::Refused("--"));
         }
         for &refused in refused {
@@ -197,20 +207,36 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Whether `word` sets the parameter `name`, or begins with `name` when that has a value itself.
-fn is_parameter(word: &[u8], name: &[u8]) -> bool {
-    // Quotes may surround the whole word, and the kernel takes "-" for "_".
-    let word = word.strip_prefix(b"\"").unwrap_or(word);
-    if word.len() < name.len() {
-        return false;
+/// The name that `word` sets, and what to, if it says: as the kernel takes it apart (`next_arg()`).
+///
+/// Quotes may surround the word or the value, and a "=" at the beginning belongs to the name.
+fn parameter(word: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let (word, is_quoted) = match word.strip_prefix(b"\"") {
+        Some(rest) => (rest, true),
+        None => (word, false),
+    };
+    let unquoted = |text| <[u8]>::strip_suffix(text, b"\"").unwrap_or(text);
+    let equals = word.iter().skip(1).position(|&b| b == b'=');
+    match equals.map(|at| (&word[..at + 1], &word[at + 2..])) {
+        Some((name, value)) => match value.strip_prefix(b"\"") {
+            Some(value) => (name, Some(unquoted(value))),
+            None if is_quoted => (name, Some(unquoted(value))),
+            None => (name, Some(value)),
+        },
+        None if is_quoted => (unquoted(word), None),
+        None => (word, None),
     }
-    let (start, rest) = word.split_at(name.len());
-    let same = start
-        .iter()
-        .zip(name)
-        .all(|(&a, &b)| a == b || (a == b'-' && b == b'_'));
-    let ends = name.contains(&b'=') || matches!(rest.first(), None | Some(b'=' | b'"'));
-    same && ends
+}
+
+/// Whether `word` sets the parameter that `refused` names; if that has a value itself, to one that begins so.
+fn is_parameter(word: &[u8], refused: &[u8]) -> bool {
+    let (name, value) = parameter(word);
+    let (refused_name, refused_value) = parameter(refused);
+    // The kernel takes "-" for "_".
+    let same = |(&a, &b): (&u8, &u8)| a == b || (a == b'-' && b == b'_');
+    name.len() == refused_name.len()
+        && name.iter().zip(refused_name).all(same)
+        && refused_value.is_none_or(|start| value.is_some_and(|value| value.starts_with(start)))
 }
 
 struct Line<'a> {

@@ -136,6 +136,38 @@ fn dangerous_parameters_are_refused() {
     assert!(build(b"noapictimer x=\"a -- noapic\"").is_ok());
 }
 
+/// Each of these was let pass once.
+#[test]
+fn quotes_hide_nothing() {
+    for (user, refused) in [
+        ("acpi=\"off\"", "acpi=off"),
+        ("\"acpi=\"off\"\"", "acpi=off"),
+        ("quiet \"--\" x", "--"),
+        ("x=\"a crashkernel=64M b\"", "crashkernel"),
+        ("xcrashkernel=64M", "crashkernel"),
+    ] {
+        assert_eq!(
+            build(user.as_bytes()),
+            Err(LineError::Refused(refused)),
+            "{user}"
+        );
+    }
+    for user in [
+        "acpi=\"strict\"",
+        "x=\"--\"",
+        "--x",
+        "\"=noapic\"",
+        "=acpi=off",
+    ] {
+        assert!(build(user.as_bytes()).is_ok(), "{user}");
+    }
+    // Not the parameter "oops": an oops is still the end.
+    for user in ["oops\"\"=continue", "oops\"=\""] {
+        let line = build(user.as_bytes()).unwrap();
+        assert_eq!(value(&line, "oops"), Some("panic"), "{user}");
+    }
+}
+
 #[test]
 fn devices_are_reached_by_the_tables_alone() {
     let line = build_with_devices(b"quiet").unwrap();
