@@ -234,9 +234,11 @@ fn is_parameter(word: &[u8], refused: &[u8]) -> bool {
     let (refused_name, refused_value) = parameter(refused);
     // The kernel takes "-" for "_".
     let same = |(&a, &b): (&u8, &u8)| a == b || (a == b'-' && b == b'_');
-    name.len() == refused_name.len()
-        && name.iter().zip(refused_name).all(same)
-        && refused_value.is_none_or(|start| value.is_some_and(|value| value.starts_with(start)))
+    let fits = match refused_value {
+        None => true,
+        Some(start) => value.is_some_and(|value| value.starts_with(start)),
+    };
+    fits && name.len() == refused_name.len() && name.iter().zip(refused_name).all(same)
 }
 
 struct Line<'a> {
