@@ -72,7 +72,7 @@ int pcn_processor_id(unsigned int cpu, u32 *id)
 	}
 	if (x2apic_mode && apic->dest_mode_logical && !hypervisor_is_type(X86_HYPER_KVM))
 		pr_notice_once(
-			"popcorn: others use xAPIC beside the x2APIC of this kernel, which emulated processors bear by x2apic_phys alone\n");
+			"popcorn: others use xAPIC beside this kernel's x2APIC: on emulated processors boot with x2apic_phys\n");
 	*id = apic_id;
 	return 0;
 }
