@@ -17,8 +17,12 @@ macro_rules! errnos {
 errnos! {
     /// `EALREADY`
     already = EALREADY;
+    /// `EBADMSG`
+    bad_message = EBADMSG;
     /// `ECANCELED`
     canceled = ECANCELED;
+    /// `ECONNREFUSED`
+    connection_refused = ECONNREFUSED;
     /// `ECONNRESET`
     connection_reset = ECONNRESET;
     /// `EHOSTDOWN`: the node is not online.
