@@ -26,6 +26,8 @@ mod request;
 mod service;
 mod settings;
 #[cfg(CONFIG_KUNIT)]
+mod socket_tests;
+#[cfg(CONFIG_KUNIT)]
 mod tests;
 
 pub use endpoint::CallOptions;
