@@ -36,6 +36,7 @@ pub mod proto;
 pub mod resource_list;
 pub mod ring;
 pub mod sort;
+pub mod stream;
 pub mod syscall;
 pub mod terminal;
 pub mod vmcoreinfo;
