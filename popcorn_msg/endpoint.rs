@@ -8,14 +8,15 @@
 use crate::core::Core;
 use crate::link::Link;
 use crate::link::LinkState;
+use crate::link::SendError;
 use crate::ping::Echo;
-use crate::receiver;
-use crate::receiver::Thread;
 use crate::request::encoded;
 use crate::request::malformed;
 use crate::service::Handler;
 use crate::service::Service;
 use crate::settings::Settings;
+use crate::shm;
+use crate::shm::Window;
 
 use kernel::c_str;
 use kernel::prelude::*;
@@ -24,7 +25,6 @@ use kernel::sync::Arc;
 use kernel::sync::SpinLock;
 
 use core::ops::RangeInclusive;
-use core::sync::atomic::fence;
 use core::sync::atomic::Ordering;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
@@ -164,11 +164,12 @@ impl Endpoint {
     ///
     /// `EEXIST`: there is a window for it. `EINVAL`: the peer is this node, or the window too small.
     pub(crate) fn attach(&self, peer: NodeId, memory: SharedMemory) -> Result {
-        let link = Link::new(self.core.clone(), peer, memory)?;
+        let window = Window::new(self.node(), peer, memory)?;
+        let link = Link::new(self.core.clone(), peer, window.clone())?;
         if self.link(peer).is_some() {
             return Err(EEXIST);
         }
-        let thread = Thread::new(link.clone());
+        let thread = shm::Thread::new(link.clone(), window);
         let thread = Kthread::spawn(c_str!("popcorn_msg"), move || thread.run())?;
         let mut attached = Some(Attached { link, thread });
         {
@@ -252,10 +253,8 @@ impl Endpoint {
     ///
     /// `EAGAIN`: the ring is full now. Else as [`Endpoint::post`].
     pub fn try_post(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
-        use crate::link::SendError;
-        use popcorn_core::window::Lane;
         let link = self.online_link(node)?;
-        match link.send(None, Lane::Requests, kind, Class::OneWay, 0, 0, parts) {
+        match link.try_send_request(kind, Class::OneWay, 0, parts, false) {
             Ok(()) => Ok(()),
             Err(SendError::Full) => Err(EAGAIN),
             Err(SendError::Failed(error)) => Err(error),
@@ -299,12 +298,12 @@ impl Endpoint {
 
     /// Drains the link oneself for a while: no switch to its thread and back, and no doorbell.
     fn poll_for(&self, link: &Arc<Link>, waiter: &crate::pending::Waiter, poll_ns: u64) {
-        if !link.set_sleeping(false) {
+        if !link.transport().set_polling(link, true) {
             return;
         }
         let begin = time::now_ns();
         while !waiter.is_done() && link.is_online() {
-            if receiver::poll(link) == 0 {
+            if link.transport().poll(link) == 0 {
                 current::cpu_relax();
             }
             if time::now_ns().wrapping_sub(begin) > poll_ns || current::signal_pending() {
@@ -314,13 +313,7 @@ impl Endpoint {
                 break;
             }
         }
-        // The thread may have gone to sleep in the belief that the peer would ring.
-        if link.set_sleeping(true) {
-            fence(Ordering::SeqCst);
-            if receiver::is_pending(link) {
-                link.kick();
-            }
-        }
+        link.transport().set_polling(link, false);
     }
 
     /// [`Endpoint::call`] with a typed request (followed by `tail`) and a typed response.

@@ -12,23 +12,26 @@
 //! # Locks
 //!
 //! All locks of this module are leaves: `Endpoint::links`, `Services::table`, `Pending::slots`,
-//! `Waiter::result`, `Link::transmit`, `Link::introduction`. No function that may sleep is called
+//! `Waiter::result`, `Window::transmit`, `Link::introduction`. No function that may sleep is called
 //! under one, nor another taken. Callers may hold sleeping locks when they call, but must not hold
 //! one that a service needs to answer them (the lock law in `docs/locking.md`).
 
 mod core;
+mod dispatch;
 mod endpoint;
+mod life;
 mod link;
 mod pending;
 mod ping;
-mod receiver;
 mod request;
 mod service;
 mod settings;
+mod shm;
 #[cfg(CONFIG_KUNIT)]
 mod socket_tests;
 #[cfg(CONFIG_KUNIT)]
 mod tests;
+mod transport;
 
 pub use endpoint::CallOptions;
 pub use endpoint::Endpoint;

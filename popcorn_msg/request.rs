@@ -11,7 +11,6 @@ use kernel::sync::Arc;
 
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
-use popcorn_core::window::Lane;
 use popcorn_core::wire::Header;
 use popcorn_core::wire::Wire;
 use popcorn_core::wire::WireError;
@@ -139,15 +138,10 @@ impl Request {
         }
         let (kind, id) = (self.header.kind, self.header.request);
         let life = self.header.incarnation;
-        let sent = self.link.send(
-            Some(life),
-            Lane::Responses,
-            kind,
-            Class::Response,
-            status,
-            id,
-            parts,
-        );
+        let may_sleep = !self.in_receiver;
+        let sent = self
+            .link
+            .try_respond(life, kind, status, id, parts, may_sleep);
         match sent {
             Err(SendError::Full) if self.in_receiver => {
                 // The peer may be waiting in the same way for us: let a worker wait.

@@ -9,8 +9,6 @@ use crate::endpoint::Endpoint;
 use crate::link::PARTS_MAX;
 use crate::ping::ECHO;
 use crate::ping::ECHO_BY_WORKER;
-use crate::receiver::is_pending;
-use crate::receiver::poll;
 use crate::request::Request;
 use crate::service::Handler;
 use crate::service::NodeEvent;
@@ -179,6 +177,7 @@ struct Puppet {
     /// The next one that it sends, but for its sequence number.
     request: wire::Header,
     beats: u64,
+    memory: SharedMemory,
 }
 
 impl Puppet {
@@ -206,6 +205,7 @@ impl Puppet {
                 incarnation,
             },
             beats: 0,
+            memory: memory.clone(),
         };
         peer.attach(node(id), memory)?;
         let introduction = window::Introduction {
@@ -608,15 +608,17 @@ fn left_alone() -> Outcome {
     let zero = TestNode::new(0, PROTOCOL, LONG_MS)?;
     let puppet = Puppet::join(&zero, 1)?;
     let link = zero.link(node(1)).ok_or(ENODEV)?;
-    check!(link.set_sleeping(true) && puppet.peer_header.sleeping());
+    check!(link.transport().set_polling(&link, false) && puppet.peer_header.sleeping());
     zero.detach(node(1))?;
-    let memory = link.memory().clone();
+    let memory = puppet.memory.clone();
     for offset in (0..WINDOW).step_by(8) {
         memory.store(offset, PATTERN);
     }
-    check!(!link.set_sleeping(false) && !link.set_sleeping(true));
-    check!(poll(&link) == 0 && !is_pending(&link));
-    check!(!link.has_room_for_response() && link.sent_while_waiting().is_none());
+    for polling in [true, false] {
+        check!(!link.transport().set_polling(&link, polling));
+    }
+    check!(link.transport().poll(&link) == 0);
+    check!(!link.has_room_for_response() && link.transport().responses_passed().is_none());
     let life = puppet.request.incarnation;
     let host_down = Some(errno::host_down());
     check!(link.respond(life, ECHO, 0, 1, &[b"late"]).err() == host_down);

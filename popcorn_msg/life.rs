@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0
+//! The beginning and the end of a peer's life, as all transports see it.
+//!
+//! Called by the thread of a link that alone changes its state. What belongs to the transport (rings,
+//! connections) is opened before [`begin`], and closed before [`end`]: nobody receives from a life that
+//! has ended.
+
+use crate::link::Link;
+use crate::link::LinkState;
+use crate::service::NodeEvent;
+
+use kernel::prelude::*;
+
+use popcorn_core::ids::Incarnation;
+use popcorn_kernel::system;
+
+/// Between two heartbeats.
+pub(crate) const TICK_MS: u64 = 100;
+
+/// A new life; no two are the same, but by chance of one in 2^64.
+pub(crate) fn new_life() -> Incarnation {
+    loop {
+        if let Some(life) = Incarnation::new(system::random_u64()) {
+            return life;
+        }
+    }
+}
+
+/// The peer can be talked to.
+pub(crate) fn begin(link: &Link) {
+    link.set_state(LinkState::Online);
+    if let Some(peer) = link.introduction() {
+        pr_info!(
+            "node {} is online: {} processors, {} MiB\n",
+            link.peer(),
+            peer.cpus,
+            peer.memory >> 20
+        );
+    }
+    link.core().tell(link.peer(), NodeEvent::Online);
+}
+
+/// The peer is not to be talked to any more: its state says so.
+pub(crate) fn close(link: &Link, event: NodeEvent) {
+    link.set_state(match event {
+        NodeEvent::Dead => LinkState::Dead,
+        _ => LinkState::Offline,
+    });
+}
+
+/// The peer is gone: every call to it fails, and the services hear of it.
+pub(crate) fn end(link: &Link, event: NodeEvent) {
+    link.core().pending().fail(link.peer());
+    pr_info!(
+        "node {} {}\n",
+        link.peer(),
+        if event == NodeEvent::Dead {
+            "is dead"
+        } else {
+            "has left"
+        }
+    );
+    link.core().tell(link.peer(), event);
+}
+
+/// Watches whether a peer that owes us room for responses still takes them.
+#[derive(Default)]
+pub(crate) struct Progress {
+    seen: Option<u64>,
+    /// Ticks during which one waited and none passed.
+    stuck: u32,
+}
+
+impl Progress {
+    /// Once a tick.
+    pub(crate) fn tick(&mut self, link: &Link) {
+        let passed = link.passed_while_waiting();
+        self.stuck = if passed.is_some() && passed == self.seen {
+            self.stuck.saturating_add(1)
+        } else {
+            0
+        };
+        self.seen = passed;
+    }
+
+    /// For how many ticks it has taken none.
+    pub(crate) fn stuck(&self) -> u32 {
+        self.stuck
+    }
+}
