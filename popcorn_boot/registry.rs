@@ -65,9 +65,10 @@ impl Registry {
         {
             return Err(EEXIST);
         }
-        let own = popcorn_msg::this_node();
-        let free =
-            |node: &NodeId| *node != own && kernels.get(node.index()).is_some_and(Option::is_none);
+        // Not this one's, nor that of a kernel of another machine.
+        let free = |node: &NodeId| {
+            !popcorn_msg::is_known(*node) && kernels.get(node.index()).is_some_and(Option::is_none)
+        };
         let node = NodeId::all().find(free).ok_or_else(errno::no_space)?;
         let kernel = Partition::new(name, node)?;
         if let Some(slot) = kernels.get_mut(node.index()) {

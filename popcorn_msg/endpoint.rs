@@ -3,7 +3,7 @@
 //!
 //! There is one for the kernel; tests make several and let them talk in one kernel.
 //!
-//! Lock: `links`, a leaf.
+//! Locks: `links`, a leaf; `listeners`, a mutex, under which sockets are made and closed.
 
 use crate::core::Core;
 use crate::link::Link;
@@ -17,11 +17,18 @@ use crate::service::Service;
 use crate::settings::Settings;
 use crate::shm;
 use crate::shm::Window;
+use crate::tcp::listener::Listeners;
+use crate::tcp::setup::Role;
+use crate::tcp::Setup;
+use crate::tcp::Tcp;
+use crate::tcp::Worker;
 
 use kernel::c_str;
 use kernel::prelude::*;
+use kernel::sync::new_mutex;
 use kernel::sync::new_spinlock;
 use kernel::sync::Arc;
+use kernel::sync::Mutex;
 use kernel::sync::SpinLock;
 
 use core::ops::RangeInclusive;
@@ -29,6 +36,7 @@ use core::sync::atomic::Ordering;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::NODE_MAX;
+use popcorn_core::stream::Channel;
 use popcorn_core::wire::Wire;
 use popcorn_kernel::current;
 use popcorn_kernel::errno;
@@ -112,10 +120,11 @@ impl Response {
     }
 }
 
-/// A link and its thread. The thread stops first.
+/// A link and its threads, which stop first.
 struct Attached {
     link: Arc<Link>,
-    thread: Kthread,
+    /// In the order in which they are stopped.
+    threads: [Option<Kthread>; 2],
 }
 
 /// A node.
@@ -124,6 +133,9 @@ pub struct Endpoint {
     core: Arc<Core>,
     #[pin]
     links: SpinLock<[Option<Attached>; NODE_MAX]>,
+    /// Where peers connect to.
+    #[pin]
+    listeners: Mutex<Listeners>,
 }
 
 /// A registered service; dropping it takes it back and waits until none of its functions runs.
@@ -148,6 +160,7 @@ impl Endpoint {
             pin_init!(Self {
                 core,
                 links <- new_spinlock!([const { None }; NODE_MAX], "popcorn_msg::Endpoint"),
+                listeners <- new_mutex!(Listeners::default(), "popcorn_msg::Endpoint::listeners"),
             }),
             GFP_KERNEL,
         )
@@ -171,34 +184,80 @@ impl Endpoint {
         }
         let thread = shm::Thread::new(link.clone(), window);
         let thread = Kthread::spawn(c_str!("popcorn_msg"), move || thread.run())?;
-        let mut attached = Some(Attached { link, thread });
+        self.add(Attached {
+            link,
+            threads: [Some(thread), None],
+        })
+    }
+
+    /// Begins to seek `peer` by TCP. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST`: it is sought already. `EINVAL`: the peer is this node. `EADDRINUSE`, `EADDRNOTAVAIL`:
+    /// the address to listen at cannot be had. `ENOMEM`.
+    pub(crate) fn connect(&self, peer: NodeId, setup: Setup) -> Result {
+        let tcp = Tcp::new(setup)?;
+        let link = Link::new(self.core.clone(), peer, tcp.clone())?;
+        // Others who come or go do so before or afterwards.
+        let mut listeners = self.listeners.lock();
+        if self.link(peer).is_some() {
+            return Err(EEXIST);
+        }
+        if let Role::Listen(address) = setup.role {
+            listeners.add(self.core.roster(), address)?;
+        }
+        let spawn = |channel| {
+            let worker = Worker::new(link.clone(), tcp.clone(), channel)?;
+            Kthread::spawn(c_str!("popcorn_msg"), move || worker.run()).map(Some)
+        };
+        let result = match (spawn(Channel::Urgent), spawn(Channel::Bulk)) {
+            (Ok(urgent), Ok(bulk)) => self.add(Attached {
+                link,
+                threads: [urgent, bulk],
+            }),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+        match result {
+            Ok(()) => self.core.roster().set(peer, Some(tcp)),
+            Err(_) => listeners.leave_unused(self.core.roster()),
+        }
+        result
+    }
+
+    fn add(&self, attached: Attached) -> Result {
+        let mut attached = Some(attached);
         {
             let mut links = self.links.lock();
-            if let Some(slot) = links.get_mut(peer.index()).filter(|slot| slot.is_none()) {
+            let peer = attached.as_ref().map(|attached| attached.link.peer());
+            let slot = peer.and_then(|peer| links.get_mut(peer.index()));
+            if let Some(slot) = slot.filter(|slot| slot.is_none()) {
                 *slot = attached.take();
             }
         }
-        // Somebody else was faster: stops the thread, which may sleep.
+        // Somebody else was faster: stops the threads, which may sleep.
         match attached {
             Some(_) => Err(EEXIST),
             None => Ok(()),
         }
     }
 
-    /// Leaves `peer` and gives its window back; nothing touches it afterwards. May sleep.
+    /// Leaves `peer` and gives its window or connections back; nothing touches them afterwards. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENODEV`: there is no window for it.
+    /// `ENODEV`: it is not sought.
     pub(crate) fn detach(&self, peer: NodeId) -> Result {
         let attached = self
             .links
             .lock()
             .get_mut(peer.index())
             .and_then(Option::take);
-        let Attached { link, thread } = attached.ok_or(ENODEV)?;
-        // Closes the link: whoever holds it still finds that before touching the window (`link.rs`).
-        drop(thread);
+        let Attached { link, threads } = attached.ok_or(ENODEV)?;
+        self.core.roster().set(peer, None);
+        // Closes the link: whoever holds it still finds that before touching what is behind it.
+        drop(threads);
+        self.listeners.lock().leave_unused(self.core.roster());
         // Workers may hold it; wait for them, so that the mapping goes now.
         self.core.flush();
         drop(link);
@@ -348,11 +407,17 @@ impl Endpoint {
         self.link(node).is_some_and(|link| link.is_online())
     }
 
+    /// Whether `node` is a kernel of this machine, whose memory can be read.
+    pub fn shares_memory(&self, node: NodeId) -> bool {
+        self.link(node)
+            .is_some_and(|link| link.transport().shares_memory())
+    }
+
     /// Waits until `node` is online. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENODEV`: there is no window for it. `EINTR`: a fatal signal. `ETIMEDOUT`.
+    /// `ENODEV`: it is not sought. `EINTR`: a fatal signal. `ETIMEDOUT`.
     pub fn wait_online(&self, node: NodeId, timeout_ms: u32) -> Result {
         let link = self.link(node).ok_or(ENODEV)?;
         self.core
@@ -364,7 +429,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// `ENODEV`: there is no window for it.
+    /// `ENODEV`: it is not sought.
     pub fn node_died(&self, node: NodeId) -> Result {
         let link = self.link(node).ok_or(ENODEV)?;
         link.killed.store(true, Ordering::Release);
@@ -372,7 +437,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// All nodes that there are windows for, and this one, by id. May sleep.
+    /// All nodes that are sought, and this one, by id. May sleep.
     ///
     /// # Errors
     ///
@@ -413,11 +478,13 @@ impl Endpoint {
     pub(crate) fn shut_down(&self) {
         for id in NodeId::all() {
             let attached = self.links.lock().get_mut(id.index()).and_then(Option::take);
-            if let Some(Attached { link, thread }) = attached {
-                drop(thread);
+            if let Some(Attached { link, threads }) = attached {
+                self.core.roster().set(id, None);
+                drop(threads);
                 drop(link);
             }
         }
+        self.listeners.lock().leave_unused(self.core.roster());
         self.core.flush();
     }
 }

@@ -16,6 +16,7 @@
 //! under one, nor another taken. Callers may hold sleeping locks when they call, but must not hold
 //! one that a service needs to answer them (the lock law in `docs/locking.md`).
 
+mod configuration;
 mod core;
 mod dispatch;
 mod endpoint;
@@ -27,6 +28,7 @@ mod request;
 mod service;
 mod settings;
 mod shm;
+mod tcp;
 #[cfg(CONFIG_KUNIT)]
 mod socket_tests;
 #[cfg(CONFIG_KUNIT)]
@@ -43,11 +45,15 @@ pub use request::FIXED_MAX;
 pub use service::Handler;
 pub use service::NodeEvent;
 
+use configuration::Configuration;
+
 use ::core::ops::RangeInclusive;
+use kernel::c_str;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use popcorn_core::ids::NodeId;
 use popcorn_core::wire::Wire;
+use popcorn_kernel::configfs::Subsystem;
 use popcorn_kernel::errno;
 use popcorn_kernel::global::Global;
 use popcorn_kernel::global::GlobalGuard;
@@ -161,6 +167,20 @@ pub fn is_online(node: NodeId) -> bool {
         .is_some_and(|endpoint| endpoint.is_online(node))
 }
 
+/// See [`Endpoint::shares_memory`].
+pub fn shares_memory(node: NodeId) -> bool {
+    ENDPOINT
+        .get()
+        .is_some_and(|endpoint| endpoint.shares_memory(node))
+}
+
+/// Whether there is a node of this id already, online or not.
+pub fn is_known(node: NodeId) -> bool {
+    ENDPOINT
+        .get()
+        .is_some_and(|endpoint| endpoint.node() == node || endpoint.link(node).is_some())
+}
+
 /// See [`Endpoint::wait_online`].
 ///
 /// # Errors
@@ -230,11 +250,13 @@ fn attach_by_parameters(endpoint: &Endpoint) -> Result {
 
 struct PopcornMsg {
     endpoint: Arc<Endpoint>,
+    /// When it goes there are no nodes in it: each holds the module.
+    directory: Option<Subsystem<Configuration>>,
     global: Option<GlobalGuard<Endpoint>>,
 }
 
 impl kernel::Module for PopcornMsg {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
+    fn init(module: &'static ThisModule) -> Result<Self> {
         let id = u64::from(param!(popcorn_msg_node: u32));
         let node = NodeId::new(id).ok_or_else(|| {
             pr_err!("node={} is too large\n", id);
@@ -244,6 +266,7 @@ impl kernel::Module for PopcornMsg {
         // From here on, returning drops it: that shuts the endpoint down.
         let mut this = Self {
             endpoint,
+            directory: None,
             global: None,
         };
         attach_by_parameters(&this.endpoint).inspect_err(|error| {
@@ -252,6 +275,9 @@ impl kernel::Module for PopcornMsg {
                 error
             );
         })?;
+        let configuration = Configuration::new(this.endpoint.clone())?;
+        let directory = Subsystem::new(c_str!("popcorn_msg"), configuration, module)?;
+        this.directory = Some(directory);
         this.global = Some(ENDPOINT.set(this.endpoint.clone())?);
         pr_info!("this is node {}\n", node);
         Ok(this)
@@ -260,6 +286,7 @@ impl kernel::Module for PopcornMsg {
 
 impl Drop for PopcornMsg {
     fn drop(&mut self) {
+        self.directory = None;
         self.global = None;
         self.endpoint.shut_down();
     }

@@ -235,6 +235,10 @@ impl Transport for Window {
         Some(sender.sequence)
     }
 
+    fn shares_memory(&self) -> bool {
+        true
+    }
+
     fn kick(&self) {}
 
     fn set_polling(&self, link: &Link, polling: bool) -> bool {

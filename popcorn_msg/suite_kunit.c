@@ -17,6 +17,14 @@ void popcorn_msg_test_doorbell(struct kunit *test);
 void popcorn_msg_test_doorbell_moves(struct kunit *test);
 void popcorn_msg_test_registration(struct kunit *test);
 void popcorn_msg_test_many_callers(struct kunit *test);
+void popcorn_msg_test_tcp_echo(struct kunit *test);
+void popcorn_msg_test_tcp_errors(struct kunit *test);
+void popcorn_msg_test_tcp_broken_connections(struct kunit *test);
+void popcorn_msg_test_tcp_silence(struct kunit *test);
+void popcorn_msg_test_tcp_leaves_and_returns(struct kunit *test);
+void popcorn_msg_test_tcp_strangers(struct kunit *test);
+void popcorn_msg_test_tcp_back_pressure(struct kunit *test);
+void popcorn_msg_test_tcp_many_callers(struct kunit *test);
 
 static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE(popcorn_msg_test_echo),
@@ -34,6 +42,14 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE_SLOW(popcorn_msg_test_doorbell_moves),
 	KUNIT_CASE(popcorn_msg_test_registration),
 	KUNIT_CASE_SLOW(popcorn_msg_test_many_callers),
+	KUNIT_CASE(popcorn_msg_test_tcp_echo),
+	KUNIT_CASE(popcorn_msg_test_tcp_errors),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_broken_connections),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_silence),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_leaves_and_returns),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_strangers),
+	KUNIT_CASE(popcorn_msg_test_tcp_back_pressure),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_many_callers),
 	{},
 };
 

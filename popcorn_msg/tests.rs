@@ -4,6 +4,9 @@
 //!
 //! A failed check returns the line instead of aborting, so that the endpoints are shut down.
 
+mod proxy;
+mod tcp;
+
 use crate::endpoint::CallOptions;
 use crate::endpoint::Endpoint;
 use crate::link::PARTS_MAX;
@@ -55,7 +58,7 @@ const QUEUED: u32 = 16;
 
 /// What went wrong: a line of this file, or an error on the way there.
 enum Failure {
-    Line(u32),
+    Line(&'static str, u32),
     Error(Error),
 }
 
@@ -76,13 +79,15 @@ type Outcome = core::result::Result<(), Failure>;
 macro_rules! check {
     ($condition:expr) => {
         if !$condition {
-            return Err(Failure::Line(line!()));
+            return Err($crate::tests::Failure::Line(file!(), line!()));
         }
     };
 }
 
+use check;
+
 macro_rules! cases {
-    ($($symbol:ident = $function:ident;)*) => {$(
+    ($($symbol:ident = $function:path;)*) => {$(
         /// Called by the suite in `suite_kunit.c`.
         #[no_mangle]
         pub(crate) extern "C" fn $symbol(_test: *mut c_void) {
@@ -108,13 +113,21 @@ cases! {
     popcorn_msg_test_doorbell_moves = doorbell_moves;
     popcorn_msg_test_registration = registration;
     popcorn_msg_test_many_callers = many_callers;
+    popcorn_msg_test_tcp_echo = tcp::echo;
+    popcorn_msg_test_tcp_errors = tcp::errors;
+    popcorn_msg_test_tcp_broken_connections = tcp::broken_connections;
+    popcorn_msg_test_tcp_silence = tcp::silence;
+    popcorn_msg_test_tcp_leaves_and_returns = tcp::leaves_and_returns;
+    popcorn_msg_test_tcp_strangers = tcp::strangers;
+    popcorn_msg_test_tcp_back_pressure = tcp::back_pressure;
+    popcorn_msg_test_tcp_many_callers = tcp::many_callers;
 }
 
 fn report(outcome: Outcome) -> bool {
     match outcome {
         Ok(()) => true,
-        Err(Failure::Line(line)) => {
-            pr_err!("tests.rs:{}: check failed\n", line);
+        Err(Failure::Line(file, line)) => {
+            pr_err!("{}:{}: check failed\n", file, line);
             false
         }
         Err(Failure::Error(error)) => {

@@ -60,6 +60,9 @@ pub(crate) trait Transport: Send + Sync {
     /// if the peer takes none. `None`: closed.
     fn responses_passed(&self) -> Option<u64>;
 
+    /// Whether the two are kernels of one machine, so that one can read the other's memory.
+    fn shares_memory(&self) -> bool;
+
     /// Makes the threads look around. Any context but NMI.
     fn kick(&self);
 

@@ -212,7 +212,8 @@ fn map_clock(space: &Space, request: &Request) {
     else {
         return;
     };
-    if message.clock_address == 0 {
+    // What another machine says of its own memory means something else here.
+    if message.clock_address == 0 || !popcorn_msg::shares_memory(request.from()) {
         return;
     }
     if let Err(error) = user.map_clock(message.clock_address, message.clock_physical) {

@@ -72,6 +72,7 @@ impl Thread {
             .mm
             .user()
             .and_then(|user| user.clock_page())
+            .filter(|_| popcorn_msg::shares_memory(node))
             .unwrap_or((0, 0));
         {
             let mut state = self.state.lock();

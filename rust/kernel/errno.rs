@@ -39,6 +39,8 @@ errnos! {
     no_such_call = ENOSYS;
     /// `EOPNOTSUPP`
     not_supported = EOPNOTSUPP;
+    /// `ENOTCONN`
+    not_connected = ENOTCONN;
     /// `EPROTO`: a peer sent what it must not.
     protocol = EPROTO;
     /// `ESHUTDOWN`

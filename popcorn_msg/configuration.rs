@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0
+//! `/sys/kernel/config/popcorn_msg`: nodes of other machines; see `docs/uapi.md`.
+//!
+//! A directory is a node, its name the node's id. Kernels of this machine are not here: they find each
+//! other by the window that `popcorn_boot` gives them.
+//!
+//! Lock: `Peer::state`, a mutex, held while a peer is joined or left.
+
+use crate::endpoint::Endpoint;
+use crate::link::LinkState;
+use crate::tcp::setup::Role;
+use crate::tcp::Setup;
+
+use core::fmt::Write;
+
+use kernel::c_str;
+use kernel::prelude::*;
+use kernel::sync::new_mutex;
+use kernel::sync::Arc;
+use kernel::sync::Mutex;
+
+use popcorn_core::address::Address;
+use popcorn_core::ids::NodeId;
+use popcorn_kernel::configfs::Attribute;
+use popcorn_kernel::configfs::Entry;
+use popcorn_kernel::configfs::Group;
+use popcorn_kernel::configfs::Hold;
+use popcorn_kernel::configfs::Item;
+use popcorn_kernel::configfs::Text;
+use popcorn_kernel::errno;
+
+/// All nodes of other machines that are configured.
+pub(crate) struct Configuration {
+    endpoint: Arc<Endpoint>,
+}
+
+impl Configuration {
+    /// None yet. May sleep.
+    pub(crate) fn new(endpoint: Arc<Endpoint>) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self { endpoint }, GFP_KERNEL)?)
+    }
+}
+
+/// How messages travel.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// By TLS: the default.
+    Tls,
+    /// In the clear, and from whoever says so: only if asked for by name.
+    Tcp,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Tls => "tls",
+            Kind::Tcp => "tcp",
+        }
+    }
+}
+
+struct State {
+    kind: Kind,
+    connect: Option<Address>,
+    listen: Option<Address>,
+    from: Option<Address>,
+    /// While it is joined its directory stays.
+    joined: Option<Hold>,
+}
+
+/// A node of another machine.
+#[pin_data]
+pub(crate) struct Peer {
+    node: NodeId,
+    endpoint: Arc<Endpoint>,
+    #[pin]
+    state: Mutex<State>,
+}
+
+impl Group for Configuration {
+    type Item = Peer;
+
+    fn make(&self, name: &CStr) -> Result<Arc<Peer>> {
+        let node = number(name.as_bytes()).and_then(NodeId::new);
+        let Some(node) = node.filter(|&node| node != self.endpoint.node()) else {
+            pr_err!("a directory in popcorn_msg is called by the id of another node\n");
+            return Err(EINVAL);
+        };
+        if self.endpoint.link(node).is_some() {
+            pr_err!("node {} is a kernel of this machine\n", node);
+            return Err(EBUSY);
+        }
+        let state = State {
+            kind: Kind::Tls,
+            connect: None,
+            listen: None,
+            from: None,
+            joined: None,
+        };
+        Arc::pin_init(
+            pin_init!(Peer {
+                node,
+                endpoint: self.endpoint.clone(),
+                state <- new_mutex!(state, "popcorn_msg::Peer::state"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn dropped(&self, _peer: &Arc<Peer>) {
+        // It is not joined: it could not have been removed.
+    }
+}
+
+impl Item for Peer {
+    const ATTRIBUTES: &'static [Attribute<Self>] = &[
+        Attribute::read_write(c_str!("transport"), show_transport, store_transport),
+        Attribute::read_write(c_str!("connect"), show_connect, store_connect),
+        Attribute::read_write(c_str!("listen"), show_listen, store_listen),
+        Attribute::read_write(c_str!("from"), show_from, store_from),
+        Attribute::write_only(c_str!("join"), store_join),
+        Attribute::write_only(c_str!("leave"), store_leave),
+        Attribute::read_only(c_str!("state"), show_state),
+    ];
+}
+
+/// A decimal number without signs, spaces or leading zeros.
+fn number(text: &[u8]) -> Option<u64> {
+    let text = core::str::from_utf8(text).ok()?;
+    let value: u64 = text.parse().ok()?;
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit())
+        && (text.len() == 1 || !text.starts_with('0'));
+    is_plain.then_some(value)
+}
+
+/// Changes something while the peer is not joined.
+fn change(peer: &Peer, with: impl FnOnce(&mut State)) -> Result {
+    let mut state = peer.state.lock();
+    if state.joined.is_some() {
+        pr_err!("node {} is joined: it has to leave first\n", peer.node);
+        return Err(EBUSY);
+    }
+    with(&mut state);
+    Ok(())
+}
+
+fn show_transport(peer: &Peer, text: &mut Text<'_>) -> Result {
+    Ok(writeln!(text, "{}", peer.state.lock().kind.name())?)
+}
+
+fn store_transport(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    let kind = [Kind::Tls, Kind::Tcp]
+        .into_iter()
+        .find(|kind| kind.name().as_bytes() == text)
+        .ok_or(EINVAL)?;
+    change(peer, |state| state.kind = kind)
+}
+
+fn show_address(address: Option<Address>, text: &mut Text<'_>) -> Result {
+    match address {
+        Some(address) => Ok(writeln!(text, "{}", address)?),
+        None => text.put(b"\n"),
+    }
+}
+
+/// An address, or nothing.
+fn address(text: &[u8]) -> Result<Option<Address>> {
+    if text.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    Address::parse(text).map(Some).map_err(|_| EINVAL)
+}
+
+fn show_connect(peer: &Peer, text: &mut Text<'_>) -> Result {
+    show_address(peer.state.lock().connect, text)
+}
+
+fn store_connect(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    let address = address(text)?;
+    if address.is_some_and(|address| !address.names_a_host()) {
+        return Err(EINVAL);
+    }
+    change(peer, |state| state.connect = address)
+}
+
+fn show_listen(peer: &Peer, text: &mut Text<'_>) -> Result {
+    show_address(peer.state.lock().listen, text)
+}
+
+fn store_listen(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    let address = address(text)?;
+    change(peer, |state| state.listen = address)
+}
+
+fn show_from(peer: &Peer, text: &mut Text<'_>) -> Result {
+    match peer.state.lock().from {
+        Some(address) => Ok(writeln!(text, "{}", address.ip())?),
+        None => text.put(b"\n"),
+    }
+}
+
+fn store_from(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    let address = address(text)?;
+    if address.is_some_and(|address| !address.names_a_host()) {
+        return Err(EINVAL);
+    }
+    change(peer, |state| state.from = address)
+}
+
+/// What is written to a file that does something when it is written to.
+fn check_go(text: &[u8]) -> Result {
+    if text == b"1" {
+        Ok(())
+    } else {
+        Err(EINVAL)
+    }
+}
+
+fn store_join(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    check_go(text)?;
+    let mut state = peer.state.lock();
+    if state.joined.is_some() {
+        return Err(errno::already());
+    }
+    let role = match (state.connect, state.listen) {
+        (Some(address), None) => Role::Connect(address),
+        (None, Some(address)) => Role::Listen(address),
+        _ => {
+            pr_err!(
+                "node {}: one of 'connect' and 'listen' says where, and the other nothing\n",
+                peer.node
+            );
+            return Err(EINVAL);
+        }
+    };
+    if state.kind == Kind::Tls {
+        pr_err!(
+            "node {}: TLS is not there; 'tcp' in 'transport' is in the clear, for networks that nobody else is on\n",
+            peer.node
+        );
+        return Err(errno::not_supported());
+    }
+    let hold = peer.hold()?;
+    let setup = Setup {
+        role,
+        from: state.from,
+    };
+    peer.endpoint.connect(peer.node, setup)?;
+    state.joined = Some(hold);
+    Ok(())
+}
+
+fn store_leave(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    check_go(text)?;
+    let mut state = peer.state.lock();
+    if state.joined.is_none() {
+        return Err(errno::not_connected());
+    }
+    peer.endpoint.detach(peer.node)?;
+    state.joined = None;
+    Ok(())
+}
+
+fn show_state(peer: &Peer, text: &mut Text<'_>) -> Result {
+    let joined = peer.state.lock().joined.is_some();
+    let link = peer.endpoint.link(peer.node).filter(|_| joined);
+    let name = match link.map(|link| link.state()) {
+        None => "configured",
+        Some(LinkState::Offline) => "offline",
+        Some(LinkState::Online) => "online",
+        Some(LinkState::Dead) => "dead",
+        Some(LinkState::Mismatch) => "mismatch",
+    };
+    Ok(writeln!(text, "{}", name)?)
+}
