@@ -11,9 +11,10 @@
 //!
 //! # Locks
 //!
-//! All locks of this module are leaves: `Endpoint::links`, `Services::table`, `Pending::slots`,
-//! `Waiter::result`, `Window::transmit`, `Link::introduction`. No function that may sleep is called
-//! under one, nor another taken. Callers may hold sleeping locks when they call, but must not hold
+//! All spinlocks of this module are leaves: `Endpoint::links`, `Services::table`, `Pending::slots`,
+//! `Waiter::result`, `Link::introduction`, `Window::transmit`, and those of `tcp`. No function that may
+//! sleep is called under one, nor another taken. Mutexes: `Peer::state` of `configuration`, then
+//! `Endpoint::listeners`; `Tcp::gate`. Callers may hold sleeping locks when they call, but must not hold
 //! one that a service needs to answer them (the lock law in `docs/locking.md`).
 
 mod configuration;
