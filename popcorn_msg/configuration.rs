@@ -8,13 +8,17 @@
 
 use crate::endpoint::Endpoint;
 use crate::link::LinkState;
+use crate::tcp::security::Credentials;
+use crate::tcp::security::Security;
 use crate::tcp::setup::Role;
 use crate::tcp::Setup;
 
 use core::fmt::Write;
 
 use kernel::c_str;
+use kernel::fmt;
 use kernel::prelude::*;
+use kernel::str::CString;
 use kernel::sync::new_mutex;
 use kernel::sync::Arc;
 use kernel::sync::Mutex;
@@ -28,16 +32,28 @@ use popcorn_kernel::configfs::Hold;
 use popcorn_kernel::configfs::Item;
 use popcorn_kernel::configfs::Text;
 use popcorn_kernel::errno;
+use popcorn_kernel::key::KeySerial;
+use popcorn_kernel::key::Keyring;
+
+/// Bytes of the name in a certificate.
+const NAME_MAX: usize = 253;
 
 /// All nodes of other machines that are configured.
 pub(crate) struct Configuration {
     endpoint: Arc<Endpoint>,
+    /// `None`: this kernel has no keys.
+    keyring: Option<Arc<Keyring>>,
 }
 
 impl Configuration {
     /// None yet. May sleep.
     pub(crate) fn new(endpoint: Arc<Endpoint>) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { endpoint }, GFP_KERNEL)?)
+        let keyring = match Keyring::new(c_str!(".popcorn")) {
+            Ok(keyring) => Some(Arc::new(keyring, GFP_KERNEL)?),
+            Err(error) if error == errno::not_supported() => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Arc::new(Self { endpoint, keyring }, GFP_KERNEL)?)
     }
 }
 
@@ -64,6 +80,10 @@ struct State {
     connect: Option<Address>,
     listen: Option<Address>,
     from: Option<Address>,
+    psk: Option<KeySerial>,
+    certificate: Option<KeySerial>,
+    private_key: Option<KeySerial>,
+    peer_name: Option<CString>,
     /// While it is joined its directory stays.
     joined: Option<Hold>,
 }
@@ -73,6 +93,7 @@ struct State {
 pub(crate) struct Peer {
     node: NodeId,
     endpoint: Arc<Endpoint>,
+    keyring: Option<Arc<Keyring>>,
     #[pin]
     state: Mutex<State>,
 }
@@ -95,12 +116,17 @@ impl Group for Configuration {
             connect: None,
             listen: None,
             from: None,
+            psk: None,
+            certificate: None,
+            private_key: None,
+            peer_name: None,
             joined: None,
         };
         Arc::pin_init(
             pin_init!(Peer {
                 node,
                 endpoint: self.endpoint.clone(),
+                keyring: self.keyring.clone(),
                 state <- new_mutex!(state, "popcorn_msg::Peer::state"),
             }),
             GFP_KERNEL,
@@ -118,6 +144,11 @@ impl Item for Peer {
         Attribute::read_write(c_str!("connect"), show_connect, store_connect),
         Attribute::read_write(c_str!("listen"), show_listen, store_listen),
         Attribute::read_write(c_str!("from"), show_from, store_from),
+        Attribute::read_write(c_str!("psk"), show_psk, store_psk),
+        Attribute::read_write(c_str!("certificate"), show_certificate, store_certificate),
+        Attribute::read_write(c_str!("private_key"), show_private_key, store_private_key),
+        Attribute::read_write(c_str!("peer_name"), show_peer_name, store_peer_name),
+        Attribute::read_only(c_str!("keyring"), show_keyring),
         Attribute::write_only(c_str!("join"), store_join),
         Attribute::write_only(c_str!("leave"), store_leave),
         Attribute::read_only(c_str!("state"), show_state),
@@ -207,6 +238,119 @@ fn store_from(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
     change(peer, |state| state.from = address)
 }
 
+fn show_key(key: Option<KeySerial>, text: &mut Text<'_>) -> Result {
+    match key {
+        Some(key) => Ok(writeln!(text, "{}", key)?),
+        None => text.put(b"\n"),
+    }
+}
+
+/// The serial number of a key, or nothing. May sleep.
+fn key(text: &[u8]) -> Result<Option<KeySerial>> {
+    if text.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    let serial = number(text).and_then(|serial| i32::try_from(serial).ok());
+    let key = serial.and_then(KeySerial::new).ok_or(EINVAL)?;
+    key.check()?;
+    Ok(Some(key))
+}
+
+fn show_psk(peer: &Peer, text: &mut Text<'_>) -> Result {
+    show_key(peer.state.lock().psk, text)
+}
+
+fn store_psk(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    let key = key(text)?;
+    change(peer, |state| state.psk = key)
+}
+
+fn show_certificate(peer: &Peer, text: &mut Text<'_>) -> Result {
+    show_key(peer.state.lock().certificate, text)
+}
+
+fn store_certificate(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    let key = key(text)?;
+    change(peer, |state| state.certificate = key)
+}
+
+fn show_private_key(peer: &Peer, text: &mut Text<'_>) -> Result {
+    show_key(peer.state.lock().private_key, text)
+}
+
+fn store_private_key(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    let key = key(text)?;
+    change(peer, |state| state.private_key = key)
+}
+
+fn show_peer_name(peer: &Peer, text: &mut Text<'_>) -> Result {
+    let state = peer.state.lock();
+    text.put(
+        state
+            .peer_name
+            .as_deref()
+            .map_or(b"", |name| name.as_bytes()),
+    )?;
+    text.put(b"\n")
+}
+
+fn store_peer_name(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    if text.len() > NAME_MAX || !text.iter().all(u8::is_ascii_graphic) {
+        return Err(EINVAL);
+    }
+    let name = match core::str::from_utf8(text) {
+        Ok("") => None,
+        Ok(name) => Some(CString::try_from_fmt(fmt!("{}", name))?),
+        Err(_) => return Err(EINVAL),
+    };
+    change(peer, |state| state.peer_name = name)
+}
+
+fn show_keyring(peer: &Peer, text: &mut Text<'_>) -> Result {
+    match &peer.keyring {
+        Some(keyring) => Ok(writeln!(text, "{}", keyring.serial())?),
+        None => text.put(b"\n"),
+    }
+}
+
+/// How connections to the peer are protected, by what is set.
+fn security(peer: &Peer, state: &State) -> Result<Security> {
+    let credentials = match (state.kind, state.psk, state.certificate, state.private_key) {
+        (Kind::Tcp, None, None, None) => return Ok(Security::Clear),
+        (Kind::Tcp, ..) => {
+            pr_err!(
+                "node {}: there are keys, but 'transport' is in the clear\n",
+                peer.node
+            );
+            return Err(EINVAL);
+        }
+        (Kind::Tls, Some(key), None, None) => Credentials::Key(key),
+        (Kind::Tls, None, certificate, private_key) => {
+            let own = match (certificate, private_key) {
+                (Some(certificate), Some(key)) => Some((certificate, key)),
+                (None, None) => None,
+                _ => {
+                    pr_err!("node {}: a certificate needs its private key\n", peer.node);
+                    return Err(EINVAL);
+                }
+            };
+            let peer_name = match &state.peer_name {
+                Some(name) => Some(CString::try_from(&**name)?),
+                None => None,
+            };
+            Credentials::X509 { own, peer_name }
+        }
+        (Kind::Tls, ..) => {
+            pr_err!("node {}: either 'psk' or a certificate\n", peer.node);
+            return Err(EINVAL);
+        }
+    };
+    Ok(Security::Tls {
+        credentials,
+        keyring: peer.keyring.clone(),
+    })
+}
+
 /// What is written to a file that does something when it is written to.
 fn check_go(text: &[u8]) -> Result {
     if text == b"1" {
@@ -233,9 +377,10 @@ fn store_join(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
             return Err(EINVAL);
         }
     };
-    if state.kind == Kind::Tls {
+    let security = security(peer, &state)?;
+    if peer.keyring.is_none() && state.kind == Kind::Tls {
         pr_err!(
-            "node {}: TLS is not there; 'tcp' in 'transport' is in the clear, for networks that nobody else is on\n",
+            "node {}: this kernel has no TLS handshakes (docs/tls.md); 'tcp' in 'transport' is in the clear\n",
             peer.node
         );
         return Err(errno::not_supported());
@@ -244,6 +389,7 @@ fn store_join(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
     let setup = Setup {
         role,
         from: state.from,
+        security,
     };
     peer.endpoint.connect(peer.node, setup)?;
     state.joined = Some(hold);

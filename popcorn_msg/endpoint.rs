@@ -197,6 +197,7 @@ impl Endpoint {
     /// `EEXIST`: it is sought already. `EINVAL`: the peer is this node. `EADDRINUSE`, `EADDRNOTAVAIL`:
     /// the address to listen at cannot be had. `ENOMEM`.
     pub(crate) fn connect(&self, peer: NodeId, setup: Setup) -> Result {
+        let role = setup.role;
         let tcp = Tcp::new(setup)?;
         let link = Link::new(self.core.clone(), peer, tcp.clone())?;
         // Others who come or go do so before or afterwards.
@@ -204,8 +205,8 @@ impl Endpoint {
         if self.link(peer).is_some() {
             return Err(EEXIST);
         }
-        if let Role::Listen(address) = setup.role {
-            listeners.add(self.core.roster(), address)?;
+        if let Role::Listen(address) = role {
+            listeners.add(self.core.roster(), address, &tcp.setup().security)?;
         }
         let spawn = |channel| {
             let worker = Worker::new(link.clone(), tcp.clone(), channel)?;

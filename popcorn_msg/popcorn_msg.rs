@@ -29,9 +29,9 @@ mod request;
 mod service;
 mod settings;
 mod shm;
-mod tcp;
 #[cfg(CONFIG_KUNIT)]
 mod socket_tests;
+mod tcp;
 #[cfg(CONFIG_KUNIT)]
 mod tests;
 mod transport;

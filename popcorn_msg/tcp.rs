@@ -4,6 +4,7 @@
 //! | part | what |
 //! |---|---|
 //! | [`setup`] | what an administrator says of a peer |
+//! | [`security`] | who it must prove to be |
 //! | [`end`], [`queue`] | what is to be sent on a channel, and was not acknowledged |
 //! | [`connection`] | frames over a socket |
 //! | [`member`] | the thread of a channel: connects, receives, sends; that of the urgent one knows who is a member |
@@ -20,6 +21,7 @@ mod end;
 pub(crate) mod listener;
 mod member;
 mod queue;
+pub(crate) mod security;
 pub(crate) mod setup;
 
 pub(crate) use member::Worker;

@@ -22,6 +22,7 @@ use popcorn_kernel::errno;
 use popcorn_kernel::socket::Options;
 use popcorn_kernel::socket::Socket;
 use popcorn_kernel::time;
+use popcorn_kernel::tls::RECORDS_MAX;
 
 /// Bytes that are read ahead.
 const AHEAD: usize = 16 << 10;
@@ -31,6 +32,9 @@ const DIRECT: usize = 4 << 10;
 const BATCH: usize = 8;
 /// Bytes before a payload.
 const FRONT: usize = HEAD_SIZE + HEADER_SIZE;
+/// How often is sent on one connection. What is sent at once may be many records of TLS: `BATCH` of the
+/// longest messages are 33.
+const SENDS_MAX: u64 = RECORDS_MAX / 40;
 /// The longest frame that is no message.
 const SMALL_MAX: usize = HEAD_SIZE + Hello::SIZE;
 
@@ -150,6 +154,8 @@ pub(super) struct Connection {
     reading: Reading,
     ahead: Ahead,
     batch: KBox<Batch>,
+    /// How often something was sent: with TLS a record or a few.
+    sends: u64,
 }
 
 impl Connection {
@@ -174,6 +180,7 @@ impl Connection {
                 end: 0,
             },
             batch: KBox::new(batch, GFP_KERNEL)?,
+            sends: 0,
         })
     }
 
@@ -345,8 +352,15 @@ impl Connection {
                     return Ok(sent);
                 }
             }
+            if self.sends >= SENDS_MAX {
+                // Before the keys are worn; another connection has others.
+                return Err(Broken::Lost(errno::stale()));
+            }
             match self.batch.push(&self.socket) {
-                Ok(_) => sent = true,
+                Ok(_) => {
+                    sent = true;
+                    self.sends += 1;
+                }
                 Err(error) if error == EAGAIN => return Ok(sent),
                 Err(error) => return Err(Broken::Lost(error)),
             }

@@ -8,6 +8,8 @@
 use super::connection::Body;
 use super::connection::Connection;
 use super::end::Arrival;
+use super::security::Security;
+use super::setup::Role;
 use super::Tcp;
 
 use kernel::c_str;
@@ -22,6 +24,7 @@ use core::sync::atomic::Ordering;
 use popcorn_core::address::Address;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::NODE_MAX;
+use popcorn_kernel::key::KeySerial;
 use popcorn_kernel::kthread::should_stop;
 use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::new_waitqueue;
@@ -72,10 +75,11 @@ impl Roster {
         drop(old);
     }
 
-    /// Whether some peer is expected to connect to `address`.
-    fn expects_at(&self, address: Address) -> bool {
-        let role = super::setup::Role::Listen(address);
-        NodeId::all().any(|id| self.find(id).is_some_and(|tcp| tcp.setup().role == role))
+    /// Those who are expected to connect to `address`.
+    fn expected_at(&self, address: Address) -> impl Iterator<Item = Arc<Tcp>> + '_ {
+        NodeId::all()
+            .filter_map(|id| self.find(id))
+            .filter(move |tcp| tcp.setup().role == Role::Listen(address))
     }
 
     /// The peer, if it may.
@@ -168,9 +172,25 @@ impl Listeners {
     ///
     /// # Errors
     ///
-    /// As [`Listener::new`].
-    pub(crate) fn add(&mut self, roster: &Arc<Roster>, address: Address) -> Result {
+    /// `EBUSY`: peers with another kind of security are expected there. Else as [`Listener::new`].
+    pub(crate) fn add(
+        &mut self,
+        roster: &Arc<Roster>,
+        address: Address,
+        security: &Security,
+    ) -> Result {
         if self.0.iter().flatten().any(|one| one.address() == address) {
+            let kind = security.kind();
+            if roster
+                .expected_at(address)
+                .any(|tcp| tcp.setup().security.kind() != kind)
+            {
+                pr_err!(
+                    "at {} others are expected with another kind of security\n",
+                    address
+                );
+                return Err(EBUSY);
+            }
             return Ok(());
         }
         let listener = Some(Listener::new(roster.clone(), address)?);
@@ -186,7 +206,7 @@ impl Listeners {
         for slot in self.0.iter_mut() {
             if slot
                 .as_ref()
-                .is_some_and(|one| !roster.expects_at(one.address()))
+                .is_some_and(|one| roster.expected_at(one.address()).next().is_none())
             {
                 drop(slot.take());
             }
@@ -254,6 +274,7 @@ fn identify(shared: &Shared, socket: Socket) {
 fn hear(shared: &Shared, socket: Socket) -> core::result::Result<(), &'static str> {
     const NO_MEMORY: &str = "no memory";
     let from = socket.peer_address().map_err(|_| "it is gone")?;
+    let key = secure(shared, &socket)?;
     let mut connection = Connection::new(socket).map_err(|_| NO_MEMORY)?;
     let goes_on = || !shared.ends.load(Ordering::Acquire);
     let Ok(Body::Hello(hello)) = connection.hear(HELLO_MS, goes_on) else {
@@ -267,15 +288,37 @@ fn hear(shared: &Shared, socket: Socket) -> core::result::Result<(), &'static st
         .find(hello.introduction.node)
         .ok_or("it is of a node that is not expected")?;
     let setup = tcp.setup();
-    if setup.role != super::setup::Role::Listen(shared.address) {
+    if setup.role != Role::Listen(shared.address) {
         return Err("its node is expected elsewhere");
     }
     if setup.from.is_some_and(|host| host.ip() != from.ip()) {
         return Err("its node is expected from another host");
+    }
+    if setup.security.key().is_some_and(|own| key != Some(own)) {
+        return Err("its key is another node's");
     }
     connection
         .set_options(&super::setup::options(hello.channel))
         .map_err(|_| "it is gone")?;
     tcp.arrive(Arrival { connection, hello });
     Ok(())
+}
+
+/// Protects the connection, as is usual at that address; the key that the other side has shown.
+fn secure(
+    shared: &Shared,
+    socket: &Socket,
+) -> core::result::Result<Option<KeySerial>, &'static str> {
+    let mut keys = KVec::new();
+    for tcp in shared.roster.expected_at(shared.address) {
+        if let Some(key) = tcp.setup().security.key() {
+            keys.push(key, GFP_KERNEL).map_err(|_| "no memory")?;
+        }
+    }
+    let one = shared.roster.expected_at(shared.address).next();
+    let one = one.ok_or("nobody is expected there any more")?;
+    one.setup()
+        .security
+        .accepted(socket, &keys)
+        .map_err(|_| "it does not prove who it is")
 }

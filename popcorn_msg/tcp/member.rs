@@ -10,6 +10,7 @@ use super::connection::Connection;
 use super::end::Arrival;
 use super::end::End;
 use super::end::Lives;
+use super::security::Security;
 use super::Session;
 use super::Tcp;
 use crate::dispatch;
@@ -302,19 +303,37 @@ impl Worker {
             return;
         }
         let connected = Socket::connect(&address, CONNECT_MS, should_stop).and_then(|socket| {
+            self.tcp.setup().security.connected(&socket)?;
             let connection = Connection::new(socket)?;
             connection.set_options(&super::setup::options(self.channel))?;
             Ok(connection)
         });
         let met = match connected {
             Ok(connection) => self.call(connection),
-            Err(error) => Err(error),
+            Err(error) => {
+                self.not_connected(error);
+                Err(error)
+            }
         };
         if met.is_err() {
             self.next_dial_ms = time::now_ms() + self.retry_ms;
             self.retry_ms = (2 * self.retry_ms).min(RETRY_MS.1);
         } else {
             self.retry_ms = RETRY_MS.0;
+        }
+    }
+
+    /// Nobody is there yet; or does not prove who it is, which is worth a line.
+    fn not_connected(&self, error: Error) {
+        if !matches!(self.tcp.setup().security, Security::Clear)
+            && error != errno::connection_refused()
+            && error != errno::timed_out()
+        {
+            warn_ratelimited!(
+                "node {}: no secure connection ({:?}); does tlshd run on both sides, with the same key or authority?\n",
+                self.link.peer(),
+                error
+            );
         }
     }
 

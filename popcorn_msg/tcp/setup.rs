@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What an administrator says of a peer.
 
+use super::security::Security;
+
 use popcorn_core::address::Address;
 use popcorn_core::stream::Channel;
 use popcorn_kernel::socket::Options;
@@ -15,11 +17,11 @@ pub(crate) enum Role {
 }
 
 /// How a peer is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Setup {
     pub(crate) role: Role,
     /// For who listens: the host that the peer's connections must come from; any if `None`.
     pub(crate) from: Option<Address>,
+    pub(crate) security: Security,
 }
 
 impl Setup {

@@ -16,6 +16,7 @@ use crate::ping::ECHO;
 use crate::ping::ECHO_BY_WORKER;
 use crate::request::Request;
 use crate::service::Handler;
+use crate::tcp::security::Security;
 use crate::tcp::setup::Role;
 use crate::tcp::Setup;
 
@@ -44,6 +45,7 @@ fn listens(address: Address) -> Setup {
     Setup {
         role: Role::Listen(address),
         from: None,
+        security: Security::Clear,
     }
 }
 
@@ -51,6 +53,7 @@ fn connects(address: Address) -> Setup {
     Setup {
         role: Role::Connect(address),
         from: None,
+        security: Security::Clear,
     }
 }
 
