@@ -36,6 +36,7 @@ use end::Arrival;
 use end::End;
 use end::Lives;
 use queue::Packet;
+use queue::Payload;
 
 use kernel::prelude::*;
 use kernel::sync::new_mutex;
@@ -144,14 +145,9 @@ impl Transport for Tcp {
         };
         let build = || {
             // For want of memory it waits as it does for want of room.
-            let mut payload =
-                KVVec::with_capacity(message.length, flags).map_err(|_| SendError::Full)?;
-            for part in message.parts {
-                payload
-                    .extend_from_slice(part, flags)
-                    .map_err(|_| SendError::Full)?;
-            }
-            Ok(Packet { header, payload })
+            Payload::new(message.parts, message.length, message.may_sleep)
+                .map(|payload| Packet { header, payload })
+                .map_err(|_| SendError::Full)
         };
         self.end(channel)
             .push(message.lane(), message.life, build, flags)

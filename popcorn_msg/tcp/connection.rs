@@ -3,12 +3,14 @@
 
 use super::end::End;
 use super::queue::Packet;
+use super::queue::Payload;
 use crate::dispatch::Fault;
 
 use kernel::error::Error;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+use core::ops::Range;
 use popcorn_core::stream::frame::HEAD_SIZE;
 use popcorn_core::stream::hello::Beat;
 use popcorn_core::stream::hello::Goodbye;
@@ -19,6 +21,7 @@ use popcorn_core::window::Lane;
 use popcorn_core::wire::Wire;
 use popcorn_core::wire::HEADER_SIZE;
 use popcorn_kernel::errno;
+use popcorn_kernel::pages::PageBuffer;
 use popcorn_kernel::socket::Options;
 use popcorn_kernel::socket::Socket;
 use popcorn_kernel::time;
@@ -470,30 +473,88 @@ impl Batch {
         self.count != 0
     }
 
-    /// Gives the socket what is left, without waiting; how much it took.
-    fn push(&mut self, socket: &Socket) -> Result<usize> {
-        let mut parts: [&[u8]; 2 * BATCH + 1] = [&[]; 2 * BATCH + 1];
-        let mut skip = self.done;
-        let mut number = 0;
+    /// What is sent, in order, without what the socket has taken.
+    fn segments(&self) -> impl Iterator<Item = Segment<'_>> {
         let small = self.small.get(..self.small_length).unwrap_or(&[]);
         let packets = self.packets.iter().flatten().take(self.count);
         let rest = self
             .fronts
             .iter()
             .zip(packets)
-            .flat_map(|(front, (_, _, packet))| [&front[..], &packet.payload[..]]);
-        for part in Iterator::chain(core::iter::once(small), rest) {
-            let passed = skip.min(part.len());
+            .flat_map(|(front, (_, _, packet))| {
+                let payload = match &packet.payload {
+                    Payload::Bytes(bytes) => Segment::Bytes(bytes),
+                    Payload::Pages(pages, length) => Segment::Pages(pages, 0..*length),
+                };
+                [Segment::Bytes(front), payload]
+            });
+        let mut skip = self.done;
+        Iterator::chain(core::iter::once(Segment::Bytes(small)), rest).filter_map(move |segment| {
+            let passed = skip.min(segment.len());
             skip -= passed;
-            if let (Some(slot), Some(left)) = (parts.get_mut(number), part.get(passed..)) {
-                if !left.is_empty() {
-                    *slot = left;
-                    number += 1;
+            segment.without(passed)
+        })
+    }
+
+    /// Gives the socket what is left, up to pages or the end of them, without waiting; how much it took.
+    fn push(&mut self, socket: &Socket) -> Result<usize> {
+        let mut parts: [&[u8]; 2 * BATCH + 1] = [&[]; 2 * BATCH + 1];
+        let mut number = 0;
+        let mut pages = None;
+        let mut segments = self.segments();
+        for segment in segments.by_ref() {
+            match segment {
+                Segment::Bytes(bytes) => {
+                    if let Some(slot) = parts.get_mut(number) {
+                        *slot = bytes;
+                        number += 1;
+                    }
+                }
+                Segment::Pages(buffer, range) => {
+                    pages = Some((buffer, range));
+                    break;
                 }
             }
         }
-        let sent = socket.try_send(parts.get(..number).unwrap_or(&[]), false)?;
+        let parts = parts.get(..number).unwrap_or(&[]);
+        let sent = match pages {
+            Some((buffer, range)) if parts.is_empty() => {
+                let more = segments.next().is_some();
+                socket.try_send_pages(buffer, range, more)?
+            }
+            pages => socket.try_send(parts, pages.is_some())?,
+        };
+        drop(segments);
         self.done += sent;
         Ok(sent)
+    }
+}
+
+/// A piece of what is sent.
+enum Segment<'a> {
+    Bytes(&'a [u8]),
+    /// The network may refer to these instead of copying them.
+    Pages(&'a PageBuffer, Range<usize>),
+}
+
+impl Segment<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Segment::Bytes(bytes) => bytes.len(),
+            Segment::Pages(_, range) => range.len(),
+        }
+    }
+
+    /// What is left of it, if something is.
+    fn without(self, passed: usize) -> Option<Self> {
+        if passed == self.len() {
+            return None;
+        }
+        match self {
+            Segment::Bytes(bytes) => bytes.get(passed..).map(Segment::Bytes),
+            Segment::Pages(pages, range) => {
+                Some(Segment::Pages(pages, range.start + passed..range.end))
+            }
+        }
     }
 }

@@ -10,15 +10,63 @@ use popcorn_core::stream::lane::MESSAGES_MAX;
 use popcorn_core::stream::Outgoing;
 use popcorn_core::wire::Header;
 use popcorn_core::wire::HEADER_SIZE;
+use popcorn_kernel::pages::PageBuffer;
 
 /// Packets that are let go at once.
 const RELEASED_AT_ONCE: usize = 32;
+
+/// Payloads from this length on are kept in pages, which the network need not copy.
+const PAGES_FROM: usize = 4096;
+
+/// The payload of a packet.
+pub(super) enum Payload {
+    Bytes(KVVec<u8>),
+    /// So many bytes of it.
+    Pages(PageBuffer, usize),
+}
+
+impl Payload {
+    /// Copies one. Sleeps only for memory, if that is allowed.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(super) fn new(parts: &[&[u8]], length: usize, may_sleep: bool) -> Result<Self> {
+        if may_sleep && length >= PAGES_FROM {
+            // What is large and cannot be had in one piece is copied once more.
+            if let Ok(mut pages) = PageBuffer::new(length) {
+                if let Some(room) = pages.writable() {
+                    let mut at = 0;
+                    for part in parts {
+                        let to = room.get_mut(at..at + part.len()).ok_or(EINVAL)?;
+                        to.copy_from_slice(part);
+                        at += part.len();
+                    }
+                    return Ok(Payload::Pages(pages, length));
+                }
+            }
+        }
+        let flags = if may_sleep { GFP_KERNEL } else { GFP_NOWAIT };
+        let mut bytes = KVVec::with_capacity(length, flags)?;
+        for part in parts {
+            bytes.extend_from_slice(part, flags)?;
+        }
+        Ok(Payload::Bytes(bytes))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Payload::Bytes(bytes) => bytes.len(),
+            Payload::Pages(_, length) => *length,
+        }
+    }
+}
 
 /// A message that is kept until it was acknowledged.
 pub(super) struct Packet {
     /// Its sequence number is that of its place in the queue.
     pub(super) header: Header,
-    pub(super) payload: KVVec<u8>,
+    pub(super) payload: Payload,
 }
 
 impl Packet {
