@@ -28,6 +28,7 @@ pub mod lent_memory;
 pub mod machine_id;
 pub mod memory_plan;
 pub mod panic_watch;
+pub mod parting;
 pub mod partition;
 pub mod pci;
 pub mod portions;

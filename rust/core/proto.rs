@@ -2,7 +2,8 @@
 //! What the kernels say to each other about processes, address spaces and pages.
 //!
 //! One number range for each service, so that a dump of messages can be read:
-//! `0x01xx` threads (popcorn_process), `0x02xx` layout (popcorn_vma), `0x03xx` pages (popcorn_page).
+//! `0x00xx` the nodes themselves (popcorn_msg), `0x01xx` threads (popcorn_process), `0x02xx` layout
+//! (popcorn_vma), `0x03xx` pages (popcorn_page).
 //! Answers to requests are not messages of their own: their payload is a [`Wire`](crate::wire::Wire)
 //! too, with the number of the request plus `0x80`.
 
@@ -27,6 +28,23 @@ pub const FPU_MAX: usize = 16 * 1024;
 pub const AHEAD_MAX: usize = 14;
 
 wire_message! {
+    /// The sender is about to leave: from now on no thread goes from one to the other, and all that
+    /// the receiver has there comes home. Request; the answer is empty, and comes when that is done.
+    pub struct Part = 0x0003 {
+        /// Counts the partings of the sender upwards, from 1.
+        number: u64,
+        /// How long the answer may take, in milliseconds.
+        timeout_ms: u32,
+        /// Zero.
+        reserved: u32,
+    }
+
+    /// The sender stays after all: threads may go again. One-way.
+    pub struct Stay = 0x0004 {
+        /// The parting that is called off, and all before it.
+        number: u64,
+    }
+
     /// Start a thread at the receiver. Request; the tail is the extended state. Answered, without
     /// payload, when the thread is about to run its first instruction; or with an error, and then
     /// it stays at its origin.
