@@ -4,10 +4,11 @@
 //! A directory is a node, its name the node's id. Kernels of this machine are not here: they find each
 //! other by the window that `popcorn_boot` gives them.
 //!
-//! Lock: `Peer::state`, a mutex, held while a peer is joined or left.
+//! Lock: `Peer::state`, a mutex, held while a peer is joined or left; not while this node parts from it.
 
 use crate::endpoint::Endpoint;
 use crate::link::LinkState;
+use crate::parting::PARTING_MS;
 use crate::tcp::security::Credentials;
 use crate::tcp::security::Security;
 use crate::tcp::setup::Role;
@@ -396,13 +397,37 @@ fn store_join(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
     Ok(())
 }
 
+/// How to leave: in order, within so many milliseconds, or (`None`) without asking anybody.
+fn leaving(text: &[u8]) -> Result<Option<u32>> {
+    match text {
+        b"force" => Ok(None),
+        b"1" => Ok(Some(PARTING_MS)),
+        _ => {
+            let time = text.strip_prefix(b"1 ").and_then(number).ok_or(EINVAL)?;
+            Ok(Some(u32::try_from(time)?))
+        }
+    }
+}
+
 fn store_leave(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
-    check_go(text)?;
+    let timeout_ms = leaving(text)?;
+    if peer.state.lock().joined.is_none() {
+        return Err(errno::not_connected());
+    }
+    // Without the lock, for this takes its time, and others may ask how it goes.
+    let parting = match timeout_ms {
+        Some(timeout_ms) => Some(peer.endpoint.part(peer.node, timeout_ms)?),
+        None => None,
+    };
     let mut state = peer.state.lock();
     if state.joined.is_none() {
         return Err(errno::not_connected());
     }
-    peer.endpoint.detach(peer.node)?;
+    match parting {
+        // If somebody else left it meanwhile, and joined it anew, that is to stay.
+        Some(parting) => peer.endpoint.leave(parting)?,
+        None => peer.endpoint.detach(peer.node)?,
+    }
     state.joined = None;
     Ok(())
 }

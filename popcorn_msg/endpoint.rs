@@ -265,6 +265,10 @@ impl Endpoint {
         Ok(())
     }
 
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
     pub(crate) fn link(&self, peer: NodeId) -> Option<Arc<Link>> {
         let links = self.links.lock();
         let attached = links.get(peer.index())?.as_ref()?;

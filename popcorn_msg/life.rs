@@ -28,6 +28,7 @@ pub(crate) fn new_life() -> Incarnation {
 
 /// The peer can be talked to.
 pub(crate) fn begin(link: &Link) {
+    link.doors().lock().begin_life();
     link.set_state(LinkState::Online);
     if let Some(peer) = link.introduction() {
         pr_info!(

@@ -23,6 +23,7 @@ use core::sync::atomic::Ordering;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
+use popcorn_core::parting::Doors;
 use popcorn_core::window::Introduction;
 use popcorn_core::wire;
 use popcorn_kernel::errno;
@@ -105,6 +106,9 @@ pub struct Link {
     pub(crate) counters: Counters,
     #[pin]
     introduction: SpinLock<Option<Introduction>>,
+    /// Whether threads may pass, between the two.
+    #[pin]
+    doors: SpinLock<Doors>,
 }
 
 impl Link {
@@ -133,6 +137,7 @@ impl Link {
                 waiting: AtomicU32::new(0),
                 counters: Counters::default(),
                 introduction <- new_spinlock!(None, "popcorn_msg::Link::introduction"),
+                doors <- new_spinlock!(Doors::new(), "popcorn_msg::Link::doors"),
             }),
             GFP_KERNEL,
         )
@@ -175,6 +180,11 @@ impl Link {
     /// What the peer last said of itself.
     pub(crate) fn introduction(&self) -> Option<Introduction> {
         *self.introduction.lock()
+    }
+
+    /// Who of the two parts from the other.
+    pub(crate) fn doors(&self) -> &SpinLock<Doors> {
+        &self.doors
     }
 
     pub(crate) fn set_introduction(&self, introduction: Introduction) {

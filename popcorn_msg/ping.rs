@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The echo service that every node has, and timing it.
+//! The service that every node has: echo, and timing it; and what is asked of nodes themselves, which
+//! `parting.rs` answers.
 
 use crate::endpoint::CallOptions;
 use crate::endpoint::Endpoint;
+use crate::parting;
 use crate::request::Request;
 use crate::service::Handler;
 
 use kernel::prelude::*;
 
 use popcorn_core::ids::NodeId;
+use popcorn_core::proto;
+use popcorn_core::wire::Wire;
 use popcorn_kernel::current;
 use popcorn_kernel::errno;
 use popcorn_kernel::time;
@@ -45,6 +49,9 @@ impl Handler for Echo {
     fn request(&self, _from: NodeId, request: Request) {
         match request.kind() {
             ECHO | ECHO_BY_WORKER => echo(request),
+            proto::Part::TYPE => parting::asked(request),
+            // One that makes no sense is nothing that anybody waits for.
+            proto::Stay::TYPE => drop(parting::stays(&request)),
             // As above.
             _ => drop(request.reply_error(errno::not_supported())),
         }

@@ -12,7 +12,7 @@
 //! # Locks
 //!
 //! All spinlocks of this module are leaves: `Endpoint::links`, `Services::table`, `Pending::slots`,
-//! `Waiter::result`, `Link::introduction`, `Window::transmit`, and those of `tcp`. No function that may
+//! `Waiter::result`, `Link::introduction`, `Link::doors`, `Window::transmit`, and those of `tcp`. No function that may
 //! sleep is called under one, nor another taken. Mutexes: `Peer::state` of `configuration`, then
 //! `Endpoint::listeners`; `Tcp::gate`. Callers may hold sleeping locks when they call, but must not hold
 //! one that a service needs to answer them (the lock law in `docs/locking.md`).
@@ -23,6 +23,7 @@ mod dispatch;
 mod endpoint;
 mod life;
 mod link;
+mod parting;
 mod pending;
 mod ping;
 mod request;
@@ -40,6 +41,10 @@ pub use endpoint::CallOptions;
 pub use endpoint::Endpoint;
 pub use endpoint::Registration;
 pub use endpoint::Response;
+pub use parting::Limit;
+pub use parting::Parting;
+pub use parting::PARTING_MAX_MS;
+pub use parting::PARTING_MS;
 pub use ping::Ping;
 pub use request::Request;
 pub use request::FIXED_MAX;
@@ -168,6 +173,22 @@ pub fn is_online(node: NodeId) -> bool {
         .is_some_and(|endpoint| endpoint.is_online(node))
 }
 
+/// See [`Endpoint::takes_threads`].
+pub fn takes_threads(node: NodeId) -> bool {
+    ENDPOINT
+        .get()
+        .is_some_and(|endpoint| endpoint.takes_threads(node))
+}
+
+/// See [`Endpoint::part`].
+///
+/// # Errors
+///
+/// As there.
+pub fn part(node: NodeId, timeout_ms: u32) -> Result<Parting> {
+    endpoint()?.part(node, timeout_ms)
+}
+
 /// See [`Endpoint::shares_memory`].
 pub fn shares_memory(node: NodeId) -> bool {
     ENDPOINT
@@ -289,6 +310,8 @@ impl Drop for PopcornMsg {
     fn drop(&mut self) {
         self.directory = None;
         self.global = None;
+        // What this node had elsewhere, or others here, has kept a module in use: so this is quick.
+        let _parted = self.endpoint.part_from_all(PARTING_MS);
         self.endpoint.shut_down();
     }
 }

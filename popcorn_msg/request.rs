@@ -55,6 +55,17 @@ impl Request {
         }
     }
 
+    /// The link that it came by.
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Whether the life of the peer that sent it goes on, as far as is known.
+    pub(crate) fn is_of_present_life(&self) -> bool {
+        let present = self.link.introduction().map(|peer| peer.incarnation);
+        present.map_or(true, |life| life == self.header.incarnation)
+    }
+
     /// Who sent it.
     pub fn from(&self) -> NodeId {
         self.header.source

@@ -17,6 +17,12 @@ void popcorn_msg_test_doorbell(struct kunit *test);
 void popcorn_msg_test_doorbell_moves(struct kunit *test);
 void popcorn_msg_test_registration(struct kunit *test);
 void popcorn_msg_test_many_callers(struct kunit *test);
+void popcorn_msg_test_part_in_order(struct kunit *test);
+void popcorn_msg_test_part_refused(struct kunit *test);
+void popcorn_msg_test_part_too_slow(struct kunit *test);
+void popcorn_msg_test_part_called_off(struct kunit *test);
+void popcorn_msg_test_part_from_lost(struct kunit *test);
+void popcorn_msg_test_part_both(struct kunit *test);
 void popcorn_msg_test_tcp_echo(struct kunit *test);
 void popcorn_msg_test_tcp_errors(struct kunit *test);
 void popcorn_msg_test_tcp_broken_connections(struct kunit *test);
@@ -42,6 +48,12 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE_SLOW(popcorn_msg_test_doorbell_moves),
 	KUNIT_CASE(popcorn_msg_test_registration),
 	KUNIT_CASE_SLOW(popcorn_msg_test_many_callers),
+	KUNIT_CASE(popcorn_msg_test_part_in_order),
+	KUNIT_CASE(popcorn_msg_test_part_refused),
+	KUNIT_CASE(popcorn_msg_test_part_too_slow),
+	KUNIT_CASE(popcorn_msg_test_part_called_off),
+	KUNIT_CASE(popcorn_msg_test_part_from_lost),
+	KUNIT_CASE(popcorn_msg_test_part_both),
 	KUNIT_CASE(popcorn_msg_test_tcp_echo),
 	KUNIT_CASE(popcorn_msg_test_tcp_errors),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_broken_connections),

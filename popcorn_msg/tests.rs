@@ -4,6 +4,7 @@
 //!
 //! A failed check returns the line instead of aborting, so that the endpoints are shut down.
 
+mod parting;
 mod proxy;
 mod tcp;
 
@@ -113,6 +114,12 @@ cases! {
     popcorn_msg_test_doorbell_moves = doorbell_moves;
     popcorn_msg_test_registration = registration;
     popcorn_msg_test_many_callers = many_callers;
+    popcorn_msg_test_part_in_order = parting::in_order;
+    popcorn_msg_test_part_refused = parting::refused;
+    popcorn_msg_test_part_too_slow = parting::too_slow;
+    popcorn_msg_test_part_called_off = parting::called_off;
+    popcorn_msg_test_part_from_lost = parting::from_lost;
+    popcorn_msg_test_part_both = parting::both;
     popcorn_msg_test_tcp_echo = tcp::echo;
     popcorn_msg_test_tcp_errors = tcp::errors;
     popcorn_msg_test_tcp_broken_connections = tcp::broken_connections;
