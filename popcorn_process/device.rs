@@ -56,6 +56,15 @@ fn place() -> NodeId {
     .unwrap_or(popcorn_msg::this_node())
 }
 
+/// Checks a node that a user named, to which threads shall go.
+fn open(raw: i32) -> Result<Goal> {
+    match online(raw)? {
+        // It leaves, or is left.
+        Goal::Node(node) if !popcorn_msg::takes_threads(node) => Err(errno::host_down()),
+        goal => Ok(goal),
+    }
+}
+
 /// Checks a node that a user named.
 fn online(raw: i32) -> Result<Goal> {
     if raw == uapi::POPCORN_NODE_ORIGIN {
@@ -83,7 +92,7 @@ fn migrate(argument: usize) -> Result {
     if request.flags & !FLAGS != 0 || request.tid < 0 {
         return Err(EINVAL);
     }
-    let goal = online(request.node)?;
+    let goal = open(request.node)?;
     let task = if request.tid == 0 {
         UserTask::current()
     } else {
@@ -233,7 +242,7 @@ pub(crate) fn set_affinity(tid: i32, mask: usize, length: usize) -> Option<Resul
         }
         Target::Stay => return None,
         Target::Unclear => return Some(Err(EINVAL)),
-        Target::Node(node) => match online(i32::from(node.get() as u8)) {
+        Target::Node(node) => match open(i32::from(node.get() as u8)) {
             Ok(goal) => goal,
             Err(error) => return Some(Err(error)),
         },

@@ -79,6 +79,11 @@ impl Thread {
             state.node = Some(node);
             state.space = Some(space.clone());
         }
+        // First the note that it goes, then this look: a parting does it the other way round.
+        if popcorn_msg::is_online(node) && !popcorn_msg::takes_threads(node) {
+            self.arrived();
+            return Err(errno::host_down());
+        }
         let message = proto::Migrate {
             space: space.id,
             thread: self.id,
