@@ -219,9 +219,12 @@ pub(crate) struct StopArgs {
     /// The kernel
     #[arg(value_parser = resources::name)]
     pub(crate) name: String,
-    /// Give up after this many seconds; it goes on shutting down
+    /// Give up after this many seconds; if it is shutting down, it goes on doing so
     #[arg(long, default_value_t = 30)]
     pub(crate) timeout: u64,
+    /// Do not bring threads and pages home first: who has any there loses them
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

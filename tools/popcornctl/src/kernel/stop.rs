@@ -20,7 +20,8 @@ pub(crate) fn stop(
     args: &StopArgs,
     output: &Output,
 ) -> Result<(), Failure> {
-    ask_to_stop(kernels, &args.name, Duration::from_secs(args.timeout))
+    let how = if args.force { "force" } else { "1" };
+    ask_to_stop(kernels, &args.name, how, Duration::from_secs(args.timeout))
         .map_err(|errno| refused(Action::Stop, &args.name, errno))?;
     tell(kernels, &args.name, output)
 }
@@ -29,6 +30,7 @@ pub(crate) fn stop(
 fn ask_to_stop(
     kernels: &(impl Kernels + Clone + Send + 'static),
     name: &str,
+    how: &'static str,
     patience: Duration,
 ) -> Result<(), Errno> {
     let deadline = Instant::now().checked_add(patience);
@@ -38,7 +40,7 @@ fn ask_to_stop(
     std::thread::spawn(move || {
         let (kernels, name) = asker;
         loop {
-            let answer = kernels.write(&name, Attribute::Stop, "1");
+            let answer = kernels.write(&name, Attribute::Stop, how);
             let again = answer == Err(Errno::ETIMEDOUT);
             if !again {
                 // Nobody may be there any more to hear it.
@@ -79,8 +81,15 @@ mod tests {
     fn stop_asks_again_while_it_has_patience() {
         let kernels = FakeKernels::with("node1", 1);
         kernels.refuse_times(Attribute::Stop, Errno::ETIMEDOUT, 2);
-        ask_to_stop(&kernels, "node1", Duration::from_secs(3600)).unwrap();
+        ask_to_stop(&kernels, "node1", "1", Duration::from_secs(3600)).unwrap();
         assert_eq!(kernels.written(), ["stop=1"; 3]);
+    }
+
+    #[test]
+    fn by_force_it_does_not_wait_for_what_is_there() {
+        let kernels = FakeKernels::with("node1", 1);
+        ask_to_stop(&kernels, "node1", "force", Duration::from_secs(3600)).unwrap();
+        assert_eq!(kernels.written(), ["stop=force"]);
     }
 
     #[test]
@@ -90,6 +99,7 @@ mod tests {
         let args = StopArgs {
             name: "node1".into(),
             timeout: 0,
+            force: false,
         };
         let failure = stop(&kernels, &args, &Output::new(true)).unwrap_err();
         assert_eq!(failure.errno, Some(Errno::ETIMEDOUT));
@@ -108,6 +118,7 @@ mod tests {
         let args = StopArgs {
             name: "node1".into(),
             timeout: 60,
+            force: false,
         };
         for failure in [
             stop(&kernels, &args, &Output::new(true)).unwrap_err(),
