@@ -5,6 +5,7 @@
 //! calls), kernels by files in configfs; there is one module for each object of the command line.
 
 mod cli;
+mod configfs;
 mod console;
 mod device;
 mod doctor;
@@ -14,8 +15,10 @@ mod machine_id;
 mod migrate;
 mod node;
 mod output;
+mod patience;
 mod ps;
 mod run;
+mod signals;
 mod uapi;
 
 use clap::Parser;

@@ -9,10 +9,9 @@ use super::refusal::Action;
 use crate::cli::StopArgs;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::patience;
 use nix::errno::Errno;
-use std::sync::mpsc;
 use std::time::Duration;
-use std::time::Instant;
 
 /// `kernel stop`
 pub(crate) fn stop(
@@ -26,37 +25,14 @@ pub(crate) fn stop(
     tell(kernels, &args.name, output)
 }
 
-/// The kernel gives up after a time of its own, which may be shorter than ours, or longer.
 fn ask_to_stop(
     kernels: &(impl Kernels + Clone + Send + 'static),
     name: &str,
     how: &'static str,
-    patience: Duration,
+    limit: Duration,
 ) -> Result<(), Errno> {
-    let deadline = Instant::now().checked_add(patience);
-    let (sender, answers) = mpsc::channel();
-    let asker = (kernels.clone(), name.to_owned());
-    // If it outlasts us it ends with this program: the wait in the kernel is killable.
-    std::thread::spawn(move || {
-        let (kernels, name) = asker;
-        loop {
-            let answer = kernels.write(&name, Attribute::Stop, how);
-            let again = answer == Err(Errno::ETIMEDOUT);
-            if !again {
-                // Nobody may be there any more to hear it.
-                let _ = sender.send(answer);
-                return;
-            }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return;
-            }
-        }
-    });
-    match answers.recv_timeout(patience) {
-        Ok(answer) => answer,
-        // It came to an end without an answer only if the time was over.
-        Err(_) => Err(Errno::ETIMEDOUT),
-    }
+    let (kernels, name) = (kernels.clone(), name.to_owned());
+    patience::ask_until(limit, move || kernels.write(&name, Attribute::Stop, how))
 }
 
 /// `kernel kill`
