@@ -5,10 +5,16 @@ use crate::kernel::resources;
 use crate::kernel::resources::Cpus;
 use crate::kernel::resources::Device;
 use crate::kernel::resources::Memory;
+use crate::node::address;
 use clap::Args;
 use clap::Parser;
 use clap::Subcommand;
+use clap::ValueEnum;
+use popcorn_core::address::Address;
+use popcorn_core::address::DEFAULT_PORT;
+use popcorn_core::ids::NODE_MAX;
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -31,7 +37,7 @@ started or found.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the nodes, or measure the way to one
+    /// List the nodes, measure the way to one, or have those of other machines join
     #[command(subcommand)]
     Node(NodeCommand),
     /// Run a program on a node
@@ -53,6 +59,12 @@ pub(crate) enum NodeCommand {
     List,
     /// Time message round trips to a node (needs CAP_SYS_ADMIN)
     Ping(PingArgs),
+    /// Connect to a node of another machine, which accepts this one, and wait until it is online
+    Join(JoinArgs),
+    /// Let a node of another machine connect
+    Accept(AcceptArgs),
+    /// Part from a node of another machine: threads and pages come home first, on both sides
+    Leave(LeaveArgs),
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +80,90 @@ pub(crate) struct PingArgs {
     /// Spin for each answer instead of sleeping
     #[arg(long)]
     pub(crate) poll: bool,
+}
+
+/// How messages travel between machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Transport {
+    /// Encrypted, between two that have proved who they are
+    Tls,
+    /// In the clear, and from whoever says so: for a network that nobody else is on
+    Tcp,
+}
+
+impl std::fmt::Display for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Tls => "tls",
+            Self::Tcp => "tcp",
+        })
+    }
+}
+
+/// What both sides of a connection must agree on.
+#[derive(Debug, Args)]
+pub(crate) struct LinkArgs {
+    /// How messages travel; the same on both machines
+    #[arg(long, value_enum, default_value_t = Transport::Tls)]
+    pub(crate) transport: Transport,
+}
+
+/// The id of a node of another machine.
+fn node_id() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(..NODE_MAX as i64)
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JoinArgs {
+    /// Where it takes connections: an IP address; port 7411 unless another is named
+    #[arg(value_name = "ADDRESS[:PORT]", value_parser = address::of_a_host)]
+    pub(crate) address: Address,
+    /// Its id, which no other node has
+    #[arg(long, value_parser = node_id())]
+    pub(crate) node: u32,
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+    /// Give up after this many seconds, and forget it again
+    #[arg(long, default_value_t = 60)]
+    pub(crate) timeout: u64,
+    /// Do not wait: this kernel goes on looking for it until it is told to leave
+    #[arg(long, conflicts_with = "timeout")]
+    pub(crate) no_wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AcceptArgs {
+    /// Its id, which no other node has
+    #[arg(value_parser = node_id())]
+    pub(crate) node: u32,
+    /// Where it connects to: an IP address of this machine, 0.0.0.0 or [::] for all
+    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = address::to_listen)]
+    #[arg(default_value_t = Address::any(DEFAULT_PORT))]
+    pub(crate) listen: Address,
+    /// The only host from which it may connect
+    #[arg(long, value_name = "ADDRESS", value_parser = address::host)]
+    pub(crate) from: Option<IpAddr>,
+    #[command(flatten)]
+    pub(crate) link: LinkArgs,
+    /// Wait until it is online
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// With --wait: give up after this many seconds, and accept it no more
+    #[arg(long, default_value_t = 60, requires = "wait")]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LeaveArgs {
+    /// Its id
+    #[arg(value_parser = node_id())]
+    pub(crate) node: u32,
+    /// At once: what is on the other side ends as at a node's death
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Give up after this many seconds; it stays a node then
+    #[arg(long, default_value_t = 30)]
+    pub(crate) timeout: u64,
 }
 
 #[derive(Debug, Args)]
@@ -444,6 +540,92 @@ mod tests {
         assert_eq!(
             error("popcornctl node ping 1 --count 0"),
             ErrorKind::ValueValidation
+        );
+    }
+
+    fn node(line: &str) -> NodeCommand {
+        match parse(&format!("popcornctl node {line}")).unwrap().command {
+            Command::Node(command) => command,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn node_join_waits_unless_told_otherwise() {
+        let NodeCommand::Join(args) = node("join 192.0.2.1 --node 2") else {
+            panic!("not join")
+        };
+        assert_eq!(args.address.to_string(), "192.0.2.1:7411");
+        assert_eq!((args.node, args.timeout, args.no_wait), (2, 60, false));
+        assert_eq!(args.link.transport, Transport::Tls);
+        let NodeCommand::Join(args) = node("join [::1]:9 --node 2 --transport tcp --no-wait")
+        else {
+            panic!("not join")
+        };
+        assert_eq!(args.address.port(), 9);
+        assert_eq!((args.link.transport, args.no_wait), (Transport::Tcp, true));
+        assert_eq!(
+            error("popcornctl node join 192.0.2.1"),
+            ErrorKind::MissingRequiredArgument
+        );
+        assert_eq!(
+            error("popcornctl node join 192.0.2.1 --node 2 --no-wait --timeout 9"),
+            ErrorKind::ArgumentConflict
+        );
+        for wrong in [
+            "machine2 --node 2",
+            "0.0.0.0 --node 2",
+            "192.0.2.1:0 --node 2",
+            "192.0.2.1 --node 64",
+        ] {
+            let line = format!("popcornctl node join {wrong}");
+            assert_eq!(error(&line), ErrorKind::ValueValidation, "{wrong}");
+        }
+        assert_eq!(
+            error("popcornctl node join 192.0.2.1 --node 2 --transport udp"),
+            ErrorKind::InvalidValue
+        );
+    }
+
+    #[test]
+    fn node_accept_listens_everywhere_and_waits_only_if_told_to() {
+        let NodeCommand::Accept(args) = node("accept 2") else {
+            panic!("not accept")
+        };
+        assert_eq!(args.listen.to_string(), "0.0.0.0:7411");
+        assert_eq!((args.from, args.wait), (None, false));
+        let NodeCommand::Accept(args) =
+            node("accept 2 --listen [::] --from 2001:db8::1 --wait --timeout 9")
+        else {
+            panic!("not accept")
+        };
+        assert_eq!(args.listen.to_string(), "[::]:7411");
+        assert_eq!(args.from.unwrap().to_string(), "2001:db8::1");
+        assert_eq!((args.wait, args.timeout), (true, 9));
+        assert_eq!(
+            error("popcornctl node accept 2 --timeout 9"),
+            ErrorKind::MissingRequiredArgument
+        );
+        assert_eq!(
+            error("popcornctl node accept 2 --from 192.0.2.1:7411"),
+            ErrorKind::ValueValidation
+        );
+        let help = Cli::command()
+            .find_subcommand_mut("node")
+            .and_then(|node| node.find_subcommand_mut("accept"))
+            .map(|accept| accept.render_help().to_string());
+        assert!(help.unwrap().contains("0.0.0.0:7411"));
+    }
+
+    #[test]
+    fn node_leave_is_gentle_by_default() {
+        let NodeCommand::Leave(args) = node("leave 2") else {
+            panic!("not leave")
+        };
+        assert_eq!((args.node, args.force, args.timeout), (2, false, 30));
+        assert_eq!(
+            error("popcornctl node leave"),
+            ErrorKind::MissingRequiredArgument
         );
     }
 

@@ -1,5 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `popcornctl node`: the nodes, and the way to one of them.
+//!
+//! | file | job |
+//! |---|---|
+//! | `directory` | the files of a node of another machine, in configfs |
+//! | `address` | addresses as people write them |
+//! | `setup` | what the kernel is told before a node joins, and how that is taken back |
+//! | `state` | how a node of another machine fares |
+//! | `wait` | until it is online; and why it is not |
+//! | `refusal` | what an errno means, and what to do |
+//! | the others | one command each; `list` and `ping` are here |
+
+pub(crate) mod accept;
+pub(crate) mod address;
+pub(crate) mod directory;
+#[cfg(test)]
+pub(crate) mod fake;
+pub(crate) mod join;
+pub(crate) mod leave;
+mod refusal;
+mod setup;
+mod state;
+mod wait;
 
 use crate::cli::PingArgs;
 use crate::device::Popcorn;
@@ -9,6 +31,8 @@ use crate::output::Output;
 use crate::uapi;
 use crate::uapi::NodeInfo;
 use crate::uapi::Ping;
+use directory::Attribute;
+use directory::Peers;
 use nix::errno::Errno;
 use serde::Serialize;
 
@@ -19,6 +43,8 @@ struct Node {
     #[serde(rename = "self")]
     is_self: bool,
     state: &'static str,
+    /// How messages get there: not to this node, nor if that cannot be seen.
+    transport: Option<String>,
     name: String,
     cpus: u32,
     memory_bytes: u64,
@@ -35,6 +61,7 @@ impl From<&NodeInfo> for Node {
             id: info.id,
             is_self: info.flags & uapi::NODE_SELF != 0,
             state: state_name(info.state),
+            transport: None,
             name: uapi::name(&info.name),
             cpus: info.cpus,
             memory_bytes: info.memory,
@@ -56,13 +83,32 @@ fn state_name(state: u32) -> &'static str {
     }
 }
 
-/// `node list`
-pub(crate) fn list(device: &impl Popcorn, output: &Output) -> Result<(), Failure> {
+/// `node list`; `peers` are those of other machines.
+pub(crate) fn list(
+    device: &impl Popcorn,
+    peers: Option<&impl Peers>,
+    output: &Output,
+) -> Result<(), Failure> {
     let infos = device
         .nodes()
         .map_err(|errno| Failure::refused("listing the nodes", errno))?;
-    let nodes: Vec<Node> = infos.iter().map(Node::from).collect();
+    let mut nodes: Vec<Node> = infos.iter().map(Node::from).collect();
+    for node in nodes.iter_mut().filter(|node| !node.is_self) {
+        node.transport = transport(peers, node.id);
+    }
     output.result(&nodes, || nodes_table(&nodes))
+}
+
+/// How messages get to another node.
+fn transport(peers: Option<&impl Peers>, id: u32) -> Option<String> {
+    const OF_THIS_MACHINE: &str = "shm";
+    let Some(peers) = peers else {
+        return Some(OF_THIS_MACHINE.into());
+    };
+    match peers.read(id, Attribute::Transport) {
+        Err(Errno::ENOENT) => Some(OF_THIS_MACHINE.into()),
+        answer => answer.ok(),
+    }
 }
 
 fn nodes_table(nodes: &[Node]) -> String {
@@ -72,6 +118,7 @@ fn nodes_table(nodes: &[Node]) -> String {
             vec![
                 format!("{}{}", if node.is_self { "*" } else { "" }, node.id),
                 node.state.into(),
+                node.transport.clone().unwrap_or("-".into()),
                 node.name.clone(),
                 node.cpus.to_string(),
                 output::bytes(node.memory_bytes),
@@ -87,6 +134,7 @@ fn nodes_table(nodes: &[Node]) -> String {
         &[
             "NODE",
             "<STATE",
+            "<BY",
             "<NAME",
             "CPUS",
             "MEMORY",
@@ -177,7 +225,7 @@ mod tests {
         assert_eq!(
             value,
             serde_json::json!({
-                "id": 1, "self": false, "state": "online", "name": "nodeX", "cpus": 1,
+                "id": 1, "self": false, "state": "online", "transport": null, "name": "nodeX", "cpus": 1,
                 "memory_bytes": 536_870_912u64, "sent": 3, "received": 0, "sent_bytes": 0,
                 "received_bytes": 0, "doorbells": 0
             })
@@ -200,6 +248,17 @@ mod tests {
             "{text}"
         );
         assert!(lines[3].contains("unknown"), "{text}");
+    }
+
+    #[test]
+    fn who_is_not_of_another_machine_is_of_this_one() {
+        use fake::FakePeers;
+        let peers = FakePeers::default();
+        peers.make(1).unwrap();
+        peers.write(1, Attribute::Transport, "tcp").unwrap();
+        assert_eq!(transport(Some(&peers), 1).unwrap(), "tcp");
+        assert_eq!(transport(Some(&peers), 2).unwrap(), "shm");
+        assert_eq!(transport(None::<&FakePeers>, 1).unwrap(), "shm");
     }
 
     #[test]
