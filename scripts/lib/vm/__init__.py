@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Inner half of scripts/popcorn-vm: runs in the Debian 13 root, starts QEMU, and reads what comes.
+
+What the guest has to say arrives on ports of a virtio serial device, one per stream, so no verdict is
+ever read from a console:
+  popcorn.stdout, popcorn.stderr   bytes of COMMAND, passed on as they come
+  popcorn.status                   lines: "sound" when the machine's clocks were seen to run, "ready", then
+                                   "exit N"; or "failed TEXT" if the start failed
+  popcorn.nodeK                    log of secondary kernel K
+  popcorn.others                   logs of the kernels that COMMAND makes itself, by guest/keep
+The primary's log is the serial port, written by QEMU itself: it survives whatever happens inside.
+
+  options.py        what was asked for
+  hardware.py       QEMU's arguments for it; acceleration.py: KVM or not
+  plan.py           all that one machine is started with
+  initramfs.py      what it boots
+  ports.py          what it says
+  machine.py        one QEMU, alive
+  run.py            all of them, from the first start to the verdict
+  judge.py          whether the logs are those of healthy kernels
+"""
