@@ -13,8 +13,8 @@ def escaped(path):
     return path.replace(",", ",,")
 
 
-def devices(kinds, cpus, iommu, logs):
-    """Each behind a port of its own, in the order in which they were asked for: bus 1, 2, ..."""
+def devices(kinds, cpus, iommu, disks):
+    """Each behind a port of its own, in the order in which they were asked for: bus 1, 2, ... Names of disks begin so."""
     # The devices of the machine itself do without, so that they work whatever is tested with these.
     behind = ",iommu_platform=on" if iommu else ""
     arguments = []
@@ -28,7 +28,7 @@ def devices(kinds, cpus, iommu, logs):
             continue
         functions = 2 if kind == "twin" else 1
         for f in range(functions):
-            path = f"{logs}/disk{i}.{f}"
+            path = f"{disks}{i}.{f}"
             with open(path, "wb") as disk:
                 disk.truncate(DISK_MIB << 20)
             # The first function last, as when a device is plugged in: it is what says that there are more.

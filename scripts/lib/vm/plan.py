@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""All that a machine is started with, but for its ports."""
+"""All that a machine is started with, but for its ports and its network."""
 
 import dataclasses
 
@@ -10,40 +10,70 @@ from vm.hardware import WrongHardware
 # it is asked for (kunit.enable=1 after this), not at each load of a module.
 COMMON = "watchdog_thresh=60 kunit.enable=0"
 
+# Of the cards of a cluster's machines, before the number of the machine.
+ADDRESS = bytes([0x52, 0x54, 0x00, 0x70, 0x63])
+
 
 @dataclasses.dataclass
 class Plan:
     """One machine."""
 
+    number: int
     # Its kernels' node ids; the first is the primary's.
     nodes: range
-    # What guest/init and guest/node0 read.
-    settings: dict
-    # File of its initramfs.
-    image: str
+    # Hardware address of its card, if it is in a cluster.
+    address: bytes | None
     # QEMU's.
     arguments: list
 
+    @property
+    def suffix(self):
+        """Behind the names of its files, so that each machine has its own."""
+        return suffix(self.number)
 
-def settings(a):
+
+def suffix(number):
+    return str(number or "")
+
+
+def nodes(a, number):
+    """The ids of a machine's kernels."""
+    return range(number * a.kernels, (number + 1) * a.kernels)
+
+
+def address(a, number):
+    """Of its card."""
+    return ADDRESS + bytes([number]) if a.cluster else None
+
+
+def settings(a, number, secret):
+    """What guest/init and guest/node0 of a machine read; `secret` is what all know of each other."""
     def inside(path):
         return "/opt/popcorn" + path.removeprefix(a.tree)
 
+    ids = nodes(a, number)
     said = {
-        "nodes": a.nodes, "cpus": a.cpus, "share": int(a.share), "modules": inside(a.modules), "kernel": inside(a.kernel),
+        "topology": a.topology, "machine": number, "first_node": ids[0],
+        "nodes": a.kernels, "cpus": a.cpus, "share": int(a.share), "modules": inside(a.modules), "kernel": inside(a.kernel),
         "initrd": inside(a.initrd),
         "cmdline": COMMON,
     }
-    for k in range(1, a.nodes):
+    for k in range(1, a.kernels):
         # The primary boots with all processors and memory of the machine, and keeps the first.
         first = k * a.cpus
-        said |= {f"cpus{k}": f"{first}-{first + a.cpus - 1}", f"memory{k}": f"{a.mib}M"}
+        said |= {f"cpus{ids[k]}": f"{first}-{first + a.cpus - 1}", f"memory{ids[k]}": f"{a.mib}M"}
+    if a.cluster:
+        said |= {
+            "machines": a.machines, "transport": a.transport, "network": a.network, "secret": secret,
+            "card": address(a, number).hex(":"), "address": f"{a.network}.{ids[0] + 1}",
+        }
     return said
 
 
-def arguments(a, accel, image):
-    """QEMU's, with this way of running processors. Raises WrongHardware."""
-    cpus, mib = a.cpus * a.nodes, a.mib * a.nodes
+def arguments(a, number, accel, image):
+    """QEMU's for a machine, with this way of running processors. Raises WrongHardware."""
+    end = suffix(number)
+    cpus, mib = a.cpus * a.kernels, a.mib * a.kernels
     parameters = []
     if accel == "kvm":
         acceleration = ["-accel", "kvm", "-cpu", "host"]
@@ -62,24 +92,24 @@ def arguments(a, accel, image):
     more += smp
     parameters += for_smp
     more += hardware.numa(a.numa, cpus, mib) if a.numa else []
-    more += hardware.devices(a.device, cpus, a.iommu, a.logs)
+    more += hardware.devices(a.device, cpus, a.iommu, f"{a.logs}/disk{end and end + '-'}")
     for event in a.trace:
         more += ["-trace", event]
     if a.trace:
-        more += ["-D", f"{a.logs}/trace"]
+        more += ["-D", f"{a.logs}/trace{end}"]
 
     board = "q35,kernel-irqchip=split" if a.iommu and accel == "kvm" else "q35"
     memory = []
     if a.keep_memory:
         board += ",memory-backend=memory"
-        path = hardware.escaped(f"{a.logs}/memory")
+        path = hardware.escaped(f"{a.logs}/memory{end}")
         memory = ["-object", f"memory-backend-file,id=memory,size={mib}M,share=on,mem-path={path}"]
     return (
         ["-M", board, *memory, *acceleration, "-m", f"{mib}M", *more,
          "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
          "-kernel", a.kernel, "-initrd", image,
          "-append", " ".join(["console=ttyS0,115200 panic=-1 oops=panic", COMMON, *parameters, a.append]),
-         "-chardev", f"file,id=log0,path={hardware.escaped(a.logs)}/node0.log", "-serial", "chardev:log0",
+         "-chardev", f"file,id=log0,path={hardware.escaped(a.logs)}/node{nodes(a, number)[0]}.log", "-serial", "chardev:log0",
          "-device", "virtio-rng-pci"]
         + hardware.share("root", a.root, ",readonly=on") + hardware.share("tree", a.tree, ",readonly=on")
         + (hardware.share("share", "/mnt/share", "") if a.share else [])

@@ -53,6 +53,7 @@ class Status:
     def __init__(self, source):
         self.source = source
         self.sound = False
+        self.up = False
         self.ready = None
         self.code = None
         self.failure = None
@@ -63,6 +64,8 @@ class Status:
                 word, _, rest = line.strip().partition(" ")
                 if word == "sound":
                     self.sound = True
+                elif word == "up":
+                    self.up = True
                 elif word == "ready":
                     self.ready = time.monotonic()
                 elif word == "exit" and rest.isdigit() and int(rest) < 256:
