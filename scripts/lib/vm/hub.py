@@ -106,7 +106,9 @@ class Hub:
         self.orders.append((order, done))
         with contextlib.suppress(BlockingIOError):
             self.ring.send(b"!")
-        done.wait()
+        while not done.wait(1):
+            if not self.thread.is_alive():
+                raise RuntimeError("the network between the machines has ended")
 
     # --- in the thread ---
 

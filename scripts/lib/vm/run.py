@@ -26,7 +26,7 @@ from vm.say import complain
 # Seconds between two looks at the machines.
 LOOK = 0.05
 # For the other machines to switch themselves off when COMMAND has ended.
-END_WITHIN = 60
+END_WITHIN = int(os.environ.get("POPCORN_END_WITHIN", "60"))
 
 
 class Run:

@@ -28,7 +28,7 @@ class TestRun(unittest.TestCase):
         """What a machine does; "1.2" is machine 1 when it is started for the second time."""
         (self.work / "fake" / name).write_text("\n".join(lines))
 
-    def run_vm(self, *arguments, sound_within=60, timeout=60):
+    def run_vm(self, *arguments, sound_within=60, end_within=60, timeout=60):
         """Fills in status, out, err."""
         a = {name: str(self.work) for name in ("tree", "root", "cache")}
         a |= {"logs": f"{self.work}/logs", "kernel": f"{self.work}/bzImage", "modules": f"{self.work}/modules",
@@ -38,7 +38,7 @@ class TestRun(unittest.TestCase):
         command += [f"--{name}={value}" for name, value in a.items()] + list(arguments) + ["--", "true"]
         environment = os.environ | {
             "PYTHONPATH": str(LIBRARY), "PATH": f"{self.work}/bin:{os.environ['PATH']}", "FAKE_QEMU": f"{self.work}/fake",
-            "POPCORN_SOUND_WITHIN": str(sound_within),
+            "POPCORN_SOUND_WITHIN": str(sound_within), "POPCORN_END_WITHIN": str(end_within),
         }
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100, check=False)
         self.status, self.out, self.err = done.returncode, done.stdout, done.stderr
@@ -79,6 +79,11 @@ class TestRun(unittest.TestCase):
         self.machine("0", 'm.say("sound\\nready\\n")', "time.sleep(100)")
         self.run_vm("--nodes=2", timeout=2)
         self.ends(124, "ended after 2 s")
+
+    def test_an_interruption(self):
+        self.machine("0", 'm.say("sound\\nready\\n")', "os.kill(os.getppid(), 15)", "time.sleep(100)")
+        self.run_vm("--nodes=2")
+        self.ends(143, "interrupted")
 
     def test_a_warning(self):
         self.machine("0", 'm.log("WARNING: at nowhere"); m.say("sound\\nready\\nexit 0\\n")')
@@ -132,6 +137,20 @@ class TestRun(unittest.TestCase):
         self.machine("0", "m.join()", "time.sleep(100)")
         self.run_cluster(timeout=4)
         self.ends(124, "ended after 4 s")
+
+    def test_an_interruption_ends_all(self):
+        self.others_are_good()
+        self.machine("0", "m.join()", "time.sleep(100)")
+        self.machine("1", "m.join()", "os.kill(os.getppid(), 2)", "time.sleep(100)")
+        self.run_cluster()
+        self.ends(130, "interrupted")
+
+    def test_a_machine_that_does_not_end(self):
+        self.others_are_good()
+        self.machine("0", "m.join()", 'm.say("exit 0\\n")')
+        self.machine("1", "m.join()", "time.sleep(1000)")
+        self.run_cluster(end_within=2)
+        self.ends(125, "machine 1 did not switch itself off within 2 s")
 
     def test_frames_travel_and_faults_stop_them(self):
         self.others_are_good()
