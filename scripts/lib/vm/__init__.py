@@ -18,11 +18,12 @@ The primary's log is the serial port, written by QEMU itself: it survives whatev
   initramfs.py      what it boots
   ports.py          what it says
   machine.py        one QEMU, alive; monitor.py: its own monitor
-  run.py            all of them, from the first start to the verdict
+  run.py            all of them, from the first start to the last end; __main__.py: what comes before and after
   cluster.py        what several have in common:
     hub.py            the network, and faults.py: what goes wrong there
     exchange.py       a folder
     control.py        what the first of them may ask for
+  verdict.py        the exit status, and why
   judge.py          whether the logs are those of healthy kernels
   tests/            all of this without QEMU
 """

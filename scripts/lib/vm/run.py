@@ -1,26 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A run, from the first start of a machine to the verdict: one machine, or those of a cluster."""
+"""A run, from the first start of a machine to the end of the last: one machine, or those of a cluster."""
 
 import contextlib
 import os
-import secrets
 import signal
-import sys
 import threading
 import time
 
-from vm import judge
-from vm import options
-from vm import plan
-from vm.acceleration import kvm_works
-from vm.cluster import Cluster
 from vm.faults import WrongCommand
-from vm.hardware import WrongHardware
-from vm.initramfs import initramfs
-from vm.machine import Machine
 from vm.machine import SOUND_WITHIN
 from vm.machine import STARTS_MAX
-from vm.options import Impossible
 from vm.say import complain
 
 # Seconds between two looks at the machines.
@@ -192,108 +181,3 @@ class Run:
             if not self.living(number).freeze(frozen):
                 raise WrongCommand(f"QEMU of machine {number} does not do that")
         return ""
-
-
-def name(run, machine):
-    """With one machine there is no need to say which."""
-    return "the machine" if not run.cluster else str(machine)
-
-
-def tell_end(a, run, machine):
-    """That a machine has ended, and how."""
-    status = machine.process.returncode
-    if status:
-        what = f"QEMU of {machine} ended with {status}" if run.cluster else f"QEMU ended with {status}"
-    else:
-        what = f"the primary kernel {f'of {machine} ' if run.cluster else ''}died or was reset"
-    complain(f"{what} {'while COMMAND ran' if run.first.said.ready else 'before COMMAND started'}; "
-             f"logs in {os.path.relpath(a.logs, a.tree)}/")
-    with open(f"{machine.file('qemu')}.log", errors="replace") as log:
-        for line in log.read().splitlines()[-5:]:
-            print(f"  | {line}", file=sys.stderr)
-
-
-def verdict(a, run, trouble):
-    """The exit status, with the reason on stderr."""
-    said = run.first.said
-    logs = os.path.relpath(a.logs, a.tree)
-    failed = next((machine for machine in run.machines if machine.said and machine.said.failure), None)
-    if run.signal:
-        complain("interrupted")
-        return 128 + run.signal
-    if run.unsound:
-        complain(f"{name(run, run.unsound)} did not start, {STARTS_MAX} times; logs in {logs}/unsound*.log")
-        return 125
-    if run.late:
-        where = "while COMMAND ran" if said.ready else "before COMMAND started"
-        complain(f"ended after {a.timeout} s, {where} (--timeout)")
-        return 124
-    if failed:
-        complain(f"{name(run, failed)} did not start: {failed.said.failure}; logs in {logs}/")
-        return 125
-    if run.fault or said.code is None:
-        tell_end(a, run, run.fault or run.first)
-        return 125
-    for machine in run.stuck:
-        complain(f"{machine} did not switch itself off within {END_WITHIN} s; logs in {logs}/")
-    return said.code or (125 if run.stuck else 1 if trouble else 0)
-
-
-def write_times(path, accel, run):
-    with open(path, "w") as f:
-        f.write(f"accel {accel}\n")
-        if run.first.said.ready:
-            f.write(f"ready {run.first.said.ready - run.begin:.2f}\n")
-        f.write(f"total {time.monotonic() - run.begin:.2f}\n")
-
-
-def prepare(a):
-    """How they are accelerated, and the plans of all machines, whose initramfs are there."""
-    secret = secrets.token_hex(32)
-    images = [f"{a.logs}/initramfs{plan.suffix(number)}" for number in range(a.machines)]
-    for number, image in enumerate(images):
-        with open(image, "wb") as f:
-            # It has the secret.
-            os.fchmod(f.fileno(), 0o600)
-            f.write(initramfs(a.tree, plan.settings(a, number, secret), a.argv))
-    accel = a.accel
-    if accel == "auto":
-        accel = "kvm" if kvm_works(a.kernel, images[0], a.cache) else "tcg"
-    return accel, [
-        plan.Plan(number, plan.nodes(a, number), plan.address(a, number), plan.arguments(a, number, accel, image))
-        for number, image in enumerate(images)
-    ]
-
-
-def clean_up(folder):
-    """What no longer serves."""
-    for file in os.listdir(folder):
-        if file.startswith(("initramfs", "disk")):
-            os.unlink(f"{folder}/{file}")
-
-
-def main():
-    try:
-        a = options.parse()
-        accel, plans = prepare(a)
-    except Impossible as why:
-        complain(why)
-        return why.status
-    except WrongHardware as why:
-        complain(why)
-        return 2
-    cluster = Cluster(a.machines) if a.cluster else None
-    machines = [Machine(planned, a.logs, cluster) for planned in plans]
-    run = Run(machines, a.logs, a.timeout, SOUND_WITHIN if accel == "tcg" else a.timeout, cluster)
-    if cluster:
-        cluster.serve(run)
-    run.run()
-    clean_up(a.logs)
-    write_times(f"{a.logs}/times", accel, run)
-    names, expected = [], {}
-    for machine in machines:
-        names += machine.log_names()
-        expected |= machine.expectations()
-    trouble = judge.scan(a.logs, names, expected)
-    judge.report(trouble, a.logs, a.tree)
-    return verdict(a, run, trouble)

@@ -112,8 +112,8 @@ class TestRun(unittest.TestCase):
 
     def test_another_machine_dies(self):
         self.others_are_good()
-        self.machine("0", "m.join()", "time.sleep(100)")
-        self.machine("2", "m.join()", 'm.log("Kernel panic - not syncing")')
+        self.machine("0", "m.join()", 'm.exchange.joinpath("die").touch()', "time.sleep(100)")
+        self.machine("2", "m.join()", 'm.wait("die")', 'm.log("Kernel panic - not syncing")')
         self.run_cluster()
         self.ends(125, "the primary kernel of machine 2 died or was reset while COMMAND ran")
 
