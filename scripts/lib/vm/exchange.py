@@ -27,8 +27,9 @@ class Exchange:
 
     def begin(self, number, life):
         """A life of a machine begins, with nothing that was asked of the last."""
-        shutil.rmtree(f"{self.path}/{number}")
-        os.mkdir(f"{self.path}/{number}")
+        # The folder itself stays: another machine may just look into it.
+        for entry in os.scandir(f"{self.path}/{number}"):
+            os.unlink(entry)
         self.tell(f"{number}/life", f"{life}\n")
 
     def end(self, number):
