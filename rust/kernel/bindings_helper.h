@@ -17,6 +17,7 @@
 #include "helpers/hotplug.h"
 #include "helpers/kernel.h"
 #include "helpers/key.h"
+#include "helpers/log.h"
 #include "helpers/pci.h"
 #include "helpers/socket.h"
 #include "helpers/suspend.h"

@@ -25,6 +25,8 @@ pub mod global;
 pub mod hooks;
 pub mod key;
 pub mod kthread;
+#[cfg(CONFIG_KUNIT)]
+pub mod log;
 pub mod miscdevice;
 pub mod mm;
 pub mod module;
