@@ -39,6 +39,7 @@ use popcorn_core::window::Layout;
 use popcorn_core::window::Side;
 use popcorn_core::wire::Header;
 use popcorn_kernel::doorbell;
+use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
 use popcorn_kernel::shared_memory::SharedMemory;
 use popcorn_kernel::try_lock::TryLock;
@@ -207,8 +208,16 @@ impl Transport for Window {
             Err(PushError::Full) => return Err(SendError::Full),
             Err(PushError::Length) => return Err(errno::message_size().into()),
             Err(PushError::Corrupt) => {
-                link.fault();
+                // As in receiver::poll(): one in another life has cleared its index.
+                let same_life = transmit.peer.get() == self.peer_header().incarnation();
+                let is_first = link.fault();
                 drop(guard);
+                if same_life && is_first {
+                    err_ratelimited!(
+                        "node {} is dropped: its index of our ring is corrupt\n",
+                        link.peer()
+                    );
+                }
                 link.kick();
                 return Err(errno::host_down().into());
             }
