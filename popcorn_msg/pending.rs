@@ -45,10 +45,22 @@ impl Waiter {
         )
     }
 
+    /// The first result counts: a peer may answer twice. What is left over is dropped without the lock, since it
+    /// may be large, and to free that may sleep.
     fn finish(&self, result: Result<KVVec<u8>>) {
-        *self.result.lock() = Some(result);
-        self.done.store(true, Ordering::Release);
-        self.queue.wake_all();
+        let second = {
+            let mut place = self.result.lock();
+            if self.is_done() {
+                Some(result)
+            } else {
+                *place = Some(result);
+                self.done.store(true, Ordering::Release);
+                None
+            }
+        };
+        if second.is_none() {
+            self.queue.wake_all();
+        }
     }
 
     /// Whether the result is there.
