@@ -165,6 +165,12 @@ impl Pending {
         }
     }
 
+    /// How many calls are outstanding.
+    #[cfg(CONFIG_KUNIT)]
+    pub(crate) fn used(&self) -> usize {
+        self.slots.lock().used
+    }
+
     /// Ends all calls to a node with an error.
     pub(crate) fn fail(&self, node: NodeId) {
         for slot in 0..SLOTS {

@@ -87,12 +87,15 @@ macro_rules! check {
 
 use check;
 
+// Behind the macro that it uses.
+mod hostile;
+
 macro_rules! cases {
     ($($symbol:ident = $function:path;)*) => {$(
         /// Called by the suite in `suite_kunit.c`.
         #[no_mangle]
         pub(crate) extern "C" fn $symbol(_test: *mut c_void) {
-            let passed = report($function());
+            let passed = report("tests.rs", $function());
             kernel::kunit_assert!("popcorn_msg", "popcorn_msg/tests.rs", 0, passed);
         }
     )*};
@@ -130,7 +133,7 @@ cases! {
     popcorn_msg_test_tcp_many_callers = tcp::many_callers;
 }
 
-fn report(outcome: Outcome) -> bool {
+fn report(file: &str, outcome: Outcome) -> bool {
     match outcome {
         Ok(()) => true,
         Err(Failure::Line(file, line)) => {
@@ -138,7 +141,7 @@ fn report(outcome: Outcome) -> bool {
             false
         }
         Err(Failure::Error(error)) => {
-            pr_err!("tests.rs: {:?}\n", error);
+            pr_err!("{}: {:?}\n", file, error);
             false
         }
     }
