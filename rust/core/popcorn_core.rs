@@ -27,6 +27,8 @@ pub mod lent_cpus;
 pub mod lent_memory;
 pub mod machine_id;
 pub mod memory_plan;
+pub mod net_frame;
+pub mod net_route;
 pub mod panic_watch;
 pub mod parting;
 pub mod partition;

@@ -3,7 +3,7 @@
 //!
 //! One number range for each service, so that a dump of messages can be read:
 //! `0x00xx` the nodes themselves (popcorn_msg), `0x01xx` threads (popcorn_process), `0x02xx` layout
-//! (popcorn_vma), `0x03xx` pages (popcorn_page).
+//! (popcorn_vma), `0x03xx` pages (popcorn_page), `0x04xx` network (popcorn_net).
 //! Answers to requests are not messages of their own: their payload is a [`Wire`](crate::wire::Wire)
 //! too, with the number of the request plus `0x80`.
 
@@ -15,6 +15,8 @@ pub const THREAD_TYPES: core::ops::RangeInclusive<u16> = 0x0100..=0x01ff;
 pub const LAYOUT_TYPES: core::ops::RangeInclusive<u16> = 0x0200..=0x02ff;
 /// The first and last type of the page service.
 pub const PAGE_TYPES: core::ops::RangeInclusive<u16> = 0x0300..=0x03ff;
+/// The first and last type of the network service.
+pub const NET_TYPES: core::ops::RangeInclusive<u16> = 0x0400..=0x04ff;
 
 /// Bytes of a page.
 pub const PAGE_SIZE: usize = 4096;
@@ -243,6 +245,41 @@ wire_message! {
         /// Which of those are mapped: bit 0 is the first.
         mapped: u64,
     }
+
+    /// A frame of the virtual network, or a piece of one, which is the tail. One-way. The pieces of a
+    /// frame follow each other in their queue, and differ in nothing but the offset. What the fields
+    /// may be: [`net_frame`](crate::net_frame).
+    pub struct NetFrame = 0x0401 {
+        /// The sender's number of the frame, the same in all its pieces.
+        frame: u64,
+        /// Bytes of the whole frame, from the Ethernet header on.
+        length: u32,
+        /// Where in the frame this piece begins.
+        offset: u32,
+        /// The queue that the sender has chosen: frames of one stream have the same.
+        queue: u16,
+        /// See [`NetChecksum`].
+        checksum: u16,
+        /// [`NetChecksum::Missing`]: where in the frame the sum begins. Else 0.
+        checksum_start: u16,
+        /// [`NetChecksum::Missing`]: where to put it, from there. Else 0.
+        checksum_offset: u16,
+        /// See [`NetSegments`].
+        segments: u16,
+        /// Bytes of payload of each segment, or 0 if there are no segments.
+        segment_size: u16,
+        /// 1 for TCP with congestion notification: the segments do not all get the same flags. Else 0.
+        congestion: u16,
+        /// Zero.
+        reserved: u16,
+    }
+
+    /// The sender has a network interface: frames are welcome. Request; the answer is empty, and says the same
+    /// of the receiver. `EOPNOTSUPP`: it has none.
+    pub struct NetHello = 0x0402 {}
+
+    /// The sender's network interface goes. One-way.
+    pub struct NetBye = 0x0403 {}
 }
 
 /// Declares an enum that travels as a number, and its check.
@@ -318,6 +355,32 @@ wire_enum! {
         Refused = 1,
         /// It is not, and the copy it relied on is gone.
         Missing = 2,
+    }
+}
+
+wire_enum! {
+    /// What is known of the checksum of a frame's transport header.
+    pub enum NetChecksum {
+        /// Nothing.
+        Unknown = 0,
+        /// The sender, or the hardware that it has the frame from, has found it right.
+        Right = 1,
+        /// It is yet to be made, and with it the frame is right: it has never left memory.
+        Missing = 2,
+    }
+}
+
+wire_enum! {
+    /// Whether a frame is many that are yet to be cut, and how.
+    pub enum NetSegments {
+        /// It is one.
+        None = 0,
+        /// TCP over IPv4.
+        Tcp4 = 1,
+        /// TCP over IPv6.
+        Tcp6 = 2,
+        /// UDP.
+        Udp = 3,
     }
 }
 
