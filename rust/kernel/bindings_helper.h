@@ -18,6 +18,7 @@
 #include "helpers/kernel.h"
 #include "helpers/key.h"
 #include "helpers/log.h"
+#include "helpers/netdev.h"
 #include "helpers/pci.h"
 #include "helpers/socket.h"
 #include "helpers/suspend.h"

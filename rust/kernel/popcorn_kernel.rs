@@ -30,6 +30,7 @@ pub mod log;
 pub mod miscdevice;
 pub mod mm;
 pub mod module;
+pub mod netdev;
 pub mod pages;
 pub mod param;
 pub mod print;
