@@ -325,6 +325,24 @@ impl Endpoint {
         }
     }
 
+    /// [`Endpoint::try_post`] for who sends much and can wait: leaves room in the ring for others.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN`: the ring is too full now. Else as [`Endpoint::post`].
+    pub fn try_post_bulk(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
+        let length = parts.iter().map(|part| part.len()).sum();
+        let link = self.online_link(node)?;
+        if !link.has_room_for_bulk(length) {
+            return Err(EAGAIN);
+        }
+        match link.try_send_bulk(kind, parts) {
+            Ok(()) => Ok(()),
+            Err(SendError::Full) => Err(EAGAIN),
+            Err(SendError::Failed(error)) => Err(error),
+        }
+    }
+
     /// Sends a request and waits for its response. May sleep.
     ///
     /// # Errors

@@ -233,6 +233,11 @@ impl Link {
         self.transport.has_room_for_response()
     }
 
+    /// Whether there would still be room for other requests if one with a payload of `length` bytes were sent.
+    pub(crate) fn has_room_for_bulk(&self, length: usize) -> bool {
+        self.transport.has_room_for_bulk(length)
+    }
+
     /// Puts one message on its way and wakes the peer if it sleeps. Does not sleep, but for memory if
     /// that is allowed.
     pub(crate) fn send(&self, message: &Outbound<'_>) -> core::result::Result<(), SendError> {
@@ -266,6 +271,7 @@ impl Link {
             request,
             parts,
             length: length_of(parts),
+            is_bulk: false,
             may_sleep,
         })
     }
@@ -324,6 +330,25 @@ impl Link {
         }
     }
 
+    /// Sends a one-way message of those who send much, without waiting for room. Does not sleep.
+    pub(crate) fn try_send_bulk(
+        &self,
+        kind: u16,
+        parts: &[&[u8]],
+    ) -> core::result::Result<(), SendError> {
+        self.send(&Outbound {
+            life: None,
+            kind,
+            class: Class::OneWay,
+            status: 0,
+            request: 0,
+            parts,
+            length: length_of(parts),
+            is_bulk: true,
+            may_sleep: false,
+        })
+    }
+
     /// Sends a request or one-way message without waiting for room.
     pub(crate) fn try_send_request(
         &self,
@@ -341,6 +366,7 @@ impl Link {
             request,
             parts,
             length: length_of(parts),
+            is_bulk: false,
             may_sleep,
         })
     }

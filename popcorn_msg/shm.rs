@@ -38,11 +38,15 @@ use popcorn_core::window::Lane;
 use popcorn_core::window::Layout;
 use popcorn_core::window::Side;
 use popcorn_core::wire::Header;
+use popcorn_core::wire::HEADER_SIZE;
 use popcorn_kernel::doorbell;
 use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
 use popcorn_kernel::shared_memory::SharedMemory;
 use popcorn_kernel::try_lock::TryLock;
+
+/// Room for so many messages of the greatest length is left by those who send much.
+const BULK_LEAVES: usize = 2;
 
 /// What sending needs while a peer is online.
 struct Transmit {
@@ -235,6 +239,18 @@ impl Transport for Window {
                 producer.reserve(producer.record_max()).is_ok()
             }
             None => false,
+        }
+    }
+
+    fn has_room_for_bulk(&self, length: usize) -> bool {
+        match self.transmit.lock().as_mut() {
+            Some(transmit) => {
+                let producer = &mut transmit.lanes[lane_index(Lane::Requests)].producer;
+                let need = HEADER_SIZE + length + BULK_LEAVES * producer.record_max();
+                // A ring that is corrupt has room until somebody finds that out by sending.
+                producer.room().map_or(true, |room| room >= need as u64)
+            }
+            None => true,
         }
     }
 

@@ -119,7 +119,8 @@ impl Tcp {
 
 impl Transport for Tcp {
     fn send(&self, link: &Link, message: &Outbound<'_>) -> core::result::Result<(), SendError> {
-        let is_bulk = message.class == Class::Response && message.length > BULK_FROM;
+        let is_bulk =
+            message.is_bulk || message.class == Class::Response && message.length > BULK_FROM;
         let channel = if is_bulk {
             Channel::Bulk
         } else {
@@ -155,6 +156,11 @@ impl Transport for Tcp {
 
     fn has_room_for_response(&self) -> bool {
         self.ends.iter().all(|end| end.has_room_for_response())
+    }
+
+    fn has_room_for_bulk(&self, _length: usize) -> bool {
+        // It has a channel of its own.
+        true
     }
 
     fn responses_passed(&self) -> Option<u64> {

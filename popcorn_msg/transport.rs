@@ -34,6 +34,8 @@ pub(crate) struct Outbound<'a> {
     pub(crate) parts: &'a [&'a [u8]],
     /// Bytes of it.
     pub(crate) length: usize,
+    /// Whether it is of those that come in masses: others go before it, and may overtake it.
+    pub(crate) is_bulk: bool,
     /// Whether the caller may sleep for memory.
     pub(crate) may_sleep: bool,
 }
@@ -55,6 +57,10 @@ pub(crate) trait Transport: Send + Sync {
 
     /// Whether there is room for a response of any length.
     fn has_room_for_response(&self) -> bool;
+
+    /// Whether there would still be room for other requests if one with a payload of `length` bytes were
+    /// sent as bulk.
+    fn has_room_for_bulk(&self, length: usize) -> bool;
 
     /// How many responses the peer has taken, or can be seen to have room for: it stands still only
     /// if the peer takes none. `None`: closed.
