@@ -28,6 +28,7 @@ use popcorn_kernel::netdev::Driver;
 use popcorn_kernel::netdev::Interface;
 use popcorn_kernel::netdev::Totals;
 use popcorn_kernel::wait::WaitQueue;
+use popcorn_kernel::work::WorkQueue;
 use popcorn_msg::CallOptions;
 use popcorn_msg::Endpoint;
 
@@ -107,6 +108,8 @@ pub(crate) struct Port {
     pub(crate) slow: AtomicU64,
     #[pin]
     turn: Mutex<()>,
+    /// Nodes are greeted here; see [`Greetings`].
+    greetings: WorkQueue,
     #[pin]
     pub(crate) slots: SpinLock<Slots>,
 }
@@ -125,14 +128,15 @@ impl Port {
         let interface = Arc::new(interface, GFP_KERNEL)?;
         let slots = Slots::new()?;
         Arc::pin_init(
-            pin_init!(Self {
+            try_pin_init!(Self {
                 interface,
                 endpoint,
                 members: AtomicU64::new(0),
                 slow: AtomicU64::new(0),
+                greetings: WorkQueue::new(c_str!("popcorn_net"), 0)?,
                 turn <- new_mutex!((), "popcorn_net::Port::turn"),
                 slots <- new_spinlock!(slots, "popcorn_net::Port::slots"),
-            }),
+            }? Error),
             GFP_KERNEL,
         )
     }
@@ -170,21 +174,28 @@ impl Port {
         self.forget_pieces(node);
     }
 
-    /// Asks a node that is online whether it has an interface, and says that this one has. May sleep.
-    pub(crate) fn greet(&self, node: NodeId) {
-        let options = CallOptions::killable(HELLO_MS);
-        // Any error: it has none, or is not there. Should it get one, it greets.
-        if self
-            .endpoint
-            .call(node, NetHello::TYPE, &[], options)
-            .is_ok()
-        {
-            self.joined(node);
+    /// Asks a node that is online whether it has an interface, and says that this one has; later, for it may
+    /// take a while, and others wait for the next news of nodes. May sleep.
+    pub(crate) fn greet(self: &Arc<Self>, node: NodeId) {
+        let port = self.clone();
+        let greeting = self.greetings.spawn(GFP_KERNEL, move || {
+            let options = CallOptions::killable(HELLO_MS);
+            // Any error: it has none, or is not there. Should it get one, it greets.
+            if port
+                .endpoint
+                .call(node, NetHello::TYPE, &[], options)
+                .is_ok()
+            {
+                port.joined(node);
+            }
+        });
+        if greeting.is_err() {
+            pr_err!("no memory to greet node {}\n", node);
         }
     }
 
     /// Greets all that are online. May sleep.
-    pub(crate) fn greet_all(&self) {
+    pub(crate) fn greet_all(self: &Arc<Self>) {
         for node in NodeId::all() {
             if node != self.own() && self.endpoint.is_online(node) {
                 self.greet(node);
@@ -197,5 +208,15 @@ impl Port {
         for node in self.members().iter() {
             self.endpoint.try_post(node, NetBye::TYPE, &[]).ok();
         }
+    }
+}
+
+/// Dropping it waits until nobody is being greeted. Those who greet have references to the port: the last one must
+/// not be theirs, for they would wait for themselves. So nobody greets after this.
+pub(crate) struct Greetings(pub(crate) Arc<Port>);
+
+impl Drop for Greetings {
+    fn drop(&mut self) {
+        self.0.greetings.flush();
     }
 }

@@ -22,6 +22,7 @@ mod receive;
 mod tests;
 mod transmit;
 
+use crate::network::Greetings;
 use crate::network::Network;
 use crate::network::Port;
 use crate::receive::Service;
@@ -62,6 +63,7 @@ fn queues() -> usize {
 struct PopcornNet {
     port: Arc<Port>,
     _service: popcorn_msg::Registration,
+    _greetings: Greetings,
     _registration: netdev::Registration<Network>,
     _senders: KVec<Kthread>,
     _global: GlobalGuard<Port>,
@@ -79,12 +81,14 @@ impl kernel::Module for PopcornNet {
             senders.push(thread, GFP_KERNEL)?;
         }
         let registration = port.interface.register()?;
+        let greetings = Greetings(port.clone());
         let service = popcorn_msg::register(NET_TYPES, &Service)?;
         // Those that come from here on greet by themselves.
         port.greet_all();
         Ok(Self {
             port,
             _service: service,
+            _greetings: greetings,
             _registration: registration,
             _senders: senders,
             _global: global,

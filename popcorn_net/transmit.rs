@@ -114,7 +114,7 @@ impl Sender {
     /// # Errors
     ///
     /// `EAGAIN`: its ring is full; it will drop what it has of the frame. `EFAULT`: the frame cannot be read.
-    /// Else as `Endpoint::try_post`.
+    /// Else as `Endpoint::try_post_bulk`.
     fn send_to(
         &mut self,
         node: NodeId,
@@ -153,7 +153,7 @@ impl Port {
         let bit = NodeSet::one(node).get();
         let mut since = None;
         loop {
-            let result = self.endpoint.try_post(node, NetFrame::TYPE, parts);
+            let result = self.endpoint.try_post_bulk(node, NetFrame::TYPE, parts);
             let is_slow = self.slow.load(Ordering::Relaxed) & bit != 0;
             match result {
                 Err(error) if error == EAGAIN => {}

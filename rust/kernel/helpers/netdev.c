@@ -217,15 +217,20 @@ static void pcn_interface_get_channels(struct net_device *device, struct ethtool
 {
 	struct pcn_interface *interface = netdev_priv(device);
 
-	channels->max_combined = interface->queues;
-	channels->combined_count = device->real_num_tx_queues;
+	channels->max_rx = interface->queues;
+	channels->rx_count = interface->queues;
+	channels->max_tx = interface->queues;
+	channels->tx_count = device->real_num_tx_queues;
 }
 
+/* What comes chooses its queue at the other end: all of this end's are there at any time. */
 static int pcn_interface_set_channels(struct net_device *device, struct ethtool_channels *channels)
 {
-	/* Between 1 and the most: ethtool has looked. */
-	return netif_set_real_num_queues(device, channels->combined_count,
-					 channels->combined_count);
+	struct pcn_interface *interface = netdev_priv(device);
+
+	if (channels->rx_count != interface->queues || !channels->tx_count)
+		return -EINVAL;
+	return netif_set_real_num_tx_queues(device, channels->tx_count);
 }
 
 static const struct ethtool_ops pcn_interface_ethtool_operations = {
