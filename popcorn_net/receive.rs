@@ -131,7 +131,9 @@ impl Port {
         let piece =
             piece.and_then(|(head, bytes)| Some((Piece::new(head, bytes.len()).ok()?, bytes)));
         // Ours may be fewer than the sender's.
-        let queue = piece.map_or(0, |(piece, _)| piece.queue() % self.interface.queues());
+        let queue = piece
+            .and_then(|(piece, _)| piece.queue().checked_rem(self.interface.queues()))
+            .unwrap_or(0);
         let Some(shared) = self.interface.driver().queue(queue) else {
             return;
         };

@@ -27,6 +27,10 @@ pub const PIECE_MAX: usize = 32 * 1024 - NetFrame::SIZE;
 /// Queues that a sender may have.
 pub const QUEUES_MAX: usize = 8;
 
+/// Headers before a checksum are not longer: the receiver has to get them in one piece.
+const HEADERS_MAX: u32 = 4096;
+/// No transport header has its checksum farther from its begin.
+const SUM_AT_MAX: u16 = 64;
 /// Bytes of an IPv4 header without options.
 const IP4: u32 = 20;
 /// Bytes of an IPv6 header without extensions.
@@ -110,11 +114,14 @@ impl Offload {
     pub fn check(&self, length: u32) -> Result<(), FrameError> {
         let missing = match self.checksum {
             Checksum::Missing { start, offset } => {
-                let at = u32::from(start) + u32::from(offset);
-                if u32::from(start) < FRAME_MIN + IP4 || at + 2 > length {
+                let start = u32::from(start);
+                if !(FRAME_MIN + IP4..=HEADERS_MAX).contains(&start)
+                    || offset > SUM_AT_MAX
+                    || start + u32::from(offset) + 2 > length
+                {
                     return Err(FrameError::Checksum);
                 }
-                Some((u32::from(start), offset))
+                Some((start, offset))
             }
             Checksum::Unknown | Checksum::Right => None,
         };

@@ -56,6 +56,12 @@ fn what_linux_makes_is_let_through() {
         with_segments(NetSegments::Udp, 500, 34, 6).check(42 + 128 * 500),
         Ok(())
     );
+    let missing = |start, offset| Offload {
+        checksum: Checksum::Missing { start, offset },
+        segments: None,
+    };
+    assert_eq!(missing(4096, 64).check(4162), Ok(()));
+    assert_eq!(missing(34, 6).check(42), Ok(()));
     // A segment's worth or less is bad style, and no harm.
     assert_eq!(TCP4.check(54), Ok(()));
 }
@@ -83,7 +89,9 @@ fn what_it_does_not_make_is_not() {
         (33, 0, 9000),
         (34, 16, 51),
         (u16::MAX, u16::MAX, FRAME_MAX),
-        (8999, 0, 9000),
+        (4097, 16, 9000),
+        (34, 65, 9000),
+        (3999, 0, 4000),
     ] {
         let offload = Offload {
             checksum: Checksum::Missing { start, offset },
