@@ -81,22 +81,29 @@ pub(crate) fn add(counter: &AtomicU64, number: u64) {
 impl Counters {
     /// Adds what is counted here to what is counted elsewhere.
     pub(crate) fn add_to(&self, totals: &mut Totals) {
-        let sum = |counters: &[&AtomicU64]| -> u64 {
-            let values = counters.iter().map(|c| c.load(Ordering::Relaxed));
-            values.fold(0, u64::wrapping_add)
+        let add = |total: &mut u64, counters: &[&AtomicU64]| {
+            for counter in counters {
+                *total = total.wrapping_add(counter.load(Ordering::Relaxed));
+            }
         };
-        totals.rx_packets += sum(&[&self.rx_frames]);
-        totals.rx_bytes += sum(&[&self.rx_bytes]);
-        totals.rx_errors += sum(&[&self.rx_malformed, &self.rx_forged, &self.rx_torn]);
-        totals.rx_dropped += sum(&[
-            &self.rx_no_memory,
-            &self.rx_not_taken,
-            &self.rx_nobody,
-            &self.relay_lost,
-        ]);
-        totals.tx_packets += sum(&[&self.tx_frames]);
-        totals.tx_bytes += sum(&[&self.tx_bytes]);
-        totals.tx_errors += sum(&[&self.tx_refused]);
-        totals.tx_dropped += sum(&[&self.tx_full, &self.tx_nobody]);
+        add(&mut totals.rx_packets, &[&self.rx_frames]);
+        add(&mut totals.rx_bytes, &[&self.rx_bytes]);
+        add(
+            &mut totals.rx_errors,
+            &[&self.rx_malformed, &self.rx_forged, &self.rx_torn],
+        );
+        add(
+            &mut totals.rx_dropped,
+            &[
+                &self.rx_no_memory,
+                &self.rx_not_taken,
+                &self.rx_nobody,
+                &self.relay_lost,
+            ],
+        );
+        add(&mut totals.tx_packets, &[&self.tx_frames]);
+        add(&mut totals.tx_bytes, &[&self.tx_bytes]);
+        add(&mut totals.tx_errors, &[&self.tx_refused]);
+        add(&mut totals.tx_dropped, &[&self.tx_full, &self.tx_nobody]);
     }
 }

@@ -78,7 +78,7 @@ impl NodeSet {
 
     /// With one more.
     pub const fn with(self, node: NodeId) -> Self {
-        Self(self.0 | 1 << node.index())
+        Self(self.0 | (1 << node.index()))
     }
 
     /// Without one.
@@ -93,7 +93,7 @@ impl NodeSet {
 
     /// Whether it is one of them.
     pub const fn contains(self, node: NodeId) -> bool {
-        self.0 & 1 << node.index() != 0
+        self.0 & (1 << node.index()) != 0
     }
 
     /// Whether there is none.

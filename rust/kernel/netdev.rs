@@ -333,7 +333,7 @@ impl Packet {
         copy: &mut [u8],
         then: impl FnOnce(&[&[u8]]) -> R,
     ) -> Result<R> {
-        let left = self.length().checked_sub(offset).unwrap_or(0);
+        let left = self.length().saturating_sub(offset);
         let length = copy.len().min(left as usize);
         if length == 0 {
             return Err(EFAULT);
