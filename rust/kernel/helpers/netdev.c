@@ -34,14 +34,20 @@ static_assert(PCN_SEGMENTS_CONGESTION == VIRTIO_NET_HDR_GSO_ECN);
 /* The network stack reads the headers here; the rest is in pages. */
 #define PCN_PACKET_LINEAR 256
 
+/* Packets that came and wait; who sent them is not accounted for their memory. The list's lock covers all. */
+struct pcn_packets {
+	struct sk_buff_head list;
+	unsigned int bytes;
+	unsigned int bytes_max;
+	bool open;
+};
+
 struct pcn_interface_queue {
 	struct sk_buff_head transmit;
-	struct sk_buff_head relay;
+	struct pcn_packets relay;
 	/* Whose turn it is. */
 	bool relay_next;
-	/* Its lock also covers @open. */
-	struct sk_buff_head receive;
-	bool open;
+	struct pcn_packets receive;
 	struct napi_struct napi;
 };
 
@@ -68,6 +74,55 @@ static struct sk_buff *to_skb(const struct pcn_packet *packet)
 static struct pcn_packet *to_packet(struct sk_buff *skb)
 {
 	return (struct pcn_packet *)skb;
+}
+
+static void pcn_packets_init(struct pcn_packets *packets, unsigned int bytes_max, bool open)
+{
+	skb_queue_head_init(&packets->list);
+	packets->bytes = 0;
+	packets->bytes_max = bytes_max;
+	packets->open = open;
+}
+
+static bool pcn_packets_add(struct pcn_packets *packets, struct sk_buff *skb)
+{
+	bool added;
+
+	spin_lock_bh(&packets->list.lock);
+	added = packets->open && packets->bytes < packets->bytes_max;
+	if (added) {
+		__skb_queue_tail(&packets->list, skb);
+		packets->bytes += skb->truesize;
+	}
+	spin_unlock_bh(&packets->list.lock);
+	return added;
+}
+
+static struct sk_buff *pcn_packets_take(struct pcn_packets *packets)
+{
+	struct sk_buff *skb;
+
+	spin_lock_bh(&packets->list.lock);
+	skb = __skb_dequeue(&packets->list);
+	if (skb)
+		packets->bytes -= skb->truesize;
+	spin_unlock_bh(&packets->list.lock);
+	return skb;
+}
+
+static void pcn_packets_set_open(struct pcn_packets *packets, bool open)
+{
+	spin_lock_bh(&packets->list.lock);
+	packets->open = open;
+	spin_unlock_bh(&packets->list.lock);
+}
+
+static void pcn_packets_purge(struct pcn_packets *packets)
+{
+	struct sk_buff *skb;
+
+	while ((skb = pcn_packets_take(packets)))
+		kfree_skb(skb);
 }
 
 /* --- the interface, as the network stack sees it --- */
@@ -100,7 +155,7 @@ static int pcn_interface_poll(struct napi_struct *napi, int budget)
 	int done;
 
 	for (done = 0; done < budget; done++) {
-		skb = skb_dequeue(&queue->receive);
+		skb = pcn_packets_take(&queue->receive);
 		if (!skb) {
 			/* Who adds one after this schedules another poll. */
 			napi_complete_done(napi, done);
@@ -111,13 +166,6 @@ static int pcn_interface_poll(struct napi_struct *napi, int budget)
 	return done;
 }
 
-static void pcn_interface_set_open(struct pcn_interface_queue *queue, bool open)
-{
-	spin_lock_bh(&queue->receive.lock);
-	queue->open = open;
-	spin_unlock_bh(&queue->receive.lock);
-}
-
 static int pcn_interface_open(struct net_device *device)
 {
 	struct pcn_interface *interface = netdev_priv(device);
@@ -125,7 +173,7 @@ static int pcn_interface_open(struct net_device *device)
 
 	for (i = 0; i < interface->queues; i++) {
 		napi_enable(&interface->queue[i].napi);
-		pcn_interface_set_open(&interface->queue[i], true);
+		pcn_packets_set_open(&interface->queue[i].receive, true);
 	}
 	netif_tx_start_all_queues(device);
 	return 0;
@@ -138,9 +186,9 @@ static int pcn_interface_stop(struct net_device *device)
 
 	netif_tx_stop_all_queues(device);
 	for (i = 0; i < interface->queues; i++) {
-		pcn_interface_set_open(&interface->queue[i], false);
+		pcn_packets_set_open(&interface->queue[i].receive, false);
 		napi_disable(&interface->queue[i].napi);
-		skb_queue_purge(&interface->queue[i].receive);
+		pcn_packets_purge(&interface->queue[i].receive);
 		skb_queue_purge(&interface->queue[i].transmit);
 	}
 	return 0;
@@ -286,8 +334,8 @@ struct pcn_interface *pcn_interface_create(const char *name, const char *driver,
 		struct pcn_interface_queue *queue = &interface->queue[i];
 
 		skb_queue_head_init(&queue->transmit);
-		skb_queue_head_init(&queue->relay);
-		skb_queue_head_init(&queue->receive);
+		pcn_packets_init(&queue->relay, PCN_RELAY_BYTES_MAX, true);
+		pcn_packets_init(&queue->receive, PCN_RECEIVE_BYTES_MAX, false);
 		netif_napi_add(device, &queue->napi, pcn_interface_poll);
 	}
 	netif_carrier_off(device);
@@ -303,8 +351,8 @@ void pcn_interface_destroy(struct pcn_interface *interface)
 		struct pcn_interface_queue *queue = &interface->queue[i];
 
 		skb_queue_purge(&queue->transmit);
-		skb_queue_purge(&queue->relay);
-		skb_queue_purge(&queue->receive);
+		pcn_packets_purge(&queue->relay);
+		pcn_packets_purge(&queue->receive);
 	}
 	/* With its NAPI structures. */
 	free_netdev(interface->device);
@@ -348,7 +396,7 @@ EXPORT_SYMBOL_GPL(pcn_interface_set_carrier);
 bool pcn_interface_has_packets(struct pcn_interface *interface, unsigned int queue)
 {
 	return !skb_queue_empty_lockless(&interface->queue[queue].transmit) ||
-	       !skb_queue_empty_lockless(&interface->queue[queue].relay);
+	       !skb_queue_empty_lockless(&interface->queue[queue].relay.list);
 }
 EXPORT_SYMBOL_GPL(pcn_interface_has_packets);
 
@@ -361,7 +409,7 @@ struct pcn_packet *pcn_interface_take(struct pcn_interface *interface, unsigned 
 
 	*tag = 0;
 	if (READ_ONCE(queue->relay_next))
-		skb = skb_dequeue(&queue->relay);
+		skb = pcn_packets_take(&queue->relay);
 	if (!skb) {
 		skb = skb_dequeue(&queue->transmit);
 		if (skb) {
@@ -373,7 +421,7 @@ struct pcn_packet *pcn_interface_take(struct pcn_interface *interface, unsigned 
 				netif_wake_subqueue(device, number);
 			return to_packet(skb);
 		}
-		skb = skb_dequeue(&queue->relay);
+		skb = pcn_packets_take(&queue->relay);
 	}
 	WRITE_ONCE(queue->relay_next, false);
 	if (!skb)
@@ -389,14 +437,11 @@ bool pcn_interface_relay(struct pcn_interface *interface, unsigned int number,
 	struct pcn_interface_queue *queue = &interface->queue[number];
 	struct sk_buff *skb = to_skb(packet);
 
-	/* Others may add one at the same time: a few too many do no harm. */
-	if (skb_queue_len_lockless(&queue->relay) >= PCN_TRANSMIT_MAX) {
-		kfree_skb(skb);
-		return false;
-	}
 	((struct pcn_relayed *)skb->cb)->tag = tag;
-	skb_queue_tail(&queue->relay, skb);
-	return true;
+	if (pcn_packets_add(&queue->relay, skb))
+		return true;
+	kfree_skb(skb);
+	return false;
 }
 EXPORT_SYMBOL_GPL(pcn_interface_relay);
 
@@ -417,12 +462,9 @@ bool pcn_interface_receive(struct pcn_interface *interface, unsigned int number,
 	skb->protocol = eth_type_trans(skb, device);
 	skb_record_rx_queue(skb, number);
 
+	/* So that the poll, if it is not in a thread, runs afterwards. */
 	local_bh_disable();
-	spin_lock(&queue->receive.lock);
-	taken = queue->open && skb_queue_len(&queue->receive) < PCN_RECEIVE_MAX;
-	if (taken)
-		__skb_queue_tail(&queue->receive, skb);
-	spin_unlock(&queue->receive.lock);
+	taken = pcn_packets_add(&queue->receive, skb);
 	/* One that was disabled meanwhile is not scheduled. */
 	if (taken)
 		napi_schedule(&queue->napi);

@@ -13,10 +13,11 @@ struct pcn_interface;
 struct pcn_packet;
 
 enum pcn_interface_limits {
-	/* Packets that wait for the thread of a queue: from the network stack, and to be relayed. */
+	/* Packets from the network stack that wait for the thread of a queue. */
 	PCN_TRANSMIT_MAX = 128,
-	/* Packets that wait for the network stack. */
-	PCN_RECEIVE_MAX = 512,
+	/* Bytes, with all that packets need, that wait there to be relayed, and for the network stack. */
+	PCN_RELAY_BYTES_MAX = 4 << 20,
+	PCN_RECEIVE_BYTES_MAX = 4 << 20,
 	/* Parts of a packet that pcn_packet_parts() tells at once. */
 	PCN_PARTS_MAX = 17,
 };
