@@ -19,6 +19,7 @@
 #include "helpers/key.h"
 #include "helpers/log.h"
 #include "helpers/netdev.h"
+#include "helpers/packet.h"
 #include "helpers/pci.h"
 #include "helpers/socket.h"
 #include "helpers/suspend.h"
