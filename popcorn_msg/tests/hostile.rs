@@ -444,7 +444,7 @@ impl Scene {
         for id in [HOSTILE, HONEST] {
             let link = victim.link(node(id)).ok_or(ENODEV)?;
             check!(eventually(|| link.queued.load(Ordering::Relaxed) == 0));
-            check!(eventually(|| link.sent_while_waiting().is_none()));
+            check!(eventually(|| link.passed_while_waiting().is_none()));
             check!(link.core().pending().used() == 0);
         }
         drop(told);
