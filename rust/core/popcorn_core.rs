@@ -39,6 +39,7 @@ pub mod proto;
 pub mod resource_list;
 pub mod ring;
 pub mod sort;
+pub mod stats;
 pub mod stream;
 pub mod syscall;
 pub mod terminal;
