@@ -25,3 +25,4 @@
 #include "helpers/suspend.h"
 #include "helpers/terminal.h"
 #include "helpers/tls.h"
+#include "helpers/trace.h"

@@ -42,6 +42,7 @@ pub mod table;
 pub mod task;
 pub mod time;
 pub mod tls;
+pub mod trace;
 pub mod try_lock;
 pub mod uapi;
 pub mod wait;
