@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What becomes of a message that came: whatever transport brought it.
 
-use crate::link::count;
 use crate::link::Link;
 use crate::request::Request;
 
@@ -48,8 +47,7 @@ pub(crate) fn check(
 
 /// Counts a message that came.
 pub(crate) fn counted(link: &Link, header: &Header) {
-    count(&link.counters.received, 1);
-    count(&link.counters.received_bytes, u64::from(header.length));
+    link.statistics().received(header);
 }
 
 /// Whether another request of this peer may be taken now.
@@ -59,14 +57,20 @@ pub(crate) fn takes_requests(link: &Link) -> bool {
 
 /// Gives a response to who waits for it; its payload is an error if there was no memory for it.
 pub(crate) fn response(link: &Link, header: &Header, payload: Result<KVVec<u8>>) {
+    if payload.is_err() {
+        link.statistics().lost(header.kind);
+    }
     let result = payload.and_then(|payload| match header.status {
         0 => Ok(payload),
         status => Err(errno::from_status(status).err().unwrap_or(EIO)),
     });
-    // Nobody waits for it any more if this is false: a late response.
-    link.core()
+    let waited = link
+        .core()
         .pending()
         .finish(link.peer(), header.request, result);
+    if !waited {
+        link.statistics().late(header.kind);
+    }
 }
 
 /// Hands a request to its service: at once if that can be, else on a worker.
@@ -80,6 +84,7 @@ pub(crate) fn request(link: &Arc<Link>, header: Header, payload: Result<KVVec<u8
     let mut request = Request::new(link.clone(), header, payload, service.clone());
     let (None, Some(service)) = (error, service) else {
         let error = error.unwrap_or(EIO);
+        link.statistics().lost(header.kind);
         if !request.wants_reply() {
             warn_ratelimited!(
                 "a message of type {:#x} from node {} is lost: {:?}\n",
@@ -100,9 +105,11 @@ pub(crate) fn request(link: &Arc<Link>, header: Header, payload: Result<KVVec<u8
     }
     let peer = link.peer();
     // If this fails, the request was dropped, still here, and so answered.
-    link.spawn(move || {
+    let spawned = link.spawn(move || {
         request.in_receiver = false;
         service.handler().request(peer, request);
-    })
-    .ok();
+    });
+    if spawned.is_err() {
+        link.statistics().lost(header.kind);
+    }
 }

@@ -17,6 +17,7 @@ use crate::service::Service;
 use crate::settings::Settings;
 use crate::shm;
 use crate::shm::Window;
+use crate::statistics;
 use crate::tcp::listener::Listeners;
 use crate::tcp::setup::Role;
 use crate::tcp::Setup;
@@ -338,7 +339,10 @@ impl Endpoint {
         }
         match link.try_send_bulk(kind, parts) {
             Ok(()) => Ok(()),
-            Err(SendError::Full) => Err(EAGAIN),
+            Err(SendError::Full) => {
+                link.statistics().full(kind);
+                Err(EAGAIN)
+            }
             Err(SendError::Failed(error)) => Err(error),
         }
     }
@@ -358,24 +362,42 @@ impl Endpoint {
         options: CallOptions,
     ) -> Result<Response> {
         let link = self.online_link(node)?;
+        let mut counted = link.statistics().call(kind);
+        let result = self.exchange(&link, kind, parts, options, &mut counted);
+        let length = result.as_ref().map(|payload| payload.len());
+        counted.end(length.map_err(|error| *error));
+        Ok(Response { payload: result? })
+    }
+
+    /// [`Endpoint::call`] on a link.
+    fn exchange(
+        &self,
+        link: &Arc<Link>,
+        kind: u16,
+        parts: &[&[u8]],
+        options: CallOptions,
+        counted: &mut statistics::Call<'_>,
+    ) -> Result<KVVec<u8>> {
         let CallOptions {
             timeout_ms,
             sleep,
             poll_us,
         } = options;
-        let call = self.core.pending().begin(node, sleep, timeout_ms)?;
+        let call = self.core.pending().begin(link.peer(), sleep, timeout_ms)?;
+        counted.sending(call.id(), parts);
         link.send_request(kind, Class::Request, call.id(), parts, sleep, timeout_ms)?;
         let poll_ns = match poll_us {
             Some(us) => u64::from(us) * 1000,
             None => self.core.settings().poll_ns(),
         };
         if poll_ns != 0 {
-            self.poll_for(&link, &call.waiter, poll_ns);
+            self.poll_for(link, &call.waiter, poll_ns);
         }
         call.waiter.wait(sleep, timeout_ms)?;
-        Ok(Response {
-            payload: call.waiter.take()?,
-        })
+        if call.waiter.is_answered() {
+            counted.answered();
+        }
+        call.waiter.take()
     }
 
     /// Drains the link oneself for a while: no switch to its thread and back, and no doorbell.
@@ -520,8 +542,7 @@ fn copy_name(info: &mut popcorn_node_info, name: &[u8]) {
 }
 
 fn link_info(link: &Link) -> popcorn_node_info {
-    let load = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    let counters = &link.counters;
+    let totals = link.statistics().totals();
     let mut info = popcorn_node_info {
         id: u32::from(link.peer().get()),
         state: match link.state() {
@@ -529,11 +550,11 @@ fn link_info(link: &Link) -> popcorn_node_info {
             LinkState::Dead => POPCORN_NODE_DEAD,
             LinkState::Offline | LinkState::Mismatch => POPCORN_NODE_OFFLINE,
         },
-        sent: load(&counters.sent),
-        received: load(&counters.received),
-        sent_bytes: load(&counters.sent_bytes),
-        received_bytes: load(&counters.received_bytes),
-        doorbells: load(&counters.doorbells),
+        sent: totals.sent,
+        received: totals.received,
+        sent_bytes: totals.sent_bytes,
+        received_bytes: totals.received_bytes,
+        doorbells: link.statistics().doorbells.get(),
         ..Default::default()
     };
     if let Some(peer) = link.introduction() {

@@ -26,10 +26,11 @@ pub(crate) fn new_life() -> Incarnation {
     }
 }
 
-/// The peer can be talked to.
-pub(crate) fn begin(link: &Link) {
+/// That life of the peer can be talked to.
+pub(crate) fn begin(link: &Link, life: Incarnation) {
     link.doors().lock().begin_life();
     link.set_state(LinkState::Online);
+    link.statistics().node_event(NodeEvent::Online, life);
     if let Some(peer) = link.introduction() {
         pr_info!(
             "node {} is online: {} processors, {} MiB\n",
@@ -49,9 +50,10 @@ pub(crate) fn close(link: &Link, event: NodeEvent) {
     });
 }
 
-/// The peer is gone: every call to it fails, and the services hear of it.
-pub(crate) fn end(link: &Link, event: NodeEvent) {
+/// That life of the peer is over: every call to it fails, and the services hear of it.
+pub(crate) fn end(link: &Link, life: Incarnation, event: NodeEvent) {
     link.core().pending().fail(link.peer());
+    link.statistics().node_event(event, life);
     pr_info!(
         "node {} {}\n",
         link.peer(),

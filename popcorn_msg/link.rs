@@ -7,6 +7,7 @@
 //! transport that is closed says so, and touches nothing.
 
 use crate::core::Core;
+use crate::statistics::Statistics;
 use crate::transport::Outbound;
 use crate::transport::Transport;
 
@@ -18,7 +19,6 @@ use kernel::sync::SpinLock;
 
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::AtomicU32;
-use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
@@ -29,7 +29,6 @@ use popcorn_core::wire;
 use popcorn_kernel::errno;
 use popcorn_kernel::new_waitqueue;
 use popcorn_kernel::system;
-use popcorn_kernel::time;
 use popcorn_kernel::wait::Sleep;
 use popcorn_kernel::wait::WaitQueue;
 
@@ -63,24 +62,9 @@ impl From<Error> for SendError {
     }
 }
 
-/// Counters of a link.
-#[derive(Default)]
-pub(crate) struct Counters {
-    pub(crate) sent: AtomicU64,
-    pub(crate) received: AtomicU64,
-    pub(crate) sent_bytes: AtomicU64,
-    pub(crate) received_bytes: AtomicU64,
-    pub(crate) doorbells: AtomicU64,
-}
-
 /// Bytes of a payload.
 pub(crate) fn length_of(parts: &[&[u8]]) -> usize {
     parts.iter().map(|part| part.len()).sum()
-}
-
-/// Adds to a counter that nothing depends on.
-pub(crate) fn count(counter: &AtomicU64, by: u64) {
-    counter.fetch_add(by, Ordering::Relaxed);
 }
 
 /// A peer.
@@ -103,7 +87,7 @@ pub struct Link {
     pub(crate) queued: AtomicU32,
     /// Answers that wait for room.
     waiting: AtomicU32,
-    pub(crate) counters: Counters,
+    statistics: Arc<Statistics>,
     #[pin]
     introduction: SpinLock<Option<Introduction>>,
     /// Whether threads may pass, between the two.
@@ -122,6 +106,7 @@ impl Link {
         if own == peer {
             return Err(EINVAL);
         }
+        let statistics = Statistics::new(peer)?;
         Arc::pin_init(
             pin_init!(Self {
                 core,
@@ -135,7 +120,7 @@ impl Link {
                 killed: AtomicBool::new(false),
                 queued: AtomicU32::new(0),
                 waiting: AtomicU32::new(0),
-                counters: Counters::default(),
+                statistics,
                 introduction <- new_spinlock!(None, "popcorn_msg::Link::introduction"),
                 doors <- new_spinlock!(Doors::new(), "popcorn_msg::Link::doors"),
             }),
@@ -153,6 +138,11 @@ impl Link {
 
     pub(crate) fn peer(&self) -> NodeId {
         self.peer
+    }
+
+    /// What is counted of it, from its begin on.
+    pub(crate) fn statistics(&self) -> &Arc<Statistics> {
+        &self.statistics
     }
 
     pub(crate) fn transport(&self) -> &dyn Transport {
@@ -248,8 +238,13 @@ impl Link {
             return Err(EINVAL.into());
         }
         self.transport.send(self, message)?;
-        count(&self.counters.sent, 1);
-        count(&self.counters.sent_bytes, message.length as u64);
+        self.statistics.sent(
+            message.kind,
+            message.class,
+            message.request,
+            message.length,
+            message.status,
+        );
         Ok(())
     }
 
@@ -289,11 +284,13 @@ impl Link {
     ) -> Result {
         let send = || self.try_respond(life, kind, status, request, parts, true);
         self.waiting.fetch_add(1, Ordering::Relaxed);
+        let mut stall = None;
         let result = loop {
             match send() {
                 Ok(()) => break Ok(()),
                 Err(SendError::Failed(error)) => break Err(error),
                 Err(SendError::Full) => {
+                    stall.get_or_insert_with(|| self.statistics.stall(kind));
                     self.core.room().wait_idle(Some(ROOM_POLL_MS), || false);
                 }
             }
@@ -313,14 +310,15 @@ impl Link {
         sleep: Sleep,
         timeout_ms: u32,
     ) -> Result {
-        let begin = time::now_ms();
+        let mut stall = None;
         loop {
             match self.try_send_request(kind, class, request, parts, true) {
                 Ok(()) => return Ok(()),
                 Err(SendError::Failed(error)) => return Err(error),
                 Err(SendError::Full) => {}
             }
-            if time::now_ms().wrapping_sub(begin) >= u64::from(timeout_ms) {
+            let stall = stall.get_or_insert_with(|| self.statistics.stall(kind));
+            if stall.ms() >= u64::from(timeout_ms) {
                 return Err(errno::timed_out());
             }
             match self.core.room().wait(sleep, Some(ROOM_POLL_MS), || false) {

@@ -27,6 +27,8 @@ const SLOTS: usize = 1024;
 #[pin_data]
 pub(crate) struct Waiter {
     done: AtomicBool,
+    /// The result is the peer's.
+    answered: AtomicBool,
     #[pin]
     queue: WaitQueue,
     #[pin]
@@ -38,6 +40,7 @@ impl Waiter {
         Arc::pin_init(
             pin_init!(Self {
                 done: AtomicBool::new(false),
+                answered: AtomicBool::new(false),
                 queue <- new_waitqueue!("popcorn_msg::Waiter"),
                 result <- new_spinlock!(None, "popcorn_msg::Waiter::result"),
             }),
@@ -66,6 +69,11 @@ impl Waiter {
     /// Whether the result is there.
     pub(crate) fn is_done(&self) -> bool {
         self.done.load(Ordering::Acquire)
+    }
+
+    /// Whether the result is the peer's answer; if not, the peer is gone. Only once it is there.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Sleeps until the result is there.
@@ -158,6 +166,8 @@ impl Pending {
         let waiter = self.slots.lock().find(from, id);
         match waiter {
             Some(waiter) => {
+                // Seen by who sees that it is done.
+                waiter.answered.store(true, Ordering::Relaxed);
                 waiter.finish(result);
                 true
             }

@@ -86,6 +86,23 @@ impl Endpoint {
     /// `EINVAL`: `bytes` over 4096, `count` not 1 to 100000. `EIO`: a wrong answer. Else as
     /// [`Endpoint::call`].
     pub fn ping(&self, node: NodeId, bytes: usize, count: u32, poll: bool) -> Result<Ping> {
+        self.ping_each(node, bytes, count, poll, &mut |_, _| Ok(()))
+    }
+
+    /// [`Endpoint::ping`] that tells `each` of the number of every round trip, from 0, and its
+    /// nanoseconds, before the next one begins. It may sleep.
+    ///
+    /// # Errors
+    ///
+    /// As there, or what `each` returns, which ends it.
+    pub fn ping_each(
+        &self,
+        node: NodeId,
+        bytes: usize,
+        count: u32,
+        poll: bool,
+        each: &mut dyn FnMut(u32, u64) -> Result,
+    ) -> Result<Ping> {
         if bytes > BYTES_MAX || count == 0 || count > COUNT_MAX {
             return Err(EINVAL);
         }
@@ -113,6 +130,7 @@ impl Endpoint {
             ping.total_ns += ns;
             ping.min_ns = ping.min_ns.min(ns);
             ping.max_ns = ping.max_ns.max(ns);
+            each(round, ns)?;
             current::cond_resched();
         }
         Ok(ping)

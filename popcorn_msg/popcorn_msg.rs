@@ -26,12 +26,14 @@ mod link;
 mod parting;
 mod pending;
 mod ping;
+mod report;
 mod request;
 mod service;
 mod settings;
 mod shm;
 #[cfg(CONFIG_KUNIT)]
 mod socket_tests;
+mod statistics;
 mod tcp;
 #[cfg(CONFIG_KUNIT)]
 mod tests;
@@ -65,6 +67,7 @@ use popcorn_kernel::global::Global;
 use popcorn_kernel::global::GlobalGuard;
 use popcorn_kernel::param;
 use popcorn_kernel::shared_memory::SharedMemory;
+use popcorn_kernel::uapi::popcorn_msg_info;
 use popcorn_kernel::uapi::popcorn_node_info;
 
 module! {
@@ -230,13 +233,31 @@ pub fn nodes() -> Result<KVec<popcorn_node_info>> {
     endpoint()?.nodes()
 }
 
-/// See [`Endpoint::ping`].
+/// See [`Endpoint::message_statistics`].
 ///
 /// # Errors
 ///
 /// As there.
-pub fn ping(node: NodeId, bytes: usize, count: u32, poll: bool) -> Result<Ping> {
-    endpoint()?.ping(node, bytes, count, poll)
+pub fn message_statistics(
+    node: Option<NodeId>,
+    each: &mut dyn FnMut(&popcorn_msg_info) -> Result,
+) -> Result {
+    endpoint()?.message_statistics(node, each)
+}
+
+/// See [`Endpoint::ping_each`].
+///
+/// # Errors
+///
+/// As there.
+pub fn ping_each(
+    node: NodeId,
+    bytes: usize,
+    count: u32,
+    poll: bool,
+    each: &mut dyn FnMut(u32, u64) -> Result,
+) -> Result<Ping> {
+    endpoint()?.ping_each(node, bytes, count, poll, each)
 }
 
 /// Begins to seek `peer` in a window at a physical address. The window must be page-aligned memory

@@ -157,17 +157,11 @@ impl Request {
             Err(SendError::Full) if self.in_receiver => {
                 // The peer may be waiting in the same way for us: let a worker wait.
                 self.answered = true;
-                let mut copy = KVec::new();
-                for part in parts {
-                    copy.extend_from_slice(part, GFP_KERNEL)?;
+                let queued = self.answer_in_worker(status, parts);
+                if queued.is_err() {
+                    self.link.statistics().lost(kind);
                 }
-                let link = self.link.clone();
-                self.link.spawn(move || {
-                    let sent = link.respond(life, kind, status, id, &[&copy]);
-                    if sent.is_err() && link.is_online() {
-                        warn_ratelimited!("a response to node {} was lost\n", link.peer());
-                    }
-                })
+                queued
             }
             Err(SendError::Full) => {
                 self.answered = true;
@@ -179,6 +173,22 @@ impl Request {
                 Ok(())
             }
         }
+    }
+
+    fn answer_in_worker(&self, status: i32, parts: &[&[u8]]) -> Result {
+        let (kind, id) = (self.header.kind, self.header.request);
+        let life = self.header.incarnation;
+        let mut copy = KVec::new();
+        for part in parts {
+            copy.extend_from_slice(part, GFP_KERNEL)?;
+        }
+        let link = self.link.clone();
+        self.link.spawn(move || {
+            let sent = link.respond(life, kind, status, id, &[&copy]);
+            if sent.is_err() && link.is_online() {
+                warn_ratelimited!("a response to node {} was lost\n", link.peer());
+            }
+        })
     }
 }
 

@@ -12,7 +12,6 @@ mod receiver;
 
 pub(crate) use receiver::Thread;
 
-use crate::link::count;
 use crate::link::Link;
 use crate::link::SendError;
 use crate::link::PARTS_MAX;
@@ -161,7 +160,7 @@ impl Window {
         fence(Ordering::SeqCst);
         let header = self.peer_header();
         if header.sleeping() && doorbell::send(|| header.doorbell()) {
-            count(&link.counters.doorbells, 1);
+            link.statistics().doorbells.add(1);
         }
     }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The KUnit suite of popcorn_msg; the cases are in tests.rs. */
+/* The KUnit suite of popcorn_msg; the cases are in tests.rs and statistics_tests.rs. */
 #include <kunit/test.h>
 
 void popcorn_msg_test_echo(struct kunit *test);
@@ -31,6 +31,10 @@ void popcorn_msg_test_tcp_leaves_and_returns(struct kunit *test);
 void popcorn_msg_test_tcp_strangers(struct kunit *test);
 void popcorn_msg_test_tcp_back_pressure(struct kunit *test);
 void popcorn_msg_test_tcp_many_callers(struct kunit *test);
+void popcorn_msg_test_statistics(struct kunit *test);
+void popcorn_msg_test_failed_calls(struct kunit *test);
+void popcorn_msg_test_stalls(struct kunit *test);
+void popcorn_msg_test_many_types(struct kunit *test);
 
 static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE(popcorn_msg_test_echo),
@@ -62,6 +66,10 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_strangers),
 	KUNIT_CASE(popcorn_msg_test_tcp_back_pressure),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_many_callers),
+	KUNIT_CASE(popcorn_msg_test_statistics),
+	KUNIT_CASE(popcorn_msg_test_failed_calls),
+	KUNIT_CASE(popcorn_msg_test_stalls),
+	KUNIT_CASE(popcorn_msg_test_many_types),
 	{},
 };
 

@@ -57,7 +57,7 @@ const PROTOCOL: u64 = 0x7e57;
 /// Few, so that the test of back-pressure needs few workers.
 const QUEUED: u32 = 16;
 
-/// What went wrong: a line of this file, or an error on the way there.
+/// What went wrong: a line of a file, or an error on the way there.
 enum Failure {
     Line(&'static str, u32),
     Error(Error),
@@ -101,6 +101,9 @@ macro_rules! cases {
     )*};
 }
 
+#[path = "statistics_tests.rs"]
+mod statistics_tests;
+
 cases! {
     popcorn_msg_test_echo = echo;
     popcorn_msg_test_errors = errors;
@@ -131,6 +134,10 @@ cases! {
     popcorn_msg_test_tcp_strangers = tcp::strangers;
     popcorn_msg_test_tcp_back_pressure = tcp::back_pressure;
     popcorn_msg_test_tcp_many_callers = tcp::many_callers;
+    popcorn_msg_test_statistics = statistics_tests::exact;
+    popcorn_msg_test_failed_calls = statistics_tests::failed_calls;
+    popcorn_msg_test_stalls = statistics_tests::stalls;
+    popcorn_msg_test_many_types = statistics_tests::many_types;
 }
 
 fn report(file: &str, outcome: Outcome) -> bool {
@@ -658,7 +665,7 @@ fn left_alone() -> Outcome {
     }));
     puppet.header.set_sleeping(true);
     check!(link.respond(life, ECHO, 0, 1, &[]).err() == host_down);
-    check!(link.counters.doorbells.load(Ordering::Relaxed) == 0);
+    check!(link.statistics().doorbells.get() == 0);
     Ok(())
 }
 

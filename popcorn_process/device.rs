@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `/dev/popcorn`: see `include/uapi/linux/popcorn.h`.
 
+use core::mem::size_of;
+
 use kernel::prelude::*;
 use kernel::uaccess::UserSlice;
 use popcorn_core::affinity;
@@ -40,6 +42,8 @@ impl MiscDevice for Device {
             threads(argument)
         } else if is(uapi::POPCORN_IOC_PING) {
             ping(argument)
+        } else if is(uapi::POPCORN_IOC_MSG_STATS) {
+            message_statistics(argument)
         } else {
             Err(ENOTTY)
         }?;
@@ -210,10 +214,48 @@ fn ping(argument: usize) -> Result {
         Goal::Home => return Err(EINVAL),
     };
     let poll = request.flags & uapi::POPCORN_PING_POLL != 0;
-    let ping = popcorn_msg::ping(node, request.bytes as usize, request.count, poll)?;
+    let (bytes, count) = (request.bytes as usize, request.count);
+    let ping = popcorn_msg::ping_each(node, bytes, count, poll, &mut |round, ns| {
+        if request.samples == 0 {
+            return Ok(());
+        }
+        put(
+            request.samples,
+            round as usize,
+            size_of::<u64>() as u32,
+            &ns,
+        )
+    })?;
     request.total_ns = ping.total_ns;
     request.min_ns = ping.min_ns;
     request.max_ns = ping.max_ns;
+    uapi::write_sized(argument, request.size as usize, &request)
+}
+
+fn message_statistics(argument: usize) -> Result {
+    let mut request: uapi::popcorn_msg_stats = uapi::read_sized(argument)?;
+    if request.reserved != 0 {
+        return Err(EINVAL);
+    }
+    let node = match request.node {
+        uapi::POPCORN_NODE_ANY => None,
+        raw => Some(
+            u64::try_from(raw)
+                .ok()
+                .and_then(NodeId::new)
+                .ok_or(ENODEV)?,
+        ),
+    };
+    let room = request.count as usize;
+    let mut count = 0;
+    popcorn_msg::message_statistics(node, &mut |info| {
+        if count < room {
+            put(request.stats, count, request.info_size, info)?;
+        }
+        count += 1;
+        Ok(())
+    })?;
+    request.count = count as u32;
     uapi::write_sized(argument, request.size as usize, &request)
 }
 

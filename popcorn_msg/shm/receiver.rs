@@ -455,7 +455,7 @@ impl Thread {
             }
         }
         self.phase = Phase::Online(life);
-        life::begin(&self.link);
+        life::begin(&self.link, life);
         // The peer may still be waiting for our acceptance.
         window.ring_if_sleeping(&self.link);
         self.link.core().online().wake_all();
@@ -475,8 +475,10 @@ impl Thread {
         life::close(&self.link, event);
         self.window.close();
         self.receive_from(None);
+        if let Phase::Online(life) = self.phase {
+            life::end(&self.link, life, event);
+        }
         self.phase = Phase::Seeking;
-        life::end(&self.link, event);
     }
 
     /// Replaces the reading ends. A poller holds them only while it drains.

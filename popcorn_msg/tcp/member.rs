@@ -478,7 +478,7 @@ impl Worker {
         self.link.set_introduction(hello.introduction);
         self.begin(Some(lives));
         self.tcp.session.lock().peer = Some(peer);
-        life::begin(&self.link);
+        life::begin(&self.link, peer);
         self.tcp.end(Channel::Bulk).signal();
         self.link.core().online().wake_all();
         Ok(())
@@ -502,8 +502,8 @@ impl Worker {
     /// The session is over: nobody sends or receives any more, every call to the peer fails.
     fn down(&mut self, event: NodeEvent) {
         self.connection = None;
-        let was_online = self.lives.is_some();
-        if was_online {
+        let was = self.lives;
+        if was.is_some() {
             life::close(&self.link, event);
         }
         {
@@ -518,8 +518,8 @@ impl Worker {
         self.tcp.end(Channel::Bulk).signal();
         self.begin(None);
         self.link.faulty.store(false, Ordering::Release);
-        if was_online {
-            life::end(&self.link, event);
+        if let Some(lives) = was {
+            life::end(&self.link, lives.peer, event);
         }
     }
 

@@ -426,7 +426,7 @@ impl Scene {
     /// Messages of the hostile node that the victim has taken.
     fn received(&self) -> u64 {
         let link = self.victim.link(node(HOSTILE));
-        link.map_or(0, |link| link.counters.received.load(Ordering::Relaxed))
+        link.map_or(0, |link| link.statistics().totals().received)
     }
 
     /// Ends it, and looks whether anything is left over: a call, a request, an answer, a worker. A service could not
@@ -691,7 +691,7 @@ fn bad_window() -> Outcome {
         scene.hostile.own.set_sleeping(true);
         let link = scene.victim.link(node(HOSTILE)).ok_or(ENODEV)?;
         check!(scene.victim.try_post(node(HOSTILE), 0x7000, &[]).is_ok());
-        check!(link.counters.doorbells.load(Ordering::Relaxed) == 0);
+        check!(link.statistics().doorbells.get() == 0);
     }
     // In the name of another node: a mismatch, said once, and then it may come as itself.
     time::sleep_ms(RATE_LIMIT_MS);
@@ -922,7 +922,7 @@ fn random_messages() -> Outcome {
         check!(scene.hostile.until(|this| {
             looks += 1;
             let link = this.victim.link(node(HOSTILE));
-            let received = link.map_or(0, |l| l.counters.received.load(Ordering::Relaxed));
+            let received = link.map_or(0, |link| link.statistics().totals().received);
             Told::get(&TOLD.dead, HOSTILE) > deaths || received > taken || is_same && looks > 40
         }));
         check!(scene.deaths() <= deaths + 1);
