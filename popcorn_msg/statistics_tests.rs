@@ -5,7 +5,6 @@ use super::call_aside;
 use super::eventually;
 use super::node;
 use super::two_nodes;
-use super::Failure;
 use super::Gate;
 use super::Opens;
 use super::Outcome;

@@ -168,9 +168,10 @@ impl Snapshot {
         if count == 0 {
             return None;
         }
-        let wanted = u128::from(count) * u128::from(per_mille.min(1000));
-        // At most the count, so it fits.
-        let rank = (wanted.div_ceil(1000) as u64).max(1);
+        let per_mille = u64::from(per_mille.min(1000));
+        // In two parts, so that nothing overflows.
+        let (thousands, rest) = (count / 1000, count % 1000);
+        let rank = (thousands * per_mille + (rest * per_mille).div_ceil(1000)).max(1);
         if rank == count {
             return Some(self.max_ns);
         }
