@@ -11,7 +11,7 @@
 # Exit status: 0 if nothing failed and at least one case passed.
 set -u
 
-all="migrate memory syscalls signals threads process fpu pingpong unaware storm kill"
+all="migrate messages memory syscalls signals threads process fpu pingpong unaware storm kill"
 [ "${1:-}" != --list ] || {
 	echo "$all"
 	exit
