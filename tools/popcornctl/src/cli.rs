@@ -5,6 +5,7 @@ use crate::kernel::resources;
 use crate::kernel::resources::Cpus;
 use crate::kernel::resources::Device;
 use crate::kernel::resources::Memory;
+use crate::msg::types::Type;
 use crate::node::address;
 use clap::Args;
 use clap::Parser;
@@ -17,6 +18,7 @@ use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// See and move what runs on a Popcorn system: several Linux kernels that act as one.
 #[derive(Debug, Parser)]
@@ -37,9 +39,12 @@ started or found.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the nodes, measure the way to one, or have those of other machines join
+    /// List the nodes, tell everything about one, measure the way to it, or have those of other machines join
     #[command(subcommand)]
     Node(NodeCommand),
+    /// Look at the messages between the nodes
+    #[command(subcommand)]
+    Msg(MsgCommand),
     /// Run a program on a node
     Run(RunArgs),
     /// Move a running process or thread
@@ -57,6 +62,8 @@ pub(crate) enum Command {
 pub(crate) enum NodeCommand {
     /// List all nodes: state, processors, memory, messages
     List,
+    /// Tell everything about a node, with its messages by type
+    Show(NodeShowArgs),
     /// Time message round trips to a node (needs CAP_SYS_ADMIN)
     Ping(PingArgs),
     /// Connect to a node of another machine, which accepts this one, and wait until it is online
@@ -68,15 +75,25 @@ pub(crate) enum NodeCommand {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct NodeShowArgs {
+    /// Node id
+    pub(crate) node: u32,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct PingArgs {
     /// Node id
     pub(crate) node: u32,
     /// Payload each way, in bytes
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(0..=4096))]
+    #[arg(long, short = 's', visible_alias = "size", default_value_t = 64)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=4096))]
     pub(crate) bytes: u32,
-    /// Round trips to make
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) count: u32,
+    /// Round trips to make (default: 1000; with --interval, until it is interrupted)
+    #[arg(long, short, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) count: Option<u32>,
+    /// Wait so long between two of them, in seconds, and print each; without, one follows the other
+    #[arg(long, short, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) interval: Option<Duration>,
     /// Spin for each answer instead of sleeping
     #[arg(long)]
     pub(crate) poll: bool,
@@ -164,6 +181,33 @@ pub(crate) struct LeaveArgs {
     /// Give up after this many seconds; it stays a node then
     #[arg(long, default_value_t = 30)]
     pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MsgCommand {
+    /// Count messages by node and type: how many, how long calls took, what went wrong
+    Stat(StatArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatArgs {
+    /// Only those from and to this node
+    #[arg(long)]
+    pub(crate) node: Option<u32>,
+    /// Only this type: a name, as PageRequest, or a number, as 0x301
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) kind: Option<Type>,
+    /// Go on, and print so often what came since, until it is interrupted
+    #[arg(long, short, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) watch: Option<Duration>,
+}
+
+/// A time in seconds, of a millisecond to a day.
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.001..=86400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("expected seconds, as 1 or 0.2".into()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -531,8 +575,21 @@ mod tests {
         };
         assert_eq!(
             (args.node, args.bytes, args.count, args.poll),
-            (1, 64, 1000, false)
+            (1, 64, None, false)
         );
+        let cli = parse("popcornctl node ping 1 -c 5 -s 100 -i 0.2").unwrap();
+        let Command::Node(NodeCommand::Ping(args)) = cli.command else {
+            panic!("not ping")
+        };
+        assert_eq!((args.bytes, args.count), (100, Some(5)));
+        assert_eq!(args.interval, Some(Duration::from_millis(200)));
+        for wrong in ["0", "-1", "nan", "inf", "86401", "soon"] {
+            assert_eq!(
+                error(&format!("popcornctl node ping 1 --interval={wrong}")),
+                ErrorKind::ValueValidation,
+                "{wrong}"
+            );
+        }
         assert_eq!(
             error("popcornctl node ping 1 --bytes 4097"),
             ErrorKind::ValueValidation
@@ -626,6 +683,26 @@ mod tests {
         assert_eq!(
             error("popcornctl node leave"),
             ErrorKind::MissingRequiredArgument
+        );
+    }
+
+    #[test]
+    fn msg_stat_takes_names_and_numbers() {
+        let stat = |line: &str| match parse(&format!("popcornctl msg stat {line}")) {
+            Ok(Cli {
+                command: Command::Msg(MsgCommand::Stat(args)),
+                ..
+            }) => args,
+            other => panic!("{other:?}"),
+        };
+        let args = stat("--node 1 --type PageRequest --watch 1");
+        assert_eq!((args.node, args.kind), (Some(1), Some(Type(0x301))));
+        assert_eq!(args.watch, Some(Duration::from_secs(1)));
+        assert_eq!(stat("--type 0x301").kind, Some(Type(0x301)));
+        assert!(stat("").kind.is_none());
+        assert_eq!(
+            error("popcornctl msg stat --type nonsense"),
+            ErrorKind::ValueValidation
         );
     }
 

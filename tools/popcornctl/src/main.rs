@@ -14,6 +14,7 @@ mod failure;
 mod kernel;
 mod machine_id;
 mod migrate;
+mod msg;
 mod node;
 mod output;
 mod patience;
@@ -25,6 +26,7 @@ mod uapi;
 use clap::Parser;
 use cli::Cli;
 use cli::Command;
+use cli::MsgCommand;
 use cli::NodeCommand;
 use device::Device;
 use failure::Failure;
@@ -51,10 +53,12 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<(), Failure> {
             let peers = Directory::open().ok();
             node::list(&Device::open()?, peers.as_ref(), output)
         }
-        Command::Node(NodeCommand::Ping(args)) => node::ping(&Device::open()?, args, output),
         Command::Node(NodeCommand::Join(args)) => node::join::run(args, output),
         Command::Node(NodeCommand::Accept(args)) => node::accept::run(args, output),
         Command::Node(NodeCommand::Leave(args)) => node::leave::run(args, output),
+        Command::Node(NodeCommand::Show(args)) => node::show::show(&Device::open()?, args, output),
+        Command::Node(NodeCommand::Ping(args)) => node::ping::ping(&Device::open()?, args, output),
+        Command::Msg(MsgCommand::Stat(args)) => msg::stat(&Device::open()?, args, output),
         Command::Run(args) => run::run(&Device::open().map_err(run::before_exec)?, args),
         Command::Migrate(args) => migrate::migrate(&Device::open()?, args, output),
         Command::Ps(args) => ps::ps(&Device::open()?, args, output),

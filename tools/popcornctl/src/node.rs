@@ -9,7 +9,7 @@
 //! | `state` | how a node of another machine fares |
 //! | `wait` | until it is online; and why it is not |
 //! | `refusal` | what an errno means, and what to do |
-//! | the others | one command each; `list` and `ping` are here |
+//! | the others | one command each; `list` is here |
 
 pub(crate) mod accept;
 pub(crate) mod address;
@@ -18,19 +18,19 @@ pub(crate) mod directory;
 pub(crate) mod fake;
 pub(crate) mod join;
 pub(crate) mod leave;
+pub(crate) mod ping;
 mod refusal;
 mod setup;
+pub(crate) mod show;
 mod state;
 mod wait;
 
-use crate::cli::PingArgs;
 use crate::device::Popcorn;
 use crate::failure::Failure;
 use crate::output;
 use crate::output::Output;
 use crate::uapi;
 use crate::uapi::NodeInfo;
-use crate::uapi::Ping;
 use directory::Attribute;
 use directory::Peers;
 use nix::errno::Errno;
@@ -148,62 +148,11 @@ fn nodes_table(nodes: &[Node]) -> String {
     )
 }
 
-/// The result of `node ping`.
-#[derive(Debug, Serialize)]
-struct PingResult {
-    node: u32,
-    bytes: u32,
-    count: u32,
-    poll: bool,
-    mean_ns: u64,
-    min_ns: u64,
-    max_ns: u64,
-}
-
-/// `node ping`
-pub(crate) fn ping(device: &impl Popcorn, args: &PingArgs, output: &Output) -> Result<(), Failure> {
-    let flags = if args.poll { uapi::PING_POLL } else { 0 };
-    let answer = device
-        .ping(Ping::new(args.node, args.bytes, args.count, flags))
-        .map_err(|errno| ping_failure(args.node, errno))?;
-    let result = PingResult {
-        node: args.node,
-        bytes: args.bytes,
-        count: args.count,
-        poll: args.poll,
-        mean_ns: answer.total_ns / u64::from(args.count.max(1)),
-        min_ns: answer.min_ns,
-        max_ns: answer.max_ns,
-    };
-    output.result(&result, || {
-        format!(
-            "node {}: {} round trips of {} bytes: {} on average, {} at best, {} at worst",
-            result.node,
-            result.count,
-            result.bytes,
-            output::duration(result.mean_ns),
-            output::duration(result.min_ns),
-            output::duration(result.max_ns)
-        )
-    })
-}
-
-fn ping_failure(node: u32, errno: Errno) -> Failure {
-    let what = format!("ping to node {node}");
-    if errno == Errno::EPERM {
-        return Failure {
-            next: "run this as root (it needs CAP_SYS_ADMIN)".into(),
-            ..Failure::refused(what, errno)
-        };
-    }
-    Failure::refused(what, errno)
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn info(id: u32, state: u32, flags: u32) -> NodeInfo {
+    pub(super) fn info(id: u32, state: u32, flags: u32) -> NodeInfo {
         let mut name = [0; uapi::NAME_LEN];
         name[..5].copy_from_slice(b"nodeX");
         NodeInfo {
@@ -259,11 +208,5 @@ mod tests {
         assert_eq!(transport(Some(&peers), 1).unwrap(), "tcp");
         assert_eq!(transport(Some(&peers), 2).unwrap(), "shm");
         assert_eq!(transport(None::<&FakePeers>, 1).unwrap(), "shm");
-    }
-
-    #[test]
-    fn ping_without_privilege_speaks_of_root() {
-        assert!(ping_failure(1, Errno::EPERM).next.contains("CAP_SYS_ADMIN"));
-        assert!(ping_failure(1, Errno::ENODEV).next.contains("node list"));
     }
 }
