@@ -52,15 +52,15 @@ counters! {
     relayed,
     /// Frames that should have been, but too many waited.
     relay_lost,
-    /// Frames that at least one node got.
+    /// Frames that were sent, for each node that got one.
     tx_frames,
     /// Their bytes.
     tx_bytes,
     /// Messages for that.
     tx_pieces,
-    /// How often a ring was full and was waited for.
+    /// How often there was nothing to do but to wait for room in rings.
     tx_waits,
-    /// Frames for a node whose ring stayed full.
+    /// Frames for a node for which too many waited already, or that took nothing for too long.
     tx_full,
     /// Frames for a node that is not there.
     tx_nobody,

@@ -104,8 +104,6 @@ pub(crate) struct Port {
     pub(crate) endpoint: Arc<Endpoint>,
     /// Nodes that have an interface; changed under `turn`.
     members: AtomicU64,
-    /// Nodes whose ring stayed full; see `transmit.rs`.
-    pub(crate) slow: AtomicU64,
     #[pin]
     turn: Mutex<()>,
     /// Nodes are greeted here; see [`Greetings`].
@@ -132,7 +130,6 @@ impl Port {
                 interface,
                 endpoint,
                 members: AtomicU64::new(0),
-                slow: AtomicU64::new(0),
                 greetings: WorkQueue::new(c_str!("popcorn_net"), 0)?,
                 turn <- new_mutex!((), "popcorn_net::Port::turn"),
                 slots <- new_spinlock!(slots, "popcorn_net::Port::slots"),

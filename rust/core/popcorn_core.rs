@@ -19,6 +19,7 @@ pub mod byte_ring;
 pub mod console_log;
 pub mod directory;
 pub mod elf_core;
+pub mod fifo;
 pub mod identity_map;
 pub mod ids;
 pub mod interval;

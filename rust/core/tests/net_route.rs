@@ -57,6 +57,7 @@ fn sets() {
         [node(0), node(5), node(63)]
     );
     assert_eq!(NodeSet::new(some.get()), some);
+    assert_eq!((some.len(), NodeSet::EMPTY.len()), (3, 0));
     assert!(some.contains(node(63)) && !some.without(node(63)).contains(node(63)));
     assert_eq!(some.and(set(&[5, 6])), NodeSet::one(node(5)));
     assert!(some.and(set(&[6])).is_empty());

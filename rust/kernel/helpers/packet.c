@@ -49,6 +49,12 @@ struct pcn_packet *pcn_packet_copy(const struct pcn_packet *packet)
 }
 EXPORT_SYMBOL_GPL(pcn_packet_copy);
 
+struct pcn_packet *pcn_packet_share(const struct pcn_packet *packet)
+{
+	return pcn_to_packet(skb_clone(pcn_to_skb(packet), GFP_ATOMIC | __GFP_NOWARN));
+}
+EXPORT_SYMBOL_GPL(pcn_packet_share);
+
 void pcn_packet_consume(struct pcn_packet *packet)
 {
 	dev_consume_skb_any(pcn_to_skb(packet));
@@ -169,6 +175,12 @@ struct pcn_packet *pcn_packet_copy(const struct pcn_packet *packet)
 	return NULL;
 }
 EXPORT_SYMBOL_GPL(pcn_packet_copy);
+
+struct pcn_packet *pcn_packet_share(const struct pcn_packet *packet)
+{
+	return NULL;
+}
+EXPORT_SYMBOL_GPL(pcn_packet_share);
 
 void pcn_packet_consume(struct pcn_packet *packet)
 {

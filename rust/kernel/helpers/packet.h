@@ -46,6 +46,8 @@ struct pcn_part {
 struct pcn_packet *pcn_packet_new(unsigned int length);
 /* Another one with the same bytes, and the same left to do; or NULL. Does not sleep. */
 struct pcn_packet *pcn_packet_copy(const struct pcn_packet *packet);
+/* The same packet once more, for who only reads it; or NULL. Does not sleep. */
+struct pcn_packet *pcn_packet_share(const struct pcn_packet *packet);
 /* It has got to where it should, or not. Any context. */
 void pcn_packet_consume(struct pcn_packet *packet);
 void pcn_packet_drop(struct pcn_packet *packet);

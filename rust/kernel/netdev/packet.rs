@@ -100,6 +100,18 @@ impl Packet {
         from_raw(&raw)
     }
 
+    /// The same packet once more. Does not sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub fn share(&self) -> Result<Self> {
+        // SAFETY: valid by the invariant; this one is only read, too.
+        let packet = unsafe { bindings::pcn_packet_share(self.0.as_ptr()) };
+        // SAFETY: just made, for us.
+        unsafe { Self::from_raw(packet) }.ok_or(ENOMEM)
+    }
+
     /// It has got to where it should.
     pub fn consume(self) {
         // SAFETY: ours by the invariant, and given away.
