@@ -14,6 +14,7 @@ void popcorn_socket_test_watch(struct kunit *test);
 void popcorn_socket_test_pages(struct kunit *test);
 void popcorn_socket_test_tls(struct kunit *test);
 
+/* clang-format off */
 static struct kunit_case popcorn_socket_cases[] = {
 	KUNIT_CASE(popcorn_socket_test_exchange),
 	KUNIT_CASE(popcorn_socket_test_mistakes),
@@ -26,6 +27,7 @@ static struct kunit_case popcorn_socket_cases[] = {
 	KUNIT_CASE_SLOW(popcorn_socket_test_tls),
 	{},
 };
+/* clang-format on */
 
 /* They need the loopback device, with its address. */
 static int popcorn_socket_init(struct kunit *test)

@@ -290,8 +290,10 @@ int pcn_socket_address(struct pcn_socket *socket, bool peer, struct pcn_address 
 	struct sockaddr_storage storage = {};
 	int length;
 
-	length = peer ? kernel_getpeername(socket->socket, (struct sockaddr *)&storage) :
-			kernel_getsockname(socket->socket, (struct sockaddr *)&storage);
+	if (peer)
+		length = kernel_getpeername(socket->socket, (struct sockaddr *)&storage);
+	else
+		length = kernel_getsockname(socket->socket, (struct sockaddr *)&storage);
 	if (length < 0)
 		return length;
 	return pcn_address_decode(&storage, address);
@@ -371,8 +373,7 @@ ssize_t pcn_socket_receive(struct pcn_socket *socket, void *data, size_t size,
 		return received;
 
 	/* No type: no record was read, so this is the end. */
-	if (control.header.cmsg_level == SOL_TLS &&
-	    control.header.cmsg_type == TLS_GET_RECORD_TYPE)
+	if (control.header.cmsg_level == SOL_TLS && control.header.cmsg_type == TLS_GET_RECORD_TYPE)
 		record->type = *(u8 *)CMSG_DATA(&control.header);
 	else if (received)
 		return -EBADMSG;

@@ -107,11 +107,13 @@ static bool pcn_tls_is_on(struct sock *sk)
 static int pcn_handshake_begin(const struct pcn_tls_parameters *parameters,
 			       const struct tls_handshake_args *args)
 {
+	if (parameters->has_keys && parameters->is_server)
+		return tls_server_hello_psk(args, GFP_KERNEL);
 	if (parameters->has_keys)
-		return parameters->is_server ? tls_server_hello_psk(args, GFP_KERNEL) :
-					       tls_client_hello_psk(args, GFP_KERNEL);
-	return parameters->is_server ? tls_server_hello_x509(args, GFP_KERNEL) :
-				       tls_client_hello_x509(args, GFP_KERNEL);
+		return tls_client_hello_psk(args, GFP_KERNEL);
+	if (parameters->is_server)
+		return tls_server_hello_x509(args, GFP_KERNEL);
+	return tls_client_hello_x509(args, GFP_KERNEL);
 }
 
 static int pcn_handshake_wait(struct pcn_socket *socket, struct pcn_handshake *handshake,
