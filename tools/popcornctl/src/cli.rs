@@ -100,9 +100,10 @@ pub(crate) struct PingArgs {
 }
 
 /// How messages travel between machines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Transport {
     /// Encrypted, between two that have proved who they are
+    #[default]
     Tls,
     /// In the clear, and from whoever says so: for a network that nobody else is on
     Tcp,
@@ -118,11 +119,27 @@ impl std::fmt::Display for Transport {
 }
 
 /// What both sides of a connection must agree on.
-#[derive(Debug, Args)]
+#[derive(Clone, Copy, Debug, Default, Args)]
 pub(crate) struct LinkArgs {
     /// How messages travel; the same on both machines
     #[arg(long, value_enum, default_value_t = Transport::Tls)]
     pub(crate) transport: Transport,
+    /// For TLS: the key that both sides have, by its number in the keyring .popcorn (`keyctl padd`); without,
+    /// certificates are used
+    #[arg(long, value_name = "KEY", value_parser = key())]
+    #[arg(conflicts_with_all = ["certificate", "private_key"])]
+    pub(crate) psk: Option<u32>,
+    /// For TLS: this side's certificate, by its number in that keyring; without, that of tlshd
+    #[arg(long, value_name = "KEY", value_parser = key(), requires = "private_key")]
+    pub(crate) certificate: Option<u32>,
+    /// The private key of that certificate
+    #[arg(long, value_name = "KEY", value_parser = key(), requires = "certificate")]
+    pub(crate) private_key: Option<u32>,
+}
+
+/// The number of a key, as the kernel gives them.
+fn key() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(i32::MAX))
 }
 
 /// The id of a node of another machine.
@@ -140,6 +157,9 @@ pub(crate) struct JoinArgs {
     pub(crate) node: u32,
     #[command(flatten)]
     pub(crate) link: LinkArgs,
+    /// For TLS with certificates: the name in its certificate; without, the address
+    #[arg(long, value_name = "NAME", conflicts_with = "psk")]
+    pub(crate) peer_name: Option<String>,
     /// Give up after this many seconds, and forget it again
     #[arg(long, default_value_t = 60)]
     pub(crate) timeout: u64,
@@ -642,6 +662,38 @@ mod tests {
             error("popcornctl node join 192.0.2.1 --node 2 --transport udp"),
             ErrorKind::InvalidValue
         );
+    }
+
+    #[test]
+    fn node_join_takes_a_key_or_certificates() {
+        let NodeCommand::Join(args) = node("join 192.0.2.1 --node 2 --psk 12345") else {
+            panic!("not join")
+        };
+        assert_eq!(args.link.psk, Some(12345));
+        let NodeCommand::Join(args) =
+            node("join 192.0.2.1 --node 2 --certificate 1 --private-key 2 --peer-name a.example")
+        else {
+            panic!("not join")
+        };
+        assert_eq!(
+            (args.link.certificate, args.link.private_key),
+            (Some(1), Some(2))
+        );
+        assert_eq!(args.peer_name.as_deref(), Some("a.example"));
+        for (wrong, kind) in [
+            (
+                "--psk 1 --certificate 2 --private-key 3",
+                ErrorKind::ArgumentConflict,
+            ),
+            ("--psk 1 --peer-name a.example", ErrorKind::ArgumentConflict),
+            ("--certificate 2", ErrorKind::MissingRequiredArgument),
+            ("--private-key 2", ErrorKind::MissingRequiredArgument),
+            ("--psk 0", ErrorKind::ValueValidation),
+            ("--psk popcorn.psk", ErrorKind::ValueValidation),
+        ] {
+            let line = format!("popcornctl node join 192.0.2.1 --node 2 {wrong}");
+            assert_eq!(error(&line), kind, "{wrong}");
+        }
     }
 
     #[test]

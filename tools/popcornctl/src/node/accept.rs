@@ -32,11 +32,12 @@ fn accept(
 ) -> Result<(), Failure> {
     let setup = Setup {
         node: args.node,
-        transport: args.link.transport,
         way: Way::Listen(args.listen, args.from),
+        link: args.link,
+        peer_name: None,
     };
     setup.begin(peers)?;
-    if let (Transport::Tcp, None) = (setup.transport, args.from) {
+    if let (Transport::Tcp, None) = (args.link.transport, args.from) {
         output.progress(&format!(
             "whoever reaches {} can be node {}; --from ADDRESS lets one host only",
             args.listen, args.node
@@ -78,6 +79,7 @@ mod tests {
             from: Some([192, 0, 2, 2].into()),
             link: LinkArgs {
                 transport: Transport::Tcp,
+                ..LinkArgs::default()
             },
             wait,
             timeout,

@@ -31,8 +31,9 @@ fn join(
 ) -> Result<(), Failure> {
     let setup = Setup {
         node: args.node,
-        transport: args.link.transport,
         way: Way::Connect(args.address),
+        link: args.link,
+        peer_name: args.peer_name.clone(),
     };
     setup.begin(peers)?;
     if !args.no_wait {
@@ -55,7 +56,6 @@ fn join(
 mod tests {
     use super::*;
     use crate::cli::LinkArgs;
-    use crate::cli::Transport;
     use crate::node::directory::Attribute;
     use crate::node::fake::FakePeers;
     use crate::node::fake::FakeWorld;
@@ -67,9 +67,8 @@ mod tests {
         JoinArgs {
             address: Address::parse(b"192.0.2.1").unwrap(),
             node: 1,
-            link: LinkArgs {
-                transport: Transport::Tls,
-            },
+            link: LinkArgs::default(),
+            peer_name: None,
             timeout,
             no_wait: false,
         }

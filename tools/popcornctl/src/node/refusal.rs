@@ -66,8 +66,20 @@ fn special(action: Action, node: u32, errno: Errno) -> Option<(String, String)> 
             VERSIONS.into(),
         ),
         (Action::Set(Attribute::Transport) | Action::Join, Errno::EOPNOTSUPP) => (
-            "this kernel does not have that transport",
-            "there is `--transport tcp`, on both machines: in the clear, and from whoever says so, for a network that nobody else is on".into(),
+            "this kernel does not have TLS",
+            "docs/tls.md lists what it needs; there is also `--transport tcp`, on both machines: in the clear, and from whoever says so, for a network that nobody else is on".into(),
+        ),
+        (Action::Set(_), Errno::EOPNOTSUPP) => (
+            "this kernel does not have keys",
+            "docs/tls.md lists what it needs".into(),
+        ),
+        (Action::Set(_), Errno::ENOKEY) => (
+            "there is no key of that number",
+            "`keyctl show %:.popcorn` lists the keys; docs/tls.md says how to make one".into(),
+        ),
+        (Action::Set(_), Errno::EKEYREVOKED | Errno::EKEYEXPIRED) => (
+            "that key is not valid any more",
+            "put a new one into the keyring .popcorn (docs/tls.md)".into(),
         ),
         (Action::Set(Attribute::Connect), Errno::EINVAL) => (
             "this is not the address of one host",
@@ -90,8 +102,12 @@ fn special(action: Action, node: u32, errno: Errno) -> Option<(String, String)> 
             "all nodes need ids of their own: make that kernel anew when this one has joined".into(),
         ),
         (Action::Join, Errno::EINVAL) => (
-            "another command has changed what was set",
-            "try again, one at a time".into(),
+            "the keys do not fit the transport, or another command has changed what was set",
+            format!("keys and certificates are for tls; {SEE_LOG}"),
+        ),
+        (Action::Join, Errno::EBUSY) => (
+            "other nodes are accepted at that address, with another transport or kind of keys",
+            "use the same for all at one address, or choose another by --listen".into(),
         ),
         (Action::Join, Errno::EADDRINUSE) => (
             "somebody else listens at that port",
@@ -186,8 +202,20 @@ mod tests {
             &[Errno::EINVAL, Errno::EBUSY, Errno::ENOENT],
         ),
         (
+            Action::Set(Attribute::Psk),
+            &[
+                Errno::EINVAL,
+                Errno::ENOKEY,
+                Errno::EKEYEXPIRED,
+                Errno::EOPNOTSUPP,
+                Errno::EBUSY,
+                Errno::ENOENT,
+            ],
+        ),
+        (
             Action::Join,
             &[
+                Errno::EBUSY,
                 Errno::EALREADY,
                 Errno::EINVAL,
                 Errno::EOPNOTSUPP,

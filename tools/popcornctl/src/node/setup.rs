@@ -5,6 +5,7 @@ use super::directory::Attribute;
 use super::directory::Peers;
 use super::refusal::refused;
 use super::refusal::Action;
+use crate::cli::LinkArgs;
 use crate::cli::Transport;
 use crate::failure::Failure;
 use nix::errno::Errno;
@@ -22,17 +23,30 @@ pub(crate) enum Way {
 }
 
 /// A node that is to join.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Setup {
     pub(crate) node: u32,
-    pub(crate) transport: Transport,
     pub(crate) way: Way,
+    pub(crate) link: LinkArgs,
+    /// The name in its certificate, if that is not its address.
+    pub(crate) peer_name: Option<String>,
 }
 
 impl Setup {
     /// What is written, in this order.
     fn attributes(&self) -> Vec<(Attribute, String)> {
-        let mut attributes = vec![(Attribute::Transport, self.transport.to_string())];
+        let link = &self.link;
+        let mut attributes = vec![(Attribute::Transport, link.transport.to_string())];
+        for (attribute, key) in [
+            (Attribute::Psk, link.psk),
+            (Attribute::Certificate, link.certificate),
+            (Attribute::PrivateKey, link.private_key),
+        ] {
+            attributes.extend(key.map(|key| (attribute, key.to_string())));
+        }
+        if let Some(name) = &self.peer_name {
+            attributes.push((Attribute::PeerName, name.clone()));
+        }
         match self.way {
             Way::Connect(address) => attributes.push((Attribute::Connect, address.to_string())),
             Way::Listen(address, from) => {
@@ -88,9 +102,11 @@ impl Setup {
     /// What is to be typed on the other machine. `own`: the id of this node, if it is known.
     pub(crate) fn counterpart(&self, own: Option<u32>) -> String {
         let own = own.map_or("ID".into(), |id| id.to_string());
-        let transport = match self.transport {
-            Transport::Tls => "",
-            Transport::Tcp => " --transport tcp",
+        // The numbers of keys are each machine's own.
+        let transport = match (self.link.transport, self.link.psk) {
+            (Transport::Tls, None) => "",
+            (Transport::Tls, Some(_)) => " --psk KEY",
+            (Transport::Tcp, _) => " --transport tcp",
         };
         match self.way {
             Way::Connect(address) => {
@@ -126,16 +142,21 @@ mod tests {
     fn connect(text: &str) -> Setup {
         Setup {
             node: 1,
-            transport: Transport::Tcp,
             way: Way::Connect(address(text)),
+            link: LinkArgs {
+                transport: Transport::Tcp,
+                ..LinkArgs::default()
+            },
+            peer_name: None,
         }
     }
 
     fn listen(text: &str, from: Option<&str>) -> Setup {
         Setup {
             node: 1,
-            transport: Transport::Tls,
             way: Way::Listen(address(text), from.map(|text| text.parse().unwrap())),
+            link: LinkArgs::default(),
+            peer_name: None,
         }
     }
 
@@ -159,6 +180,29 @@ mod tests {
                 "join=1"
             ]
         );
+    }
+
+    #[test]
+    fn keys_are_told_by_number() {
+        let peers = FakePeers::default();
+        let mut setup = listen("0.0.0.0", None);
+        setup.link.psk = Some(123);
+        setup.begin(&peers).unwrap();
+        assert_eq!(peers.written()[..2], ["transport=tls", "psk=123"]);
+        let typed = setup.counterpart(Some(0));
+        assert!(typed.ends_with("--node 0 --psk KEY"), "{typed}");
+
+        let peers = FakePeers::default();
+        let mut setup = connect("192.0.2.1");
+        setup.link = LinkArgs {
+            certificate: Some(1),
+            private_key: Some(2),
+            ..LinkArgs::default()
+        };
+        setup.peer_name = Some("a.example".into());
+        setup.begin(&peers).unwrap();
+        let keys = ["certificate=1", "private_key=2", "peer_name=a.example"];
+        assert_eq!(peers.written()[1..4], keys);
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn absent(peers: &impl Peers, world: &impl World, setup: &Setup, limit: Duration
         ),
         Knock::Taken => (
             "somebody takes connections there, but not ours".into(),
-            format!("the log (dmesg) of that machine says why: it must expect this node (`{typed}`), from here, by the same transport, and have modules of the same build"),
+            format!("the log (dmesg) of that machine, or of this one, says why: it must expect this node (`{typed}`), from here, by the same transport and keys, and have modules of the same build"),
         ),
     };
     Failure::new(format!("{what}: {why}"), next)
@@ -180,6 +180,7 @@ fn absent(peers: &impl Peers, world: &impl World, setup: &Setup, limit: Duration
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::LinkArgs;
     use crate::cli::Transport;
     use crate::node::directory::Attribute;
     use crate::node::fake::FakePeers;
@@ -191,8 +192,12 @@ mod tests {
     fn setup(way: Way) -> Setup {
         Setup {
             node: 1,
-            transport: Transport::Tcp,
             way,
+            link: LinkArgs {
+                transport: Transport::Tcp,
+                ..LinkArgs::default()
+            },
+            peer_name: None,
         }
     }
 
