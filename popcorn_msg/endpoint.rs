@@ -321,7 +321,10 @@ impl Endpoint {
         let link = self.online_link(node)?;
         match link.try_send_request(kind, Class::OneWay, 0, parts, false) {
             Ok(()) => Ok(()),
-            Err(SendError::Full) => Err(EAGAIN),
+            Err(SendError::Full) => {
+                link.statistics().full(kind);
+                Err(EAGAIN)
+            }
             Err(SendError::Failed(error)) => Err(error),
         }
     }

@@ -153,19 +153,22 @@ fn aside(
 /// Sends until there is no room; how many bytes.
 fn fill(socket: &Socket, bytes: &[u8]) -> Result<usize> {
     let mut sent = 0;
-    loop {
+    // What is under way makes room again, and so does a receiver that takes a larger window.
+    let mut looks = 0;
+    while looks < 20 {
         match socket.try_send(&[bytes], false) {
-            Ok(count) => sent += count,
+            Ok(count) => {
+                sent += count;
+                looks = 0;
+            }
             Err(error) if error == EAGAIN => {
-                // What is under way makes room once more.
                 time::sleep_ms(20);
-                if !socket.is_writable() {
-                    return Ok(sent);
-                }
+                looks += 1;
             }
             Err(error) => return Err(error),
         }
     }
+    Ok(sent)
 }
 
 /// What one side sends the other receives, in pieces of all kinds.

@@ -475,7 +475,7 @@ const MALFORMED: &CStr = c_str!("node 1 is dropped: a header is malformed");
 const OTHER_LIFE: &CStr =
     c_str!("node 1 is dropped: a message is of another life or out of sequence");
 const STRAY: &CStr = c_str!("node 1 is dropped: a message is not from it or not for us");
-const WRONG_RING: &CStr = c_str!("node 1 is dropped: a message is in the wrong ring");
+const WRONG_RING: &CStr = c_str!("node 1 is dropped: a message is in the wrong lane");
 const WRONG_LENGTH: &CStr = c_str!("node 1 is dropped: a message has a wrong length");
 const TOO_SHORT: &CStr = c_str!("node 1 is dropped: a message is shorter than its header");
 const CORRUPT: &CStr = c_str!("node 1 is dropped: its ring is corrupt");

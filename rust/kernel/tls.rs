@@ -109,7 +109,8 @@ pub fn handshake(
     let mut peer = 0;
     // SAFETY: the socket is valid; the parameters, and the name in them, live until it returns, and nobody uses them
     // after that. Writes to the variable, which lives.
-    to_result(unsafe { bindings::pcn_tls_handshake(socket.as_ptr(), &raw, &mut peer) })?;
+    to_result(unsafe { bindings::pcn_tls_handshake(socket.as_ptr(), &raw, &mut peer) })
+        .inspect_err(|_| socket.shut_down())?;
 
     // tlshd takes any key that it can find, those of others too, and a server's takes a client that shows none.
     let peer = match (parameters.authentication, KeySerial::new(peer), peer) {
