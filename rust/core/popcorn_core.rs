@@ -27,6 +27,7 @@ pub mod layout;
 pub mod lent_cpus;
 pub mod lent_memory;
 pub mod machine_id;
+pub mod membership;
 pub mod memory_plan;
 pub mod net_frame;
 pub mod net_route;
