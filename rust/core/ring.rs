@@ -131,15 +131,18 @@ impl Geometry {
 
     /// Bytes of the ring that a record of `length` takes. Cannot overflow: `length` is at most
     /// `u32::MAX`.
+    #[inline]
     fn footprint(length: u64) -> u64 {
         WORD + length.next_multiple_of(WORD)
     }
 
+    #[inline]
     fn record_max(&self) -> usize {
         RECORD_MAX.min((self.capacity - WORD) as usize)
     }
 
     /// The offset in memory of the byte with this index, and the bytes from there to the data's end.
+    #[inline]
     fn locate(&self, index: u64) -> (usize, usize) {
         let at = (index & (self.capacity - 1)) as usize;
         (self.base + HEADER_SIZE + at, self.capacity as usize - at)
@@ -147,6 +150,7 @@ impl Geometry {
 }
 
 /// Takes a fresh index of the peer: it must not go back behind `old`, nor beyond `limit`.
+#[inline]
 fn advance(old: u64, new: u64, limit: u64) -> Result<u64, Corrupt> {
     let step = new.wrapping_sub(old);
     if step <= limit.wrapping_sub(old) && step % WORD == 0 {
@@ -208,6 +212,7 @@ impl<M: Memory> Producer<M> {
     /// # Errors
     ///
     /// As [`Producer::push`].
+    #[inline]
     pub fn reserve(&mut self, length: usize) -> Result<(), PushError> {
         if length == 0 || length > self.record_max() {
             return Err(PushError::Length);
@@ -226,6 +231,7 @@ impl<M: Memory> Producer<M> {
     /// # Errors
     ///
     /// See [`PushError`]; nothing was put.
+    #[inline]
     pub fn push(&mut self, parts: &[&[u8]]) -> Result<(), PushError> {
         let length = parts
             .iter()
@@ -238,9 +244,12 @@ impl<M: Memory> Producer<M> {
         let mut index = self.head.wrapping_add(WORD);
         for part in parts {
             let (at, to_end) = self.geometry.locate(index);
-            let (first, rest) = part.split_at(part.len().min(to_end));
-            self.memory.write(at, first);
-            if !rest.is_empty() {
+            // Apart, for its length is the caller's then: often a constant, and no call of memcpy().
+            if part.len() <= to_end {
+                self.memory.write(at, part);
+            } else {
+                let (first, rest) = part.split_at(to_end);
+                self.memory.write(at, first);
                 self.memory.write(self.geometry.locate(0).0, rest);
             }
             index = index.wrapping_add(part.len() as u64);
@@ -250,6 +259,7 @@ impl<M: Memory> Producer<M> {
     }
 
     /// Shows everything that was pushed to the consumer; whether there was anything.
+    #[inline]
     pub fn publish(&mut self) -> bool {
         if self.head == self.published {
             return false;
@@ -294,6 +304,7 @@ impl<M: Memory> Consumer<M> {
 
     /// Whether the producer has published something that was not popped. Trusts nothing, checks
     /// nothing: use it to decide whether to sleep.
+    #[inline]
     pub fn pending(&self) -> bool {
         self.memory.load(self.geometry.base + HEAD) != self.tail
     }
@@ -303,6 +314,7 @@ impl<M: Memory> Consumer<M> {
     /// # Errors
     ///
     /// [`Corrupt`]: the producer's index or the record's length cannot be.
+    #[inline]
     pub fn front(&mut self) -> Result<Option<usize>, Corrupt> {
         if self.front.is_some() {
             return Ok(self.front);
@@ -332,6 +344,7 @@ impl<M: Memory> Consumer<M> {
     /// Copies bytes of the oldest record, from `offset` in it, to `out`. Whether they all lie in
     /// the record that [`Consumer::front`] found; if not, `out` is as before.
     #[must_use]
+    #[inline]
     pub fn read(&self, offset: usize, out: &mut [u8]) -> bool {
         let (Some(length), Some(end)) = (self.front, offset.checked_add(out.len())) else {
             return false;
@@ -341,9 +354,12 @@ impl<M: Memory> Consumer<M> {
         }
         let index = self.tail.wrapping_add(WORD + offset as u64);
         let (at, to_end) = self.geometry.locate(index);
-        let (first, rest) = out.split_at_mut(out.len().min(to_end));
-        self.memory.read(at, first);
-        if !rest.is_empty() {
+        // As in Producer::push().
+        if out.len() <= to_end {
+            self.memory.read(at, out);
+        } else {
+            let (first, rest) = out.split_at_mut(to_end);
+            self.memory.read(at, first);
             self.memory.read(self.geometry.locate(0).0, rest);
         }
         true
@@ -351,6 +367,7 @@ impl<M: Memory> Consumer<M> {
 
     /// Steps over the record that [`Consumer::front`] found, if it found one. The producer may
     /// reuse its room after [`Consumer::release`].
+    #[inline]
     pub fn pop(&mut self) {
         if let Some(length) = self.front.take() {
             self.tail = self.tail.wrapping_add(Geometry::footprint(length as u64));
@@ -358,6 +375,7 @@ impl<M: Memory> Consumer<M> {
     }
 
     /// Gives the room of all popped records back; whether there was any.
+    #[inline]
     pub fn release(&mut self) -> bool {
         if self.tail == self.released {
             return false;
