@@ -11,6 +11,7 @@ use super::end::Arrival;
 use super::security::Security;
 use super::setup::Role;
 use super::Tcp;
+use crate::life::new_life;
 
 use kernel::c_str;
 use kernel::prelude::*;
@@ -24,6 +25,12 @@ use core::sync::atomic::Ordering;
 use popcorn_core::address::Address;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::NODE_MAX;
+use popcorn_core::stream::hello::Checked;
+use popcorn_core::stream::meeting::Greeting;
+use popcorn_core::stream::Channel;
+use popcorn_core::stream::Hello;
+use popcorn_core::window::Introduction;
+use popcorn_core::window::NAME_LEN;
 use popcorn_kernel::key::KeySerial;
 use popcorn_kernel::kthread::should_stop;
 use popcorn_kernel::kthread::Kthread;
@@ -39,6 +46,8 @@ use popcorn_kernel::work::WorkQueue;
 const NOBODIES_MAX: u32 = 16;
 /// For the hello.
 const HELLO_MS: u64 = 5000;
+/// For the answer to who is refused.
+const TELL_MS: u64 = 200;
 /// Between two looks whether to go on.
 const STEP_MS: u32 = 200;
 /// Connections that wait to be taken.
@@ -281,9 +290,13 @@ fn hear(shared: &Shared, socket: Socket) -> core::result::Result<(), &'static st
         return Err("it does not say who it is");
     };
     let roster = &shared.roster;
-    let hello = hello
-        .check(roster.own, roster.protocol)
-        .map_err(|_| "it is of another build, or means another node")?;
+    let hello = match hello.check(roster.own, roster.protocol) {
+        Ok(hello) => hello,
+        Err(_) => {
+            tell(roster, &mut connection, &hello);
+            return Err("it is of another build, or means another node");
+        }
+    };
     let tcp = roster
         .find(hello.introduction.node)
         .ok_or("it is of a node that is not expected")?;
@@ -321,4 +334,32 @@ fn secure(
         .security
         .accepted(socket, &keys)
         .map_err(|_| "it does not prove who it is")
+}
+
+/// Lets who is of another build, or means another node, see that for itself.
+fn tell(roster: &Roster, connection: &mut Connection, to: &Hello) {
+    let Some(peer) = NodeId::new(u64::from(to.source)) else {
+        return;
+    };
+    let own = new_life();
+    let checked = Checked {
+        channel: Channel::new(to.channel).unwrap_or(Channel::Urgent),
+        greeting: Greeting {
+            own,
+            accepted: None,
+            received: [0; 2],
+        },
+        introduction: Introduction {
+            node: roster.own,
+            incarnation: own,
+            protocol: roster.protocol,
+            cpus: 0,
+            memory: 0,
+            name: [0; NAME_LEN],
+        },
+    };
+    // It may be gone.
+    connection
+        .say_hello(&Hello::of(&checked, peer), TELL_MS)
+        .ok();
 }

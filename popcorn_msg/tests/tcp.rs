@@ -270,6 +270,11 @@ pub(super) fn strangers() -> Outcome {
         time::sleep_ms(20);
     }
     check!(!other.is_online(node(0)) && !nobody.is_online(node(0)));
+    // Who is of another build is told so, and says so.
+    let protocol = Some(errno::protocol());
+    check!(eventually(|| {
+        other.call(node(0), ECHO, &[], OPTIONS).err() == protocol
+    }));
     check!(zero.is_online(node(1)));
     Ok(())
 }
