@@ -23,7 +23,7 @@ from vm.verdict import write_times
 
 def prepare(a):
     """How they are accelerated, and the plans of all machines, whose initramfs are there."""
-    secret = secrets.token_hex(32)
+    secret = secrets.token_hex(16)
     images = [f"{a.logs}/initramfs{plan.suffix(number)}" for number in range(a.machines)]
     for number, image in enumerate(images):
         with open(image, "wb") as f:

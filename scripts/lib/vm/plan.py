@@ -10,6 +10,9 @@ from vm.hardware import WrongHardware
 # it is asked for (kunit.enable=1 after this), not at each load of a module.
 COMMON = "watchdog_thresh=60 kunit.enable=0"
 
+# For the same reason a node may not be heard for longer than the default of 2 s, and is not dead.
+DEAD_MS = 5000
+
 # Of the cards of a cluster's machines, before the number of the machine.
 ADDRESS = bytes([0x52, 0x54, 0x00, 0x70, 0x63])
 
@@ -56,7 +59,7 @@ def settings(a, number, secret):
         "topology": a.topology, "machine": number, "first_node": ids[0],
         "nodes": a.kernels, "cpus": a.cpus, "share": int(a.share), "modules": inside(a.modules), "kernel": inside(a.kernel),
         "initrd": inside(a.initrd),
-        "cmdline": COMMON,
+        "cmdline": f"{COMMON} popcorn_msg.dead_ms={DEAD_MS}", "dead_ms": DEAD_MS,
     }
     for k in range(1, a.kernels):
         # The primary boots with all processors and memory of the machine, and keeps the first.
