@@ -179,7 +179,9 @@ impl Worker {
             if let Some(arrival) = self.end().arrived() {
                 self.arrived(arrival);
             } else if self.connection.is_none() && time::now_ms() >= self.next_dial_ms {
+                let before = time::now_ms();
                 self.dial();
+                self.waited(time::now_ms() - before);
             }
             if self.serve() {
                 current::cond_resched();
@@ -255,6 +257,15 @@ impl Worker {
                 u64::from(self.progress.stuck()) * TICK_MS
             );
             self.give_up(Reason::Fault);
+        }
+    }
+
+    /// An attempt to connect took that long: the peer was not heard meanwhile, either.
+    fn waited(&mut self, time_ms: u64) {
+        if self.connection.is_none() {
+            // What is longer was a machine that stood still.
+            let time_ms = time_ms.min(u64::from(CONNECT_MS) + HELLO_MS);
+            self.missed = self.missed.saturating_add((time_ms / TICK_MS) as u32);
         }
     }
 
