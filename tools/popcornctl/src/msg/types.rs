@@ -15,6 +15,8 @@ const ECHO_BY_WORKER: u16 = 0x0002;
 const NAMES: &[(u16, &str)] = &[
     (ECHO, "Echo"),
     (ECHO_BY_WORKER, "EchoByWorker"),
+    (proto::Part::TYPE, "Part"),
+    (proto::Stay::TYPE, "Stay"),
     (proto::Migrate::TYPE, "Migrate"),
     (proto::Back::TYPE, "Back"),
     (proto::Syscall::TYPE, "Syscall"),
@@ -28,6 +30,9 @@ const NAMES: &[(u16, &str)] = &[
     (proto::Fetch::TYPE, "Fetch"),
     (proto::Invalidate::TYPE, "Invalidate"),
     (proto::Mapped::TYPE, "Mapped"),
+    (proto::NetFrame::TYPE, "NetFrame"),
+    (proto::NetHello::TYPE, "NetHello"),
+    (proto::NetBye::TYPE, "NetBye"),
 ];
 
 /// What the kernel calls all types together for which it had no room of their own.
