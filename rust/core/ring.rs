@@ -26,8 +26,8 @@
 //! ([`Producer::publish`], [`Consumer::release`]) and load the other's only when the cached one
 //! does not suffice.
 
-/// The longest record, in bytes.
-pub const RECORD_MAX: usize = 64 * 1024;
+/// The longest record, in bytes: a message with 64 KiB of payload, and its header of 64.
+pub const RECORD_MAX: usize = 64 * 1024 + 64;
 /// Bytes before the data.
 pub const HEADER_SIZE: usize = 256;
 /// The smallest data area.

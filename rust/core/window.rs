@@ -33,8 +33,13 @@ pub const ABI_VERSION: u64 = 1;
 pub const HEADER_SIZE: usize = 4096;
 /// Bytes of a host name, padded with zeros.
 pub const NAME_LEN: usize = 64;
-/// The smallest ring data area: a record of the greatest length, twice.
-pub const RING_MIN: usize = 4 * ring::RECORD_MAX;
+/// The smallest ring data area, a power of two: room for several records of the greatest length.
+pub const RING_MIN: usize = 256 * 1024;
+const _: () = {
+    assert!(RING_MIN.is_power_of_two());
+    // What sends much leaves room for two such records, and needs room for its own.
+    assert!(3 * (ring::RECORD_MAX + 8) <= RING_MIN);
+};
 
 /// Offsets of the 8-byte words in a header. Those that are written often have a line each.
 mod word {

@@ -247,7 +247,7 @@ fn geometry_is_checked() {
 
 #[test]
 fn the_longest_record_passes() {
-    let (mut producer, mut consumer, _) = ring(4 * RECORD_MAX);
+    let (mut producer, mut consumer, _) = ring((4 * RECORD_MAX).next_power_of_two());
     let record: Vec<u8> = (0..RECORD_MAX).map(|n| (n * 7) as u8).collect();
     for _ in 0..20 {
         producer

@@ -69,7 +69,7 @@ impl Place {
     }
 
     fn record_max(&self) -> usize {
-        (self.capacity - 8).min(65_536)
+        (self.capacity - 8).min(65_600)
     }
 
     /// Whether a range lies in the data.

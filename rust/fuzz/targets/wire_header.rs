@@ -56,7 +56,7 @@ fn is_good(bytes: &[u8; HEADER_SIZE]) -> bool {
         && number(10, 12) < 64
         && number(12, 14) < 64
         && number(14, 16) == 0
-        && number(16, 20) <= 65_472
+        && number(16, 20) <= 65_536
         && if class == 3 {
             (-4095..=0).contains(&status)
         } else {
