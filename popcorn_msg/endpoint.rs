@@ -55,6 +55,9 @@ use popcorn_kernel::wait::Sleep;
 /// Message types that belong to this module.
 pub(crate) const OWN_TYPES: RangeInclusive<u16> = 0..=0xff;
 
+/// In [`Endpoint::poll_while`]: after so many looks in vain it says again that it does not sleep.
+const IDLE_LOOKS: u32 = 256;
+
 /// How to wait for a response.
 #[derive(Clone, Copy, Debug)]
 pub struct CallOptions {
@@ -421,6 +424,41 @@ impl Endpoint {
             }
         }
         link.transport().set_polling(link, false);
+    }
+
+    /// Looks for messages of `node` in the calling thread, without sleeping, for as long as `go_on` says and the
+    /// node is online: it need not ring meanwhile. Others run if it is their turn. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV`, `EHOSTDOWN`, `EPROTO` as [`Endpoint::post`]; `EOPNOTSUPP`: it is of another machine, whose
+    /// messages no caller can look for.
+    pub fn poll_while(&self, node: NodeId, go_on: &mut dyn FnMut() -> bool) -> Result {
+        let link = self.online_link(node)?;
+        let transport = link.transport();
+        if !transport.set_polling(&link, true) {
+            return Err(if link.is_online() {
+                errno::not_supported()
+            } else {
+                errno::host_down()
+            });
+        }
+        let mut idle = 0u32;
+        while link.is_online() && go_on() {
+            if transport.poll(&link) == 0 {
+                idle = idle.wrapping_add(1);
+                // The link's own thread wakes up from time to time, and says then that it sleeps again.
+                if idle % IDLE_LOOKS == 0 && !transport.set_polling(&link, true) {
+                    break;
+                }
+                current::cpu_relax();
+            }
+            if current::need_resched() {
+                current::cond_resched();
+            }
+        }
+        transport.set_polling(&link, false);
+        Ok(())
     }
 
     /// [`Endpoint::call`] with a typed request (followed by `tail`) and a typed response.
