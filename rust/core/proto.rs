@@ -3,7 +3,8 @@
 //!
 //! One number range for each service, so that a dump of messages can be read:
 //! `0x00xx` the nodes themselves (popcorn_msg), `0x01xx` threads (popcorn_process), `0x02xx` layout
-//! (popcorn_vma), `0x03xx` pages (popcorn_page), `0x04xx` network (popcorn_net).
+//! (popcorn_vma), `0x03xx` pages (popcorn_page), `0x04xx` network (popcorn_net), `0x05xx` measurements
+//! (popcorn_bench).
 //! Answers to requests are not messages of their own: their payload is a [`Wire`](crate::wire::Wire)
 //! too, with the number of the request plus `0x80`.
 
@@ -17,6 +18,9 @@ pub const LAYOUT_TYPES: core::ops::RangeInclusive<u16> = 0x0200..=0x02ff;
 pub const PAGE_TYPES: core::ops::RangeInclusive<u16> = 0x0300..=0x03ff;
 /// The first and last type of the network service.
 pub const NET_TYPES: core::ops::RangeInclusive<u16> = 0x0400..=0x04ff;
+
+/// The first and last type of the service that messages are measured by.
+pub const BENCH_TYPES: core::ops::RangeInclusive<u16> = 0x0500..=0x05ff;
 
 /// Bytes of a page.
 pub const PAGE_SIZE: usize = 4096;
@@ -280,6 +284,59 @@ wire_message! {
 
     /// The sender's network interface goes. One-way.
     pub struct NetBye = 0x0403 {}
+
+    /// The sender measures from now on, and no other run of its. Request; the answer is empty.
+    pub struct BenchBegin = 0x0501 {
+        /// The sender's number of the run, not 0.
+        run: u64,
+        /// 1: the receiver looks for messages all the time meanwhile. 0: it sleeps.
+        poll: u32,
+        /// Zero.
+        reserved: u32,
+    }
+
+    /// Request; the tail is padding. Answered by [`BenchEchoed`], with a tail that makes the payload as long as
+    /// that of the request, which is no shorter than the answer's fixed part.
+    pub struct BenchEcho = 0x0502 {
+        /// The run.
+        run: u64,
+        /// Comes back.
+        number: u64,
+    }
+
+    /// The answer to [`BenchEcho`]. The stamps are the receiver's time-stamp counter.
+    pub struct BenchEchoed = 0x0582 {
+        /// That of the request.
+        number: u64,
+        /// When the request came.
+        arrived: u64,
+        /// When this was sent.
+        answered: u64,
+    }
+
+    /// One of many; the tail is padding. One-way.
+    pub struct BenchStream = 0x0503 {
+        /// The run.
+        run: u64,
+        /// Counts the messages of the run, from 0.
+        number: u64,
+    }
+
+    /// The run is over. Request, behind all that belongs to the run; answered by [`BenchCounted`].
+    pub struct BenchEnd = 0x0504 {
+        /// The run.
+        run: u64,
+    }
+
+    /// The answer to [`BenchEnd`]: what came of [`BenchStream`] in this run.
+    pub struct BenchCounted = 0x0584 {
+        /// Messages.
+        messages: u64,
+        /// Bytes of their payload.
+        bytes: u64,
+        /// How many of them had the number that was next.
+        in_order: u64,
+    }
 }
 
 /// Declares an enum that travels as a number, and its check.

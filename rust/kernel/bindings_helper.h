@@ -8,6 +8,7 @@
 #include <linux/workqueue.h>
 
 #include <uapi/linux/popcorn.h>
+#include <uapi/linux/popcorn_bench.h>
 #include <uapi/linux/popcorn_boot.h>
 
 #include "helpers/boot.h"

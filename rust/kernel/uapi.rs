@@ -10,6 +10,8 @@ use kernel::ioctl::_IOWR;
 use kernel::prelude::*;
 use kernel::uaccess::UserSlice;
 
+pub use crate::bindings::popcorn_bench_run;
+pub use crate::bindings::popcorn_bench_sample;
 pub use crate::bindings::popcorn_migrate;
 pub use crate::bindings::popcorn_msg_info;
 pub use crate::bindings::popcorn_msg_stats;
@@ -18,6 +20,10 @@ pub use crate::bindings::popcorn_nodes;
 pub use crate::bindings::popcorn_ping;
 pub use crate::bindings::popcorn_thread_info;
 pub use crate::bindings::popcorn_threads;
+pub use crate::bindings::POPCORN_BENCH_ECHO;
+pub use crate::bindings::POPCORN_BENCH_ONE_CLOCK;
+pub use crate::bindings::POPCORN_BENCH_POLL;
+pub use crate::bindings::POPCORN_BENCH_STREAM;
 pub use crate::bindings::POPCORN_MIGRATE_ON_EXEC;
 pub use crate::bindings::POPCORN_MIGRATE_PROCESS;
 pub use crate::bindings::POPCORN_MSG_OTHERS;
@@ -46,6 +52,9 @@ pub const POPCORN_IOC_PING: u32 = _IOWR::<popcorn_ping>(MAGIC, 0x85);
 /// Count messages by node and type.
 pub const POPCORN_IOC_MSG_STATS: u32 = _IOWR::<popcorn_msg_stats>(MAGIC, 0x86);
 
+/// Measure messages (`include/uapi/linux/popcorn_bench.h`).
+pub const POPCORN_BENCH_IOC_RUN: u32 = _IOWR::<popcorn_bench_run>(MAGIC, 0xb1);
+
 /// Whether an ioctl's number stands for `call`: by type and number alone, for the size of a structure
 /// may grow.
 pub fn is_call(command: u32, call: u32) -> bool {
@@ -73,6 +82,8 @@ macro_rules! plain {
     )*};
 }
 plain! {
+    popcorn_bench_run = 80,
+    popcorn_bench_sample = 32,
     popcorn_migrate = 16,
     popcorn_msg_info = 2104,
     popcorn_msg_stats = 32,

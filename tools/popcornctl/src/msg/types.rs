@@ -33,6 +33,10 @@ const NAMES: &[(u16, &str)] = &[
     (proto::NetFrame::TYPE, "NetFrame"),
     (proto::NetHello::TYPE, "NetHello"),
     (proto::NetBye::TYPE, "NetBye"),
+    (proto::BenchBegin::TYPE, "BenchBegin"),
+    (proto::BenchEcho::TYPE, "BenchEcho"),
+    (proto::BenchStream::TYPE, "BenchStream"),
+    (proto::BenchEnd::TYPE, "BenchEnd"),
 ];
 
 /// What the kernel calls all types together for which it had no room of their own.
