@@ -7,10 +7,12 @@
 declare -A not_on_machines=(
 	[bench]="figures, no test; make bench runs it"
 	[bench_boot]="what a kernel costs that is started on the same machine"
+	[bench_messages]="figures, no test; make bench runs it"
 	[first]="the first program of such a kernel"
 	[fuzz]="half of its calls are those of /dev/popcorn_boot, and it wants kernels made meanwhile, on the same machine"
 	[harness]="what the tests have in common"
 	[load]="no test by itself: what chaos is kept busy with"
+	[measured]="wants popcorn_bench on both sides: the part measuring runs it"
 	[pin]="keeps memory of a kernel that is to give it back to the primary of its machine"
 	[seize]="hangs a kernel on the same machine; guest/cluster freezes the whole machine"
 	[stray]="a lent device that goes where it must not: only on one machine is there anything of another kernel's to reach"
@@ -38,6 +40,7 @@ declare -A parts_not_on_machines=(
 	[iommu]="popcorn_boot: devices that change hands"
 	[x2apic]="popcorn_boot: processors that change hands"
 	[trace]="popcorn_boot: what a secondary touches of the machine"
+	[measuring]="popcorn_boot: kernels of which one has the module and one has not; make bench measures on machines"
 	[light]="popcorn_boot: a secondary without drivers, so without a network"
 )
 
