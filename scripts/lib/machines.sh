@@ -64,7 +64,7 @@ machine_programs() {
 parts_are_known() {
 	local part
 	for part; do
-		case $part in selftests | cluster | machines) continue ;; esac
+		case $part in selftests | cluster | machines | faults | churn | authentic | hostile | mixed) continue ;; esac
 		[ -n "${parts_not_on_machines[$part]:-}" ] || {
 			echo "the part $part neither runs on machines nor says why (scripts/lib/machines.sh)" >&2
 			return 1
