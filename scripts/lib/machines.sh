@@ -14,6 +14,7 @@ declare -A not_on_machines=(
 	[load]="no test by itself: what chaos is kept busy with"
 	[measured]="wants popcorn_bench on both sides: the part measuring runs it"
 	[pin]="keeps memory of a kernel that is to give it back to the primary of its machine"
+	[returner]="no test by itself: guest/parting runs it"
 	[seize]="hangs a kernel on the same machine; guest/cluster freezes the whole machine"
 	[stray]="a lent device that goes where it must not: only on one machine is there anything of another kernel's to reach"
 	[try_kexec]="what a secondary kernel is refused; machines of a cluster have primary kernels"
