@@ -65,19 +65,19 @@ impl WorkQueue {
         })
     }
 
-    /// Runs `work` on the queue, in process context, soon. Any context if `flags` allow.
+    /// Runs `function` on the queue, in process context, soon. Any context if `flags` allow.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `work` is dropped then.
+    /// `ENOMEM`; `function` is dropped then.
     pub fn spawn<F: FnOnce() + Send + 'static>(
         &self,
         flags: kernel::alloc::Flags,
-        work: F,
+        function: F,
     ) -> Result {
         let item = pin_init!(Once {
-            work <- Once::new_work(),
-            function: Some(work),
+            work <- Once::<F>::new_work(),
+            function: Some(function),
         });
         // A new item is in no queue.
         self.enqueue(KBox::pin_init(item, flags)?);
