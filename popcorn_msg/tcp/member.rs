@@ -10,7 +10,6 @@ use super::connection::Connection;
 use super::end::Arrival;
 use super::end::End;
 use super::end::Lives;
-use super::security::Security;
 use super::Session;
 use super::Tcp;
 use crate::dispatch;
@@ -314,18 +313,15 @@ impl Worker {
             return;
         }
         let connected = Socket::connect(&address, CONNECT_MS, should_stop).and_then(|socket| {
-            self.tcp.setup().security.connected(&socket)?;
+            let security = &self.tcp.setup().security;
+            security
+                .connected(&socket)
+                .inspect_err(|error| self.not_secure(*error))?;
             let connection = Connection::new(socket)?;
             connection.set_options(&super::setup::options(self.channel))?;
             Ok(connection)
         });
-        let met = match connected {
-            Ok(connection) => self.call(connection),
-            Err(error) => {
-                self.not_connected(error);
-                Err(error)
-            }
-        };
+        let met = connected.and_then(|connection| self.call(connection));
         if met.is_err() {
             self.next_dial_ms = time::now_ms() + self.retry_ms;
             self.retry_ms = (2 * self.retry_ms).min(RETRY_MS.1);
@@ -334,18 +330,13 @@ impl Worker {
         }
     }
 
-    /// Nobody is there yet; or does not prove who it is, which is worth a line.
-    fn not_connected(&self, error: Error) {
-        if !matches!(self.tcp.setup().security, Security::Clear)
-            && error != errno::connection_refused()
-            && error != errno::timed_out()
-        {
-            warn_ratelimited!(
-                "node {}: no secure connection ({:?}); does tlshd run on both sides, with the same key or authority?\n",
-                self.link.peer(),
-                error
-            );
-        }
+    /// Somebody is there, but one side does not prove to the other who it is.
+    fn not_secure(&self, error: Error) {
+        warn_ratelimited!(
+            "node {}: no secure connection ({:?}); does tlshd run on both sides, with the same key or authority?\n",
+            self.link.peer(),
+            error
+        );
     }
 
     /// Says hello and hears the other's.
