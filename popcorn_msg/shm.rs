@@ -106,23 +106,23 @@ impl Window {
         window::Header::new(self.memory.clone(), self.side.other())
     }
 
-    /// Where the rings are that we read.
+    /// Where a ring is that we read, and its bytes of data.
     fn incoming(&self, lane: Lane) -> (usize, usize) {
         let base = self.layout.ring(self.side.other(), lane);
-        (base, self.layout.ring_length())
+        (base, self.layout.capacity())
     }
 
     fn outgoing(&self, lane: Lane) -> (usize, usize) {
-        (self.layout.ring(self.side, lane), self.layout.ring_length())
+        (self.layout.ring(self.side, lane), self.layout.capacity())
     }
 
-    /// Clears the indices of the rings that we write and read.
+    /// Clears what is ours of each ring, so that it is empty once the peer has done so, too.
     fn clear_rings(&self) -> Result {
         for lane in [Lane::Requests, Lane::Responses] {
-            let (base, length) = self.outgoing(lane);
-            Producer::new(&self.memory, base, length).map_err(|_| EINVAL)?;
-            let (base, length) = self.incoming(lane);
-            Consumer::new(&self.memory, base, length).map_err(|_| EINVAL)?;
+            let (base, capacity) = self.outgoing(lane);
+            Producer::new(&self.memory, base, capacity).map_err(|_| EINVAL)?;
+            let (base, capacity) = self.incoming(lane);
+            Consumer::new(&self.memory, base, capacity).map_err(|_| EINVAL)?;
         }
         Ok(())
     }
@@ -130,8 +130,8 @@ impl Window {
     /// Opens it for sending.
     fn open(&self, own: Incarnation, peer: Incarnation) -> Result {
         let sender = |lane| {
-            let (base, length) = self.outgoing(lane);
-            let producer = Producer::new(self.memory.clone(), base, length).map_err(|_| EINVAL)?;
+            let (base, capacity) = self.outgoing(lane);
+            let producer = Producer::new(&self.memory, base, capacity).map_err(|_| EINVAL)?;
             Ok::<_, Error>(Sender {
                 producer,
                 sequence: 0,

@@ -220,8 +220,7 @@ impl Puppet {
         let puppet = Self {
             header: window::Header::new(memory.clone(), Side::High),
             peer_header: window::Header::new(memory.clone(), Side::Low),
-            producer: Producer::new(memory.clone(), ring, layout.ring_length())
-                .map_err(|_| EINVAL)?,
+            producer: Producer::new(&memory, ring, layout.capacity()).map_err(|_| EINVAL)?,
             request: wire::Header {
                 kind: 0,
                 class: Class::Request,
@@ -508,9 +507,9 @@ fn back_pressure() -> Outcome {
 fn no_answer_taken() -> Outcome {
     static EVENTS: Events = Events::new();
     let layout = Layout::new(WINDOW).ok_or(EINVAL)?;
-    let data = layout.ring_length() - popcorn_core::ring::HEADER_SIZE;
-    // Each a word and a header.
-    let fit = (data / (8 + wire::HEADER_SIZE)) as u32;
+    let data = layout.capacity();
+    // Each a header alone, which fills a cell, and one cell stays free.
+    let fit = (data / wire::HEADER_SIZE) as u32 - 1;
 
     // Nobody is dropped for long: a full ring of answers, the workers, a full ring of requests.
     let zero = TestNode::new(0, PROTOCOL, 10 * LONG_MS)?;
@@ -717,28 +716,20 @@ fn garbage() -> Outcome {
         zero.settle();
         let _events = zero.register(0x550..=0x550, &EVENTS)?;
         let ring = layout.ring(Side::High, Lane::Requests);
+        let first_word = ring + popcorn_core::ring::HEADER_SIZE;
         match case {
-            // An index that cannot be.
-            0 => memory.store(ring, u64::MAX),
-            // A record that is longer than what there is.
-            1 => {
-                memory.store(ring + popcorn_core::ring::HEADER_SIZE, 4096 | (!4096 << 32));
-                memory.store(ring, 64);
-            }
+            // More records than there can be.
+            0 => memory.store(first_word, 64 | (u64::from(u32::MAX) << 32)),
+            // A record that is longer than one can be.
+            1 => memory.store(first_word, u64::from(u32::MAX) | (1 << 32)),
             // A record that is not a message.
-            2 => {
-                memory.store(
-                    ring + popcorn_core::ring::HEADER_SIZE,
-                    64 | (0xffff_ffbf << 32),
-                );
-                memory.store(ring, 72);
-            }
+            2 => memory.store(first_word, 64 | (1 << 32)),
             // The consumer's index of a ring that zero writes.
             _ => {
                 let big = KVec::from_elem(0u8, 60_000, GFP_KERNEL)?;
                 // The honest consumer may put it right before zero looks at it: until it does.
                 check!(eventually(|| {
-                    memory.store(layout.ring(Side::Low, Lane::Requests) + 128, 1 << 40);
+                    memory.store(layout.ring(Side::Low, Lane::Requests), 1 << 40);
                     zero.post(node(1), 0x7000, &[&big]).ok();
                     EVENTS.counts().2 >= 1
                 }));

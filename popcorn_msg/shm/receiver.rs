@@ -147,9 +147,9 @@ fn drain(link: &Arc<Link>, receive: &mut Receive) -> core::result::Result<usize,
 
 impl Receiver {
     fn new(window: &Window, lane: Lane, life: Incarnation) -> Result<Self> {
-        let (base, length) = window.incoming(lane);
+        let (base, capacity) = window.incoming(lane);
         Ok(Self {
-            consumer: Consumer::new(window.memory().clone(), base, length).map_err(|_| EINVAL)?,
+            consumer: Consumer::new(window.memory(), base, capacity).map_err(|_| EINVAL)?,
             lane,
             sequence: 0,
             life,

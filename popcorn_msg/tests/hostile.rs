@@ -219,7 +219,7 @@ impl Hostile {
     fn senders(memory: &SharedMemory, layout: &Layout) -> Result<[Out; 2]> {
         let sender = |lane| {
             let base = layout.ring(Side::High, lane);
-            let producer = Producer::new(memory.clone(), base, layout.ring_length());
+            let producer = Producer::new(memory, base, layout.capacity());
             Ok::<_, Error>(Out {
                 producer: producer.map_err(|_| EINVAL)?,
                 sequence: 0,
@@ -234,7 +234,7 @@ impl Hostile {
         lane: Lane,
     ) -> Result<Consumer<SharedMemory>> {
         let base = layout.ring(Side::Low, lane);
-        Consumer::new(memory.clone(), base, layout.ring_length()).map_err(|_| EINVAL)
+        Consumer::new(memory, base, layout.capacity()).map_err(|_| EINVAL)
     }
 
     /// Begins another life by the rules, until the victim finds it online.
@@ -495,20 +495,18 @@ macro_rules! header {
     };
 }
 
-/// Offsets in a ring, as `popcorn_core::ring` documents them.
-const HEAD: usize = 0;
-const TAIL: usize = 128;
+/// An offset in a ring, as `popcorn_core::ring` documents it.
+const TAIL: usize = 0;
 
-/// The word in front of a record of `length` bytes.
-fn record_word(length: u32) -> u64 {
-    u64::from(length) | (u64::from(!length) << 32)
+/// The word of a run of `count` records of `length` bytes.
+fn run_word(length: u32, count: u32) -> u64 {
+    u64::from(length) | (u64::from(count) << 32)
 }
 
-/// Writes a record's word and an index behind it by hand.
-fn put_raw(hostile: &Hostile, word: u64, head: u64) -> bool {
-    let base = hostile.ring(Side::High, Lane::Requests);
+/// Writes the word of a ring's first run by hand.
+fn put_raw(hostile: &Hostile, lane: Lane, word: u64) -> bool {
+    let base = hostile.ring(Side::High, lane);
     hostile.memory.store(base + ring::HEADER_SIZE, word);
-    hostile.memory.store(base + HEAD, head);
     true
 }
 
@@ -549,33 +547,30 @@ const CRIMES: &[Crime] = &[
     header!(MALFORMED, Lane::Requests, 16, &u32::MAX.to_le_bytes()),
     Crime {
         reason: CORRUPT,
-        commit: |hostile| put_raw(hostile, record_word(ring::RECORD_MAX as u32 + 1), 0x2_0000),
-    },
-    Crime {
-        reason: CORRUPT,
-        commit: |hostile| put_raw(hostile, record_word(u32::MAX), 0x2_0000),
-    },
-    // An index that is ahead of what is possible, that is no multiple of 8, and that goes back.
-    Crime {
-        reason: CORRUPT,
-        commit: |hostile| put_raw(hostile, record_word(64), u64::MAX - 7),
-    },
-    Crime {
-        reason: CORRUPT,
-        commit: |hostile| put_raw(hostile, record_word(64), 71),
-    },
-    Crime {
-        reason: CORRUPT,
         commit: |hostile| {
-            let base = hostile.ring(Side::High, Lane::Responses);
-            hostile.memory.store(base + HEAD, 8u64.wrapping_neg());
-            true
+            put_raw(
+                hostile,
+                Lane::Requests,
+                run_word(ring::RECORD_MAX as u32 + 1, 1),
+            )
         },
     },
-    // A record whose length and its complement differ.
     Crime {
         reason: CORRUPT,
-        commit: |hostile| put_raw(hostile, record_word(64) ^ (1 << 40), 72),
+        commit: |hostile| put_raw(hostile, Lane::Responses, run_word(u32::MAX, u32::MAX)),
+    },
+    // A run of nothing, of no records, and of more than there can be.
+    Crime {
+        reason: CORRUPT,
+        commit: |hostile| put_raw(hostile, Lane::Requests, run_word(0, 1)),
+    },
+    Crime {
+        reason: CORRUPT,
+        commit: |hostile| put_raw(hostile, Lane::Responses, run_word(64, 0)),
+    },
+    Crime {
+        reason: CORRUPT,
+        commit: |hostile| put_raw(hostile, Lane::Requests, run_word(64, 1 << 16)),
     },
     // Replayed, lost, and late by a life.
     Crime {
@@ -898,11 +893,13 @@ fn random_messages() -> Outcome {
                 let header = scene.hostile.header(lane).encode();
                 scene.hostile.put(lane, &[&header[..cut.max(1)], &payload])
             }
-            // Any word of a ring.
+            // Any word of a run, wherever the victim looks.
             1 => {
-                let base = scene.hostile.ring(Side::High, lane);
+                let words = scene.hostile.ring(Side::High, lane) + ring::HEADER_SIZE;
                 let word = random() << (random() % 48);
-                scene.hostile.memory.store(base + HEAD, word);
+                for cell in 0..scene.hostile.layout.capacity() / ring::CELL {
+                    scene.hostile.memory.store(words + 8 * cell, word);
+                }
                 true
             }
             _ => scene.hostile.send(lane, &payload, |header| {
@@ -915,7 +912,7 @@ fn random_messages() -> Outcome {
             }),
         };
         check!(sent);
-        // It is taken, or is the last that this life has sent. An index that has not changed is neither.
+        // It is taken, or is the last that this life has sent. A word that says nothing is neither.
         scene.hostile.nudge();
         let is_same = record == 1;
         let mut looks = 0;
@@ -929,7 +926,7 @@ fn random_messages() -> Outcome {
         if scene.deaths() > deaths {
             scene.hostile.join()?;
         } else if is_same {
-            // An index that happens to be good, or was not yet looked at: a new life, by the rules.
+            // It happens to be good, or was not yet looked at: a new life, by the rules.
             scene.hostile.own.leave();
             check!(scene
                 .hostile

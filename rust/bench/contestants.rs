@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-//! One interface for all rings: batches of messages of 64 bytes, copied in and copied out.
+//! One interface for all rings: messages of 64 bytes, alone and in batches, copied in and copied out.
 //!
-//! All have room for about as many bytes. Each is used in the fastest way that it offers for a
-//! batch: rtrb and ringbuf copy a whole slice of messages, of which they need not know where one
-//! ends.
+//! All have room for as many bytes. Each is used in the fastest way that it offers: for a batch, rtrb
+//! and ringbuf copy a whole slice of messages of one type, and ours a run of records of one length,
+//! which it tells the receiver, who checks it.
 
 use crate::memory::SharedMemory;
 use crossbeam_queue::ArrayQueue;
@@ -22,36 +22,45 @@ const SLOTS: usize = 4096;
 
 /// The end that sends.
 pub trait Sender: Send + 'static {
+    /// Sends one message, and shows it to the receiver; false: there is no room.
+    fn send(&mut self, message: &Message) -> bool;
+
     /// Sends as many of `batch` as there is room for, and shows them to the receiver at once.
-    fn send(&mut self, batch: &[Message]) -> usize;
+    fn send_batch(&mut self, batch: &[Message]) -> usize;
 }
 
 /// The end that receives.
 pub trait Receiver: Send + 'static {
+    /// Receives one message, and gives its room back; false: there is none.
+    fn receive(&mut self, message: &mut Message) -> bool;
+
     /// Receives what is there, but no more than `batch` has room for, and gives its room back at
     /// once.
-    fn receive(&mut self, batch: &mut [Message]) -> usize;
+    fn receive_batch(&mut self, batch: &mut [Message]) -> usize;
 }
 
-/// Both ends of the ring of `popcorn_core`: a record, with its length, for each message.
+/// Both ends of the ring of `popcorn_core`.
 pub fn popcorn() -> (impl Sender, impl Receiver) {
-    let length = ring::HEADER_SIZE + SLOTS * SIZE;
-    let memory = SharedMemory::new(length);
-    let producer = ring::Producer::new(memory.clone(), 0, length).expect("geometry");
-    let consumer = ring::Consumer::new(memory, 0, length).expect("geometry");
+    ends()
+}
+
+fn ends() -> (ring::Producer<SharedMemory>, ring::Consumer<SharedMemory>) {
+    let capacity = SLOTS * SIZE;
+    let memory = SharedMemory::new(ring::length(capacity));
+    let producer = ring::Producer::new(&memory, 0, capacity).expect("geometry");
+    let consumer = ring::Consumer::new(&memory, 0, capacity).expect("geometry");
     (producer, consumer)
 }
 
 impl Sender for ring::Producer<SharedMemory> {
     #[inline]
-    fn send(&mut self, batch: &[Message]) -> usize {
-        let mut number = 0;
-        for message in batch {
-            if self.push(&[message]).is_err() {
-                break;
-            }
-            number += 1;
-        }
+    fn send(&mut self, message: &Message) -> bool {
+        self.push(&[message]).is_ok() && self.publish()
+    }
+
+    #[inline]
+    fn send_batch(&mut self, batch: &[Message]) -> usize {
+        let number = self.push_slice(batch).unwrap_or(0);
         self.publish();
         number
     }
@@ -59,17 +68,71 @@ impl Sender for ring::Producer<SharedMemory> {
 
 impl Receiver for ring::Consumer<SharedMemory> {
     #[inline]
-    fn receive(&mut self, batch: &mut [Message]) -> usize {
+    fn receive(&mut self, message: &mut Message) -> bool {
+        take(self, message) && self.release()
+    }
+
+    #[inline]
+    fn receive_batch(&mut self, batch: &mut [Message]) -> usize {
+        let number = self.pop_slice(batch).expect("an honest producer");
+        self.release();
+        number
+    }
+}
+
+/// Takes one message out; whether there is one.
+#[inline]
+fn take(consumer: &mut ring::Consumer<SharedMemory>, message: &mut Message) -> bool {
+    let Some(length) = consumer.front().expect("an honest producer") else {
+        return false;
+    };
+    assert!(length == SIZE && consumer.read(0, message));
+    consumer.pop();
+    true
+}
+
+/// The same ring, each message pushed and read by itself, of any length, as `popcorn_msg` does.
+pub fn records() -> (impl Sender, impl Receiver) {
+    let (producer, consumer) = ends();
+    (Records(producer), Records(consumer))
+}
+
+/// An end that is used so.
+struct Records<T>(T);
+
+impl Sender for Records<ring::Producer<SharedMemory>> {
+    #[inline]
+    fn send(&mut self, message: &Message) -> bool {
+        self.0.send(message)
+    }
+
+    #[inline]
+    fn send_batch(&mut self, batch: &[Message]) -> usize {
+        let number = batch
+            .iter()
+            .take_while(|message| self.0.push(&[*message]).is_ok())
+            .count();
+        self.0.publish();
+        number
+    }
+}
+
+impl Receiver for Records<ring::Consumer<SharedMemory>> {
+    #[inline]
+    fn receive(&mut self, message: &mut Message) -> bool {
+        self.0.receive(message)
+    }
+
+    #[inline]
+    fn receive_batch(&mut self, batch: &mut [Message]) -> usize {
         let mut number = 0;
         for message in batch {
-            let Some(length) = self.front().expect("an honest producer") else {
+            if !take(&mut self.0, message) {
                 break;
-            };
-            assert!(length == SIZE && self.read(0, message));
-            self.pop();
+            }
             number += 1;
         }
-        self.release();
+        self.0.release();
         number
     }
 }
@@ -81,26 +144,24 @@ pub fn rtrb() -> (impl Sender, impl Receiver) {
 
 impl Sender for rtrb::Producer<Message> {
     #[inline]
-    fn send(&mut self, batch: &[Message]) -> usize {
-        if let [message] = batch {
-            return usize::from(self.push(*message).is_ok());
-        }
+    fn send(&mut self, message: &Message) -> bool {
+        self.push(*message).is_ok()
+    }
+
+    #[inline]
+    fn send_batch(&mut self, batch: &[Message]) -> usize {
         self.push_partial_slice(batch).0.len()
     }
 }
 
 impl Receiver for rtrb::Consumer<Message> {
     #[inline]
-    fn receive(&mut self, batch: &mut [Message]) -> usize {
-        if let [place] = batch {
-            return match self.pop() {
-                Ok(message) => {
-                    *place = message;
-                    1
-                }
-                Err(_) => 0,
-            };
-        }
+    fn receive(&mut self, message: &mut Message) -> bool {
+        self.pop().map(|popped| *message = popped).is_ok()
+    }
+
+    #[inline]
+    fn receive_batch(&mut self, batch: &mut [Message]) -> usize {
         self.pop_partial_slice(batch).0.len()
     }
 }
@@ -112,14 +173,24 @@ pub fn ringbuf() -> (impl Sender, impl Receiver) {
 
 impl Sender for ringbuf::HeapProd<Message> {
     #[inline]
-    fn send(&mut self, batch: &[Message]) -> usize {
+    fn send(&mut self, message: &Message) -> bool {
+        self.try_push(*message).is_ok()
+    }
+
+    #[inline]
+    fn send_batch(&mut self, batch: &[Message]) -> usize {
         self.push_slice(batch)
     }
 }
 
 impl Receiver for ringbuf::HeapCons<Message> {
     #[inline]
-    fn receive(&mut self, batch: &mut [Message]) -> usize {
+    fn receive(&mut self, message: &mut Message) -> bool {
+        self.try_pop().map(|popped| *message = popped).is_some()
+    }
+
+    #[inline]
+    fn receive_batch(&mut self, batch: &mut [Message]) -> usize {
         self.pop_slice(batch)
     }
 }
@@ -132,7 +203,12 @@ pub fn crossbeam() -> (impl Sender, impl Receiver) {
 
 impl Sender for Arc<ArrayQueue<Message>> {
     #[inline]
-    fn send(&mut self, batch: &[Message]) -> usize {
+    fn send(&mut self, message: &Message) -> bool {
+        self.push(*message).is_ok()
+    }
+
+    #[inline]
+    fn send_batch(&mut self, batch: &[Message]) -> usize {
         batch
             .iter()
             .take_while(|message| self.push(**message).is_ok())
@@ -142,7 +218,12 @@ impl Sender for Arc<ArrayQueue<Message>> {
 
 impl Receiver for Arc<ArrayQueue<Message>> {
     #[inline]
-    fn receive(&mut self, batch: &mut [Message]) -> usize {
+    fn receive(&mut self, message: &mut Message) -> bool {
+        self.pop().map(|popped| *message = popped).is_some()
+    }
+
+    #[inline]
+    fn receive_batch(&mut self, batch: &mut [Message]) -> usize {
         let mut number = 0;
         for place in batch {
             let Some(message) = self.pop() else { break };

@@ -16,6 +16,7 @@ pub mod boot_control;
 pub mod boot_status;
 pub mod bootparams;
 pub mod byte_ring;
+pub mod circle;
 pub mod console_log;
 pub mod directory;
 pub mod elf_core;

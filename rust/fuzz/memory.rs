@@ -3,6 +3,8 @@
 
 use crate::source::Source;
 
+use popcorn_core::circle::Circular;
+use popcorn_core::circle::Masked;
 use popcorn_core::ring::Memory;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -147,5 +149,13 @@ impl Memory for Hostile<'_> {
         );
         self.note(Access::Write(offset, bytes.len()));
         self.0.bytes.borrow_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+impl<'a> Circular for Hostile<'a> {
+    type Circle = Masked<Hostile<'a>>;
+
+    fn circle(&self, offset: usize, capacity: usize) -> Option<Masked<Hostile<'a>>> {
+        Masked::new(self.clone(), offset, capacity)
     }
 }

@@ -185,16 +185,17 @@ fn doorbell(vector: u16, other: u16) {
 fn layout(source: &mut Source<'_>) {
     let size = source.word() as usize;
     let Some(layout) = Layout::new(size) else {
-        assert!(size < 2 * HEADER_SIZE + 4 * (ring::HEADER_SIZE + 4 * ring::RECORD_MAX));
+        assert!(size < 2 * HEADER_SIZE + 4 * ring::length(4 * ring::RECORD_MAX));
         return;
     };
     let length = layout.ring_length();
-    let capacity = length - ring::HEADER_SIZE;
+    let capacity = layout.capacity();
+    assert_eq!(length, ring::length(capacity));
     assert!(capacity.is_power_of_two() && capacity <= ring::CAPACITY_MAX);
     let mut free = 2 * HEADER_SIZE;
     for side in [Side::Low, Side::High] {
         for lane in [Lane::Requests, Lane::Responses] {
-            assert_eq!((layout.ring(side, lane), free % 8), (free, 0));
+            assert_eq!((layout.ring(side, lane), free % ring::CELL), (free, 0));
             free += length;
         }
     }
