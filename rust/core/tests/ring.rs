@@ -240,7 +240,7 @@ fn impossible_runs_are_corrupt() {
         (0, 1),
         (too_long, 1),
         (8, 0),
-        (RECORD_MAX as u64, 4),
+        (RECORD_MAX as u64, 8),
         (64, 4096),
         (1 << 16, 1 << 31),
     ] {
