@@ -12,6 +12,7 @@ use crate::service::NodeEvent;
 use kernel::prelude::*;
 
 use popcorn_core::ids::Incarnation;
+use popcorn_kernel::info_ratelimited;
 use popcorn_kernel::system;
 
 /// Between two heartbeats.
@@ -32,7 +33,7 @@ pub(crate) fn begin(link: &Link, life: Incarnation) {
     link.set_state(LinkState::Online);
     link.statistics().node_event(NodeEvent::Online, life);
     if let Some(peer) = link.introduction() {
-        pr_info!(
+        info_ratelimited!(
             "node {} is online: {} processors, {} MiB\n",
             link.peer(),
             peer.cpus,
@@ -54,7 +55,7 @@ pub(crate) fn close(link: &Link, event: NodeEvent) {
 pub(crate) fn end(link: &Link, life: Incarnation, event: NodeEvent) {
     link.core().pending().fail(link.peer());
     link.statistics().node_event(event, life);
-    pr_info!(
+    info_ratelimited!(
         "node {} {}\n",
         link.peer(),
         if event == NodeEvent::Dead {
