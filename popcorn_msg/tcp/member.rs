@@ -11,6 +11,7 @@ use super::end::Arrival;
 use super::end::End;
 use super::end::Lives;
 use super::security::Security;
+use super::security::HANDSHAKE_MS;
 use super::Session;
 use super::Tcp;
 use crate::dispatch;
@@ -64,6 +65,8 @@ const UNSAID_BYTES: usize = 128 << 10;
 /// For a connection to be made, and for the other side's hello.
 const CONNECT_MS: u32 = 1000;
 const HELLO_MS: u64 = 2000;
+/// The longest attempt: connecting, proving who one is, a hello each way.
+const ATTEMPT_MAX_MS: u64 = CONNECT_MS as u64 + HANDSHAKE_MS as u64 + 2 * HELLO_MS;
 /// Between two attempts to connect: from, to.
 const RETRY_MS: (u64, u64) = (100, 1000);
 /// For what was sent to be acknowledged when this side leaves.
@@ -264,7 +267,7 @@ impl Worker {
     fn waited(&mut self, time_ms: u64) {
         if self.connection.is_none() {
             // What is longer was a machine that stood still.
-            let time_ms = time_ms.min(u64::from(CONNECT_MS) + HELLO_MS);
+            let time_ms = time_ms.min(ATTEMPT_MAX_MS);
             self.missed = self.missed.saturating_add((time_ms / TICK_MS) as u32);
         }
     }
