@@ -384,7 +384,7 @@ impl Worker {
         }
         match self.meet(&checked) {
             Meeting::Begin if self.is_urgent() => self.up(&checked)?,
-            Meeting::Resume(received) => self.resume(received)?,
+            Meeting::Resume(_) => self.resume(&checked.greeting)?,
             Meeting::Replaced if self.is_urgent() => {
                 self.down(NodeEvent::Dead);
                 return Err(EAGAIN);
@@ -412,10 +412,10 @@ impl Worker {
         }
         let met = match meeting {
             Meeting::Begin if self.is_urgent() => self.up(&hello),
-            Meeting::Resume(received) => {
+            Meeting::Resume(_) => {
                 // So that nothing more is received than what is said below.
                 self.connection = None;
-                self.resume(received)
+                self.resume(&hello.greeting)
             }
             // It sees by our hello that the life it knows is over.
             Meeting::Stale if self.is_urgent() => {
@@ -451,11 +451,17 @@ impl Worker {
         meet(&self.greeting(&session), session.refused, &hello.greeting)
     }
 
-    fn resume(&mut self, received: [u64; 2]) -> Result {
-        self.end().rewind(received).map_err(|_| {
-            self.fault("it claims to have received what was not sent");
-            EINVAL
-        })
+    /// The session that the peer means goes on. For that of the bulk channel it may have ended meanwhile, and
+    /// another begun: what the peer says is not of that one.
+    fn resume(&mut self, peer: &Greeting) -> Result {
+        match self.end().rewind(peer) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) => {
+                self.fault("it claims to have received what was not sent");
+                Err(EINVAL)
+            }
+            None => Err(EAGAIN),
+        }
     }
 
     /// A hello that is not of a node that we can talk to.
