@@ -483,6 +483,10 @@ impl Worker {
 
     /// Both have accepted each other.
     fn up(&mut self, hello: &Checked) -> Result {
+        if !life::may_begin(&self.link) {
+            // It comes again.
+            return Err(EAGAIN);
+        }
         let peer = hello.greeting.own;
         let lives = Lives {
             own: self.tcp.session().own,
