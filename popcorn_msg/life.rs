@@ -50,8 +50,7 @@ impl Drop for Untold {
 fn tell(link: &Arc<Link>, event: NodeEvent) {
     link.untold.fetch_add(1, Ordering::Relaxed);
     let untold = Untold(link.clone());
-    link.core()
-        .tell(link.peer(), event, move || drop(untold));
+    link.core().tell(link.peer(), event, move || drop(untold));
 }
 
 /// That life of the peer can be talked to.

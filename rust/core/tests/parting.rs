@@ -145,7 +145,10 @@ fn random_orders() {
                     doors.stays(number);
                     called_off = called_off.max(number);
                     let off = |&&(of, _): &&(u64, _)| of <= number;
-                    assert!(!turns.iter().filter(off).any(|&(_, turn)| doors.is_theirs(turn)));
+                    assert!(!turns
+                        .iter()
+                        .filter(off)
+                        .any(|&(_, turn)| doors.is_theirs(turn)));
                 }
                 4 => {
                     let done = random(2) == 0;
