@@ -31,6 +31,9 @@ run: ## the demonstration: a program on two kernels at once
 test: ## all tests; ends with "N passed, N failed"
 	@scripts/test
 
+fuzz: ## 10 million bad inputs to all that reads what others wrote; scripts/fuzz --help for fewer, or more
+	@scripts/fuzz
+
 bench: ## measure, as JSON and as a table
 	@scripts/bench
 
@@ -49,4 +52,4 @@ doc: ## the documentation of the crates that build here
 clean: ## remove build/ (the cache outside the tree stays)
 	rm -rf build
 
-.PHONY: help setup kernel modules user run test bench soak fmt lint doc clean
+.PHONY: help setup kernel modules user run test fuzz bench soak fmt lint doc clean

@@ -110,3 +110,16 @@ int popcorn_ping(struct popcorn_ping *ping)
 	ping->reserved = 0;
 	return call(POPCORN_IOC_PING, ping);
 }
+
+int popcorn_messages(int node, struct popcorn_msg_info *info, unsigned int room)
+{
+	struct popcorn_msg_stats s = {
+		.size = sizeof(s),
+		.count = room,
+		.stats = (uintptr_t)info,
+		.info_size = sizeof(*info),
+		.node = node,
+	};
+
+	return call(POPCORN_IOC_MSG_STATS, &s) < 0 ? -1 : (int)s.count;
+}

@@ -77,6 +77,16 @@ int popcorn_threads(pid_t pid, struct popcorn_thread_info *info, unsigned int ro
 int popcorn_ping(struct popcorn_ping *ping);
 
 /**
+ * popcorn_messages() - what was counted of messages with other nodes, by node and type
+ * @node: a node, or POPCORN_NODE_ANY
+ * @info: array to fill, may be NULL if @room is 0
+ * @room: entries that @info can take
+ *
+ * Return: the entries that there are, which may be more than @room.
+ */
+int popcorn_messages(int node, struct popcorn_msg_info *info, unsigned int room);
+
+/**
  * popcorn_fd() - the library's descriptor of /dev/popcorn, opened if need be
  *
  * It stays the library's: do not close it.

@@ -10,6 +10,7 @@ CFLAGS ?= -O2 -g
 user_cflags := -ffile-prefix-map=$(TOP)/= -std=gnu11 -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wno-missing-field-initializers -pthread -I$(TOP)/include/uapi -I$(TOP)/lib
 libpopcorn := $(OUT)/libpopcorn.a
-headers := $(TOP)/include/uapi/linux/popcorn.h $(TOP)/include/uapi/linux/popcorn_boot.h $(TOP)/lib/popcorn.h
+headers := $(TOP)/include/uapi/linux/popcorn.h $(TOP)/include/uapi/linux/popcorn_boot.h \
+	$(TOP)/include/uapi/linux/popcorn_bench.h $(TOP)/lib/popcorn.h
 
 .DELETE_ON_ERROR:

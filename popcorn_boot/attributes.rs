@@ -338,9 +338,14 @@ fn store_start(kernel: &Entry<'_, Partition>, text: &[u8]) -> Result {
 }
 
 fn store_stop(kernel: &Entry<'_, Partition>, text: &[u8]) -> Result {
-    check_go(text)?;
+    check_may_boot()?;
+    let in_order = match text {
+        b"1" => true,
+        b"force" => false,
+        _ => return Err(EINVAL),
+    };
     let _hold = kernel.hold()?;
-    kernel.stop()
+    kernel.stop(in_order)
 }
 
 fn store_kill(kernel: &Entry<'_, Partition>, text: &[u8]) -> Result {

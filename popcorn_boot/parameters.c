@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The module's parameters; popcorn_boot.rs reads them. */
+#include <linux/limits.h>
 #include <linux/moduleparam.h>
 #include <linux/types.h>
 
@@ -14,3 +15,11 @@ module_param_named(terminal, pcn_boot_terminal, ullong, 0444);
 MODULE_PARM_DESC(
 	terminal,
 	"Secondary: physical address of its terminal; on its command line as popcorn_boot.terminal");
+
+unsigned int pcn_boot_first_node;
+module_param_named(first_node, pcn_boot_first_node, uint, 0444);
+MODULE_PARM_DESC(first_node, "Primary: smallest node id that its kernels get");
+
+unsigned int pcn_boot_last_node = UINT_MAX;
+module_param_named(last_node, pcn_boot_last_node, uint, 0444);
+MODULE_PARM_DESC(last_node, "Primary: largest node id that its kernels get");

@@ -478,17 +478,24 @@ impl Partition {
         Ok(())
     }
 
-    /// Asks the kernel to shut down, waits until it has, and stops it. May sleep, long.
+    /// Parts from the kernel in order (`in_order`), asks it to shut down, waits until it has, and stops it. May
+    /// sleep, long.
     ///
     /// # Errors
     ///
-    /// `EBUSY`: somebody has the turn. `ESRCH`: none runs. `ETIMEDOUT`: it goes on. `EINTR`: killed.
-    pub(crate) fn stop(&self) -> Result {
+    /// `EBUSY`: somebody has the turn. `ESRCH`: none runs. `ETIMEDOUT`: something does not go home from
+    /// there, or to there, and nothing was done; or it has not shut down yet. `EINTR`: killed.
+    pub(crate) fn stop(&self, in_order: bool) -> Result {
         let mut turn = self.turn()?;
         let memory = self.memory().ok_or(ESRCH)?;
         if self.facts().state != State::Running {
             return Err(ESRCH);
         }
+        // Kept until it runs no more: nobody sends it anything while it ends.
+        let _parting = match &turn.parts.peer {
+            Some(peer) if in_order => peer.part()?,
+            _ => None,
+        };
         memory.status.wish(Wish::PowerOff);
         let deadline = boot_time_ns() + STOP_MS * 1_000_000;
         while memory.end().is_none() {

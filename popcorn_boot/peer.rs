@@ -19,6 +19,8 @@ use popcorn_kernel::kthread;
 use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::shared_memory::SharedMemory;
 use popcorn_kernel::wait::WaitQueue;
+use popcorn_msg::Parting;
+use popcorn_msg::PARTING_MS;
 
 /// Without a beat for so long it is said to hang: far more than a busy processor takes for one.
 const HANGS_NS: u64 = 10_000_000_000;
@@ -103,6 +105,21 @@ impl Peer {
             }
         })?);
         Ok(())
+    }
+
+    /// Parts from the node in order: threads and pages go home, from there and to there, and no more follow
+    /// until the result is dropped. Succeeds at once if nobody can be there. May sleep, long.
+    ///
+    /// # Errors
+    ///
+    /// `ETIMEDOUT`: something does not go home; it stays as it is. `EINTR`: killed. Others of
+    /// [`popcorn_msg::Endpoint::part`].
+    pub(crate) fn part(&self) -> Result<Option<Parting>> {
+        match popcorn_msg::part(self.node, PARTING_MS) {
+            // Nobody seeks it.
+            Err(error) if error == ENODEV => Ok(None),
+            parting => parting.map(Some),
+        }
     }
 
     /// The node runs no more. Returns when all who use it have begun to hear of it, so that the window

@@ -11,6 +11,7 @@ use popcorn_core::ids::NODE_MAX;
 use popcorn_kernel::boot::name_too_long;
 use popcorn_kernel::errno;
 use popcorn_kernel::global::Global;
+use popcorn_kernel::param;
 
 /// Bytes of a name: as long as a host name may be.
 pub(crate) const NAME_MAX: usize = 63;
@@ -41,7 +42,8 @@ impl Registry {
         )
     }
 
-    /// Makes a kernel with nothing yet. It gets the smallest node id that is free. May sleep.
+    /// Makes a kernel with nothing yet. It gets the smallest node id that is free, of those that this machine may
+    /// give: where several machines are one system, each has ids of its own. May sleep.
     ///
     /// # Errors
     ///
@@ -65,9 +67,13 @@ impl Registry {
         {
             return Err(EEXIST);
         }
-        let own = popcorn_msg::this_node();
-        let free =
-            |node: &NodeId| *node != own && kernels.get(node.index()).is_some_and(Option::is_none);
+        // Not this one's, nor that of a kernel of another machine.
+        let ours = param!(pcn_boot_first_node: u32)..=param!(pcn_boot_last_node: u32);
+        let free = |node: &NodeId| {
+            !popcorn_msg::is_known(*node)
+                && ours.contains(&u32::from(node.get()))
+                && kernels.get(node.index()).is_some_and(Option::is_none)
+        };
         let node = NodeId::all().find(free).ok_or_else(errno::no_space)?;
         let kernel = Partition::new(name, node)?;
         if let Some(slot) = kernels.get_mut(node.index()) {

@@ -6,6 +6,7 @@ use crate::service::NodeEvent;
 use crate::service::Services;
 use crate::settings::Settings;
 use crate::settings::QUEUED_MAX;
+use crate::tcp::listener::Roster;
 
 use kernel::c_str;
 use kernel::prelude::*;
@@ -31,6 +32,8 @@ pub(crate) struct Core {
     /// Woken whenever a node comes online.
     #[pin]
     online: WaitQueue,
+    /// Who may connect to this node.
+    roster: Arc<Roster>,
     workers: WorkQueue,
     events: WorkQueue,
 }
@@ -41,6 +44,7 @@ impl Core {
         // More than one peer can occupy, so that others are served beside it.
         let workers = WorkQueue::new(c_str!("popcorn_msg"), 2 * QUEUED_MAX)?;
         let events = WorkQueue::ordered(c_str!("popcorn_nodes"))?;
+        let roster = Roster::new(node, settings.protocol)?;
         Arc::pin_init(
             pin_init!(Self {
                 node,
@@ -49,6 +53,7 @@ impl Core {
                 pending <- pending,
                 room <- new_waitqueue!("popcorn_msg::Core::room"),
                 online <- new_waitqueue!("popcorn_msg::Core::online"),
+                roster,
                 workers,
                 events,
             }),
@@ -84,17 +89,27 @@ impl Core {
         &self.online
     }
 
+    pub(crate) fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
     /// Runs something on a worker. May sleep.
     pub(crate) fn spawn(&self, work: impl FnOnce() + Send + 'static) -> Result {
         self.workers.spawn(GFP_KERNEL, work)
     }
 
-    /// Tells the services about a node, later and in order. May sleep.
-    pub(crate) fn tell(self: &Arc<Self>, node: NodeId, event: NodeEvent) {
+    /// Tells the services about a node, later and in order; `then` follows. May sleep.
+    pub(crate) fn tell(
+        self: &Arc<Self>,
+        node: NodeId,
+        event: NodeEvent,
+        then: impl FnOnce() + Send + 'static,
+    ) {
         let core = self.clone();
-        let told = self
-            .events
-            .spawn(GFP_KERNEL, move || core.services.node_event(node, event));
+        let told = self.events.spawn(GFP_KERNEL, move || {
+            core.services.node_event(node, event);
+            then();
+        });
         if told.is_err() {
             pr_err!("no memory to say that node {} is {:?}\n", node, event);
         }

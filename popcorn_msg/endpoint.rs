@@ -3,32 +3,41 @@
 //!
 //! There is one for the kernel; tests make several and let them talk in one kernel.
 //!
-//! Lock: `links`, a leaf.
+//! Locks: `links`, a leaf; `listeners`, a mutex, under which sockets are made and closed.
 
 use crate::core::Core;
 use crate::link::Link;
 use crate::link::LinkState;
+use crate::link::SendError;
 use crate::ping::Echo;
-use crate::receiver;
-use crate::receiver::Thread;
 use crate::request::encoded;
 use crate::request::malformed;
 use crate::service::Handler;
 use crate::service::Service;
 use crate::settings::Settings;
+use crate::shm;
+use crate::shm::Window;
+use crate::statistics;
+use crate::tcp::listener::Listeners;
+use crate::tcp::setup::Role;
+use crate::tcp::Setup;
+use crate::tcp::Tcp;
+use crate::tcp::Worker;
 
 use kernel::c_str;
 use kernel::prelude::*;
+use kernel::sync::new_mutex;
 use kernel::sync::new_spinlock;
 use kernel::sync::Arc;
+use kernel::sync::Mutex;
 use kernel::sync::SpinLock;
 
 use core::ops::RangeInclusive;
-use core::sync::atomic::fence;
 use core::sync::atomic::Ordering;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::NODE_MAX;
+use popcorn_core::stream::Channel;
 use popcorn_core::wire::Wire;
 use popcorn_kernel::current;
 use popcorn_kernel::errno;
@@ -45,6 +54,9 @@ use popcorn_kernel::wait::Sleep;
 
 /// Message types that belong to this module.
 pub(crate) const OWN_TYPES: RangeInclusive<u16> = 0..=0xff;
+
+/// In [`Endpoint::poll_while`]: after so many looks in vain it says again that it does not sleep.
+const IDLE_LOOKS: u32 = 256;
 
 /// How to wait for a response.
 #[derive(Clone, Copy, Debug)]
@@ -112,10 +124,11 @@ impl Response {
     }
 }
 
-/// A link and its thread. The thread stops first.
+/// A link and its threads, which stop first.
 struct Attached {
     link: Arc<Link>,
-    thread: Kthread,
+    /// In the order in which they are stopped.
+    threads: [Option<Kthread>; 2],
 }
 
 /// A node.
@@ -124,6 +137,9 @@ pub struct Endpoint {
     core: Arc<Core>,
     #[pin]
     links: SpinLock<[Option<Attached>; NODE_MAX]>,
+    /// Where peers connect to.
+    #[pin]
+    listeners: Mutex<Listeners>,
 }
 
 /// A registered service; dropping it takes it back and waits until none of its functions runs.
@@ -148,6 +164,7 @@ impl Endpoint {
             pin_init!(Self {
                 core,
                 links <- new_spinlock!([const { None }; NODE_MAX], "popcorn_msg::Endpoint"),
+                listeners <- new_mutex!(Listeners::default(), "popcorn_msg::Endpoint::listeners"),
             }),
             GFP_KERNEL,
         )
@@ -164,44 +181,96 @@ impl Endpoint {
     ///
     /// `EEXIST`: there is a window for it. `EINVAL`: the peer is this node, or the window too small.
     pub(crate) fn attach(&self, peer: NodeId, memory: SharedMemory) -> Result {
-        let link = Link::new(self.core.clone(), peer, memory)?;
+        let window = Window::new(self.node(), peer, memory)?;
+        let link = Link::new(self.core.clone(), peer, window.clone())?;
         if self.link(peer).is_some() {
             return Err(EEXIST);
         }
-        let thread = Thread::new(link.clone());
+        let thread = shm::Thread::new(link.clone(), window);
         let thread = Kthread::spawn(c_str!("popcorn_msg"), move || thread.run())?;
-        let mut attached = Some(Attached { link, thread });
+        self.add(Attached {
+            link,
+            threads: [Some(thread), None],
+        })
+    }
+
+    /// Begins to seek `peer` by TCP. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST`: it is sought already. `EINVAL`: the peer is this node. `EADDRINUSE`, `EADDRNOTAVAIL`:
+    /// the address to listen at cannot be had. `ENOMEM`.
+    pub(crate) fn connect(&self, peer: NodeId, setup: Setup) -> Result {
+        let role = setup.role;
+        let tcp = Tcp::new(setup)?;
+        let link = Link::new(self.core.clone(), peer, tcp.clone())?;
+        // Others who come or go do so before or afterwards.
+        let mut listeners = self.listeners.lock();
+        if self.link(peer).is_some() {
+            return Err(EEXIST);
+        }
+        if let Role::Listen(address) = role {
+            listeners.add(self.core.roster(), address, &tcp.setup().security)?;
+        }
+        let spawn = |channel| {
+            let worker = Worker::new(link.clone(), tcp.clone(), channel)?;
+            Kthread::spawn(c_str!("popcorn_msg"), move || worker.run()).map(Some)
+        };
+        let result = match (spawn(Channel::Urgent), spawn(Channel::Bulk)) {
+            (Ok(urgent), Ok(bulk)) => self.add(Attached {
+                link,
+                threads: [urgent, bulk],
+            }),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        };
+        match result {
+            Ok(()) => self.core.roster().set(peer, Some(tcp)),
+            Err(_) => listeners.leave_unused(self.core.roster()),
+        }
+        result
+    }
+
+    fn add(&self, attached: Attached) -> Result {
+        let mut attached = Some(attached);
         {
             let mut links = self.links.lock();
-            if let Some(slot) = links.get_mut(peer.index()).filter(|slot| slot.is_none()) {
+            let peer = attached.as_ref().map(|attached| attached.link.peer());
+            let slot = peer.and_then(|peer| links.get_mut(peer.index()));
+            if let Some(slot) = slot.filter(|slot| slot.is_none()) {
                 *slot = attached.take();
             }
         }
-        // Somebody else was faster: stops the thread, which may sleep.
+        // Somebody else was faster: stops the threads, which may sleep.
         match attached {
             Some(_) => Err(EEXIST),
             None => Ok(()),
         }
     }
 
-    /// Leaves `peer` and gives its window back; nothing touches it afterwards. May sleep.
+    /// Leaves `peer` and gives its window or connections back; nothing touches them afterwards. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENODEV`: there is no window for it.
+    /// `ENODEV`: it is not sought.
     pub(crate) fn detach(&self, peer: NodeId) -> Result {
         let attached = self
             .links
             .lock()
             .get_mut(peer.index())
             .and_then(Option::take);
-        let Attached { link, thread } = attached.ok_or(ENODEV)?;
-        // Closes the link: whoever holds it still finds that before touching the window (`link.rs`).
-        drop(thread);
+        let Attached { link, threads } = attached.ok_or(ENODEV)?;
+        self.core.roster().set(peer, None);
+        // Closes the link: whoever holds it still finds that before touching what is behind it.
+        drop(threads);
+        self.listeners.lock().leave_unused(self.core.roster());
         // Workers may hold it; wait for them, so that the mapping goes now.
         self.core.flush();
         drop(link);
         Ok(())
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     pub(crate) fn link(&self, peer: NodeId) -> Option<Arc<Link>> {
@@ -252,12 +321,34 @@ impl Endpoint {
     ///
     /// `EAGAIN`: the ring is full now. Else as [`Endpoint::post`].
     pub fn try_post(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
-        use crate::link::SendError;
-        use popcorn_core::window::Lane;
         let link = self.online_link(node)?;
-        match link.send(None, Lane::Requests, kind, Class::OneWay, 0, 0, parts) {
+        match link.try_send_request(kind, Class::OneWay, 0, parts, false) {
             Ok(()) => Ok(()),
-            Err(SendError::Full) => Err(EAGAIN),
+            Err(SendError::Full) => {
+                link.statistics().full(kind);
+                Err(EAGAIN)
+            }
+            Err(SendError::Failed(error)) => Err(error),
+        }
+    }
+
+    /// [`Endpoint::try_post`] for who sends much and can wait: leaves room in the ring for others.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN`: the ring is too full now. Else as [`Endpoint::post`].
+    pub fn try_post_bulk(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
+        let length = parts.iter().map(|part| part.len()).sum();
+        let link = self.online_link(node)?;
+        if !link.has_room_for_bulk(length) {
+            return Err(EAGAIN);
+        }
+        match link.try_send_bulk(kind, parts) {
+            Ok(()) => Ok(()),
+            Err(SendError::Full) => {
+                link.statistics().full(kind);
+                Err(EAGAIN)
+            }
             Err(SendError::Failed(error)) => Err(error),
         }
     }
@@ -277,34 +368,52 @@ impl Endpoint {
         options: CallOptions,
     ) -> Result<Response> {
         let link = self.online_link(node)?;
+        let mut counted = link.statistics().call(kind);
+        let result = self.exchange(&link, kind, parts, options, &mut counted);
+        let length = result.as_ref().map(|payload| payload.len());
+        counted.end(length.map_err(|error| *error));
+        Ok(Response { payload: result? })
+    }
+
+    /// [`Endpoint::call`] on a link.
+    fn exchange(
+        &self,
+        link: &Arc<Link>,
+        kind: u16,
+        parts: &[&[u8]],
+        options: CallOptions,
+        counted: &mut statistics::Call<'_>,
+    ) -> Result<KVVec<u8>> {
         let CallOptions {
             timeout_ms,
             sleep,
             poll_us,
         } = options;
-        let call = self.core.pending().begin(node, sleep, timeout_ms)?;
+        let call = self.core.pending().begin(link.peer(), sleep, timeout_ms)?;
+        counted.sending(call.id(), parts);
         link.send_request(kind, Class::Request, call.id(), parts, sleep, timeout_ms)?;
         let poll_ns = match poll_us {
             Some(us) => u64::from(us) * 1000,
             None => self.core.settings().poll_ns(),
         };
         if poll_ns != 0 {
-            self.poll_for(&link, &call.waiter, poll_ns);
+            self.poll_for(link, &call.waiter, poll_ns);
         }
         call.waiter.wait(sleep, timeout_ms)?;
-        Ok(Response {
-            payload: call.waiter.take()?,
-        })
+        if call.waiter.is_answered() {
+            counted.answered();
+        }
+        call.waiter.take()
     }
 
     /// Drains the link oneself for a while: no switch to its thread and back, and no doorbell.
     fn poll_for(&self, link: &Arc<Link>, waiter: &crate::pending::Waiter, poll_ns: u64) {
-        if !link.set_sleeping(false) {
+        if !link.transport().set_polling(link, true) {
             return;
         }
         let begin = time::now_ns();
         while !waiter.is_done() && link.is_online() {
-            if receiver::poll(link) == 0 {
+            if link.transport().poll(link) == 0 {
                 current::cpu_relax();
             }
             if time::now_ns().wrapping_sub(begin) > poll_ns || current::signal_pending() {
@@ -314,13 +423,42 @@ impl Endpoint {
                 break;
             }
         }
-        // The thread may have gone to sleep in the belief that the peer would ring.
-        if link.set_sleeping(true) {
-            fence(Ordering::SeqCst);
-            if receiver::is_pending(link) {
-                link.kick();
+        link.transport().set_polling(link, false);
+    }
+
+    /// Looks for messages of `node` in the calling thread, without sleeping, for as long as `go_on` says and the
+    /// node is online: it need not ring meanwhile. Others run if it is their turn. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENODEV`, `EHOSTDOWN`, `EPROTO` as [`Endpoint::post`]; `EOPNOTSUPP`: it is of another machine, whose
+    /// messages no caller can look for.
+    pub fn poll_while(&self, node: NodeId, go_on: &mut dyn FnMut() -> bool) -> Result {
+        let link = self.online_link(node)?;
+        let transport = link.transport();
+        if !transport.set_polling(&link, true) {
+            return Err(if link.is_online() {
+                errno::not_supported()
+            } else {
+                errno::host_down()
+            });
+        }
+        let mut idle = 0u32;
+        while link.is_online() && go_on() {
+            if transport.poll(&link) == 0 {
+                idle = idle.wrapping_add(1);
+                // The link's own thread wakes up from time to time, and says then that it sleeps again.
+                if idle % IDLE_LOOKS == 0 && !transport.set_polling(&link, true) {
+                    break;
+                }
+                current::cpu_relax();
+            }
+            if current::need_resched() {
+                current::cond_resched();
             }
         }
+        transport.set_polling(&link, false);
+        Ok(())
     }
 
     /// [`Endpoint::call`] with a typed request (followed by `tail`) and a typed response.
@@ -355,11 +493,17 @@ impl Endpoint {
         self.link(node).is_some_and(|link| link.is_online())
     }
 
+    /// Whether `node` is a kernel of this machine, whose memory can be read.
+    pub fn shares_memory(&self, node: NodeId) -> bool {
+        self.link(node)
+            .is_some_and(|link| link.transport().shares_memory())
+    }
+
     /// Waits until `node` is online. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENODEV`: there is no window for it. `EINTR`: a fatal signal. `ETIMEDOUT`.
+    /// `ENODEV`: it is not sought. `EINTR`: a fatal signal. `ETIMEDOUT`.
     pub fn wait_online(&self, node: NodeId, timeout_ms: u32) -> Result {
         let link = self.link(node).ok_or(ENODEV)?;
         self.core
@@ -371,7 +515,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// `ENODEV`: there is no window for it.
+    /// `ENODEV`: it is not sought.
     pub fn node_died(&self, node: NodeId) -> Result {
         let link = self.link(node).ok_or(ENODEV)?;
         link.killed.store(true, Ordering::Release);
@@ -379,7 +523,7 @@ impl Endpoint {
         Ok(())
     }
 
-    /// All nodes that there are windows for, and this one, by id. May sleep.
+    /// All nodes that are sought, and this one, by id. May sleep.
     ///
     /// # Errors
     ///
@@ -420,11 +564,13 @@ impl Endpoint {
     pub(crate) fn shut_down(&self) {
         for id in NodeId::all() {
             let attached = self.links.lock().get_mut(id.index()).and_then(Option::take);
-            if let Some(Attached { link, thread }) = attached {
-                drop(thread);
+            if let Some(Attached { link, threads }) = attached {
+                self.core.roster().set(id, None);
+                drop(threads);
                 drop(link);
             }
         }
+        self.listeners.lock().leave_unused(self.core.roster());
         self.core.flush();
     }
 }
@@ -437,8 +583,7 @@ fn copy_name(info: &mut popcorn_node_info, name: &[u8]) {
 }
 
 fn link_info(link: &Link) -> popcorn_node_info {
-    let load = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-    let counters = &link.counters;
+    let totals = link.statistics().totals();
     let mut info = popcorn_node_info {
         id: u32::from(link.peer().get()),
         state: match link.state() {
@@ -446,11 +591,11 @@ fn link_info(link: &Link) -> popcorn_node_info {
             LinkState::Dead => POPCORN_NODE_DEAD,
             LinkState::Offline | LinkState::Mismatch => POPCORN_NODE_OFFLINE,
         },
-        sent: load(&counters.sent),
-        received: load(&counters.received),
-        sent_bytes: load(&counters.sent_bytes),
-        received_bytes: load(&counters.received_bytes),
-        doorbells: load(&counters.doorbells),
+        sent: totals.sent,
+        received: totals.received,
+        sent_bytes: totals.sent_bytes,
+        received_bytes: totals.received_bytes,
+        doorbells: link.statistics().doorbells.get(),
         ..Default::default()
     };
     if let Some(peer) = link.introduction() {

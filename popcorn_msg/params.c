@@ -13,7 +13,7 @@ PARAM(node, unsigned int, uint, 0, 0444, "id of this node (0: the primary)");
 PARAM(peer, unsigned int, uint, 0, 0444, "id of the node with which it shares the window at shm");
 PARAM(shm, unsigned long, ulong, 0, 0444, "physical address of that window (0: none yet)");
 PARAM(shm_size, unsigned long, ulong, 0, 0444, "bytes of it");
-PARAM(dead_ms, unsigned int, uint, 5000, 0644,
+PARAM(dead_ms, unsigned int, uint, 2000, 0644,
       "milliseconds without a heartbeat after which a node counts as dead");
 PARAM(poll_us, unsigned int, uint, 20, 0644,
       "microseconds to look for further messages or an answer before sleeping");

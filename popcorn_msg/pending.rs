@@ -27,6 +27,8 @@ const SLOTS: usize = 1024;
 #[pin_data]
 pub(crate) struct Waiter {
     done: AtomicBool,
+    /// The result is the peer's.
+    answered: AtomicBool,
     #[pin]
     queue: WaitQueue,
     #[pin]
@@ -38,6 +40,7 @@ impl Waiter {
         Arc::pin_init(
             pin_init!(Self {
                 done: AtomicBool::new(false),
+                answered: AtomicBool::new(false),
                 queue <- new_waitqueue!("popcorn_msg::Waiter"),
                 result <- new_spinlock!(None, "popcorn_msg::Waiter::result"),
             }),
@@ -45,15 +48,32 @@ impl Waiter {
         )
     }
 
+    /// The first result counts: a peer may answer twice. What is left over is dropped without the lock, since it
+    /// may be large, and to free that may sleep.
     fn finish(&self, result: Result<KVVec<u8>>) {
-        *self.result.lock() = Some(result);
-        self.done.store(true, Ordering::Release);
-        self.queue.wake_all();
+        let second = {
+            let mut place = self.result.lock();
+            if self.is_done() {
+                Some(result)
+            } else {
+                *place = Some(result);
+                self.done.store(true, Ordering::Release);
+                None
+            }
+        };
+        if second.is_none() {
+            self.queue.wake_all();
+        }
     }
 
     /// Whether the result is there.
     pub(crate) fn is_done(&self) -> bool {
         self.done.load(Ordering::Acquire)
+    }
+
+    /// Whether the result is the peer's answer; if not, the peer is gone. Only once it is there.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Sleeps until the result is there.
@@ -146,11 +166,19 @@ impl Pending {
         let waiter = self.slots.lock().find(from, id);
         match waiter {
             Some(waiter) => {
+                // Seen by who sees that it is done.
+                waiter.answered.store(true, Ordering::Relaxed);
                 waiter.finish(result);
                 true
             }
             None => false,
         }
+    }
+
+    /// How many calls are outstanding.
+    #[cfg(CONFIG_KUNIT)]
+    pub(crate) fn used(&self) -> usize {
+        self.slots.lock().used
     }
 
     /// Ends all calls to a node with an error.

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The echo service that every node has, and timing it.
+//! The service that every node has: echo, and timing it; and what is asked of nodes themselves, which
+//! `parting.rs` answers.
 
 use crate::endpoint::CallOptions;
 use crate::endpoint::Endpoint;
+use crate::parting;
 use crate::request::Request;
 use crate::service::Handler;
 
 use kernel::prelude::*;
 
 use popcorn_core::ids::NodeId;
+use popcorn_core::proto;
+use popcorn_core::wire::Wire;
 use popcorn_kernel::current;
 use popcorn_kernel::errno;
 use popcorn_kernel::time;
@@ -45,6 +49,9 @@ impl Handler for Echo {
     fn request(&self, _from: NodeId, request: Request) {
         match request.kind() {
             ECHO | ECHO_BY_WORKER => echo(request),
+            proto::Part::TYPE => parting::asked(request),
+            // One that makes no sense is nothing that anybody waits for.
+            proto::Stay::TYPE => drop(parting::stays(&request)),
             // As above.
             _ => drop(request.reply_error(errno::not_supported())),
         }
@@ -79,6 +86,23 @@ impl Endpoint {
     /// `EINVAL`: `bytes` over 4096, `count` not 1 to 100000. `EIO`: a wrong answer. Else as
     /// [`Endpoint::call`].
     pub fn ping(&self, node: NodeId, bytes: usize, count: u32, poll: bool) -> Result<Ping> {
+        self.ping_each(node, bytes, count, poll, &mut |_, _| Ok(()))
+    }
+
+    /// [`Endpoint::ping`] that tells `each` of the number of every round trip, from 0, and its
+    /// nanoseconds, before the next one begins. It may sleep.
+    ///
+    /// # Errors
+    ///
+    /// As there, or what `each` returns, which ends it.
+    pub fn ping_each(
+        &self,
+        node: NodeId,
+        bytes: usize,
+        count: u32,
+        poll: bool,
+        each: &mut dyn FnMut(u32, u64) -> Result,
+    ) -> Result<Ping> {
         if bytes > BYTES_MAX || count == 0 || count > COUNT_MAX {
             return Err(EINVAL);
         }
@@ -106,6 +130,7 @@ impl Endpoint {
             ping.total_ns += ns;
             ping.min_ns = ping.min_ns.min(ns);
             ping.max_ns = ping.max_ns.max(ns);
+            each(round, ns)?;
             current::cond_resched();
         }
         Ok(ping)

@@ -11,43 +11,63 @@
 //!
 //! # Locks
 //!
-//! All locks of this module are leaves: `Endpoint::links`, `Services::table`, `Pending::slots`,
-//! `Waiter::result`, `Link::transmit`, `Link::introduction`. No function that may sleep is called
-//! under one, nor another taken. Callers may hold sleeping locks when they call, but must not hold
+//! All spinlocks of this module are leaves: `Endpoint::links`, `Services::table`, `Pending::slots`,
+//! `Waiter::result`, `Link::introduction`, `Link::doors`, `Window::transmit`, and those of `tcp`. No function that may
+//! sleep is called under one, nor another taken. Mutexes: `Peer::state` of `configuration`, then
+//! `Endpoint::listeners`; `Tcp::gate`. Callers may hold sleeping locks when they call, but must not hold
 //! one that a service needs to answer them (the lock law in `docs/locking.md`).
 
+mod configuration;
 mod core;
+mod dispatch;
 mod endpoint;
+mod life;
 mod link;
+mod parting;
 mod pending;
 mod ping;
-mod receiver;
+mod report;
 mod request;
 mod service;
 mod settings;
+mod shm;
+#[cfg(CONFIG_KUNIT)]
+mod socket_tests;
+mod statistics;
+mod tcp;
 #[cfg(CONFIG_KUNIT)]
 mod tests;
+mod transport;
 
 pub use endpoint::CallOptions;
 pub use endpoint::Endpoint;
 pub use endpoint::Registration;
 pub use endpoint::Response;
+pub use parting::Limit;
+pub use parting::Parting;
+pub use parting::PARTING_MAX_MS;
+pub use parting::PARTING_MS;
 pub use ping::Ping;
 pub use request::Request;
 pub use request::FIXED_MAX;
 pub use service::Handler;
 pub use service::NodeEvent;
 
+use configuration::Configuration;
+
 use ::core::ops::RangeInclusive;
+use kernel::c_str;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use popcorn_core::ids::NodeId;
 use popcorn_core::wire::Wire;
+use popcorn_kernel::configfs::Subsystem;
 use popcorn_kernel::errno;
 use popcorn_kernel::global::Global;
 use popcorn_kernel::global::GlobalGuard;
 use popcorn_kernel::param;
 use popcorn_kernel::shared_memory::SharedMemory;
+use popcorn_kernel::uapi::popcorn_msg_info;
 use popcorn_kernel::uapi::popcorn_node_info;
 
 module! {
@@ -156,6 +176,36 @@ pub fn is_online(node: NodeId) -> bool {
         .is_some_and(|endpoint| endpoint.is_online(node))
 }
 
+/// See [`Endpoint::takes_threads`].
+pub fn takes_threads(node: NodeId) -> bool {
+    ENDPOINT
+        .get()
+        .is_some_and(|endpoint| endpoint.takes_threads(node))
+}
+
+/// See [`Endpoint::part`].
+///
+/// # Errors
+///
+/// As there.
+pub fn part(node: NodeId, timeout_ms: u32) -> Result<Parting> {
+    endpoint()?.part(node, timeout_ms)
+}
+
+/// See [`Endpoint::shares_memory`].
+pub fn shares_memory(node: NodeId) -> bool {
+    ENDPOINT
+        .get()
+        .is_some_and(|endpoint| endpoint.shares_memory(node))
+}
+
+/// Whether there is a node of this id already, online or not.
+pub fn is_known(node: NodeId) -> bool {
+    ENDPOINT
+        .get()
+        .is_some_and(|endpoint| endpoint.node() == node || endpoint.link(node).is_some())
+}
+
 /// See [`Endpoint::wait_online`].
 ///
 /// # Errors
@@ -183,13 +233,31 @@ pub fn nodes() -> Result<KVec<popcorn_node_info>> {
     endpoint()?.nodes()
 }
 
-/// See [`Endpoint::ping`].
+/// See [`Endpoint::message_statistics`].
 ///
 /// # Errors
 ///
 /// As there.
-pub fn ping(node: NodeId, bytes: usize, count: u32, poll: bool) -> Result<Ping> {
-    endpoint()?.ping(node, bytes, count, poll)
+pub fn message_statistics(
+    node: Option<NodeId>,
+    each: &mut dyn FnMut(&popcorn_msg_info) -> Result,
+) -> Result {
+    endpoint()?.message_statistics(node, each)
+}
+
+/// See [`Endpoint::ping_each`].
+///
+/// # Errors
+///
+/// As there.
+pub fn ping_each(
+    node: NodeId,
+    bytes: usize,
+    count: u32,
+    poll: bool,
+    each: &mut dyn FnMut(u32, u64) -> Result,
+) -> Result<Ping> {
+    endpoint()?.ping_each(node, bytes, count, poll, each)
 }
 
 /// Begins to seek `peer` in a window at a physical address. The window must be page-aligned memory
@@ -225,11 +293,13 @@ fn attach_by_parameters(endpoint: &Endpoint) -> Result {
 
 struct PopcornMsg {
     endpoint: Arc<Endpoint>,
+    /// When it goes there are no nodes in it: each holds the module.
+    directory: Option<Subsystem<Configuration>>,
     global: Option<GlobalGuard<Endpoint>>,
 }
 
 impl kernel::Module for PopcornMsg {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
+    fn init(module: &'static ThisModule) -> Result<Self> {
         let id = u64::from(param!(popcorn_msg_node: u32));
         let node = NodeId::new(id).ok_or_else(|| {
             pr_err!("node={} is too large\n", id);
@@ -239,6 +309,7 @@ impl kernel::Module for PopcornMsg {
         // From here on, returning drops it: that shuts the endpoint down.
         let mut this = Self {
             endpoint,
+            directory: None,
             global: None,
         };
         attach_by_parameters(&this.endpoint).inspect_err(|error| {
@@ -247,6 +318,9 @@ impl kernel::Module for PopcornMsg {
                 error
             );
         })?;
+        let configuration = Configuration::new(this.endpoint.clone())?;
+        let directory = Subsystem::new(c_str!("popcorn_msg"), configuration, module)?;
+        this.directory = Some(directory);
         this.global = Some(ENDPOINT.set(this.endpoint.clone())?);
         pr_info!("this is node {}\n", node);
         Ok(this)
@@ -255,7 +329,10 @@ impl kernel::Module for PopcornMsg {
 
 impl Drop for PopcornMsg {
     fn drop(&mut self) {
+        self.directory = None;
         self.global = None;
+        // What this node had elsewhere, or others here, has kept a module in use: so this is quick.
+        let _parted = self.endpoint.part_from_all(PARTING_MS);
         self.endpoint.shut_down();
     }
 }

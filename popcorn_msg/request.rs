@@ -11,7 +11,6 @@ use kernel::sync::Arc;
 
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
-use popcorn_core::window::Lane;
 use popcorn_core::wire::Header;
 use popcorn_core::wire::Wire;
 use popcorn_core::wire::WireError;
@@ -54,6 +53,17 @@ impl Request {
             answered: header.class != Class::Request,
             _service: service,
         }
+    }
+
+    /// The link that it came by.
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Whether the life of the peer that sent it goes on, as far as is known.
+    pub(crate) fn is_of_present_life(&self) -> bool {
+        let present = self.link.introduction().map(|peer| peer.incarnation);
+        present.map_or(true, |life| life == self.header.incarnation)
     }
 
     /// Who sent it.
@@ -139,30 +149,19 @@ impl Request {
         }
         let (kind, id) = (self.header.kind, self.header.request);
         let life = self.header.incarnation;
-        let sent = self.link.send(
-            Some(life),
-            Lane::Responses,
-            kind,
-            Class::Response,
-            status,
-            id,
-            parts,
-        );
+        let may_sleep = !self.in_receiver;
+        let sent = self
+            .link
+            .try_respond(life, kind, status, id, parts, may_sleep);
         match sent {
             Err(SendError::Full) if self.in_receiver => {
                 // The peer may be waiting in the same way for us: let a worker wait.
                 self.answered = true;
-                let mut copy = KVec::new();
-                for part in parts {
-                    copy.extend_from_slice(part, GFP_KERNEL)?;
+                let queued = self.answer_in_worker(status, parts);
+                if queued.is_err() {
+                    self.link.statistics().lost(kind);
                 }
-                let link = self.link.clone();
-                self.link.spawn(move || {
-                    let sent = link.respond(life, kind, status, id, &[&copy]);
-                    if sent.is_err() && link.is_online() {
-                        warn_ratelimited!("a response to node {} was lost\n", link.peer());
-                    }
-                })
+                queued
             }
             Err(SendError::Full) => {
                 self.answered = true;
@@ -174,6 +173,22 @@ impl Request {
                 Ok(())
             }
         }
+    }
+
+    fn answer_in_worker(&self, status: i32, parts: &[&[u8]]) -> Result {
+        let (kind, id) = (self.header.kind, self.header.request);
+        let life = self.header.incarnation;
+        let mut copy = KVec::new();
+        for part in parts {
+            copy.extend_from_slice(part, GFP_KERNEL)?;
+        }
+        let link = self.link.clone();
+        self.link.spawn(move || {
+            let sent = link.respond(life, kind, status, id, &[&copy]);
+            if sent.is_err() && link.is_online() {
+                warn_ratelimited!("a response to node {} was lost\n", link.peer());
+            }
+        })
     }
 }
 

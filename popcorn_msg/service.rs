@@ -4,6 +4,7 @@
 //! Lock: `table`, a leaf. A service that is being called is counted, so that its registration ends
 //! only when none of its functions runs.
 
+use crate::parting::Limit;
 use crate::request::Request;
 
 use kernel::prelude::*;
@@ -48,6 +49,18 @@ pub trait Handler: Send + Sync {
     /// A node came or went. Runs in process context, may sleep; events come one at a time, in
     /// order. Messages of a new node may be handled before its event is.
     fn node_event(&self, _node: NodeId, _event: NodeEvent) {}
+
+    /// One of the two, this node or `node`, is about to leave the other in order: brings home what this
+    /// node has there, so that nothing is lost. [`crate::takes_threads`] says no already, and the services
+    /// with lower message types have done this. Runs in process context, may sleep, and gives up when
+    /// [`Limit::check`] says so; several may run at once.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Limit::check`]; others, if that cannot be done. All goes on as before then.
+    fn part(&self, _node: NodeId, _limit: &Limit<'_>) -> Result {
+        Ok(())
+    }
 }
 
 /// A registered service.
@@ -169,5 +182,27 @@ impl Services {
                 active.handler().node_event(node, event);
             }
         }
+    }
+
+    /// Lets all services part from a node, those with lower message types first: threads, then layouts,
+    /// then pages. May sleep.
+    pub(crate) fn part(&self, node: NodeId, limit: &Limit<'_>) -> Result {
+        let mut next = Some(0);
+        while let Some(active) = next.and_then(|first| self.find_from(first)) {
+            limit.check()?;
+            active.handler().part(node, limit)?;
+            next = active.0.last.checked_add(1);
+        }
+        Ok(())
+    }
+
+    /// The service with the lowest message types that are not below `first`.
+    fn find_from(&self, first: u16) -> Option<Active> {
+        let table = self.table.lock();
+        let behind = table.iter().flatten().filter(|each| each.first >= first);
+        let service = behind.min_by_key(|each| each.first)?;
+        // As in find().
+        service.active.fetch_add(1, Ordering::Relaxed);
+        Some(Active(service.clone()))
     }
 }

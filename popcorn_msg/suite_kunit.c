@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The KUnit suite of popcorn_msg; the cases are in tests.rs. */
+/* The KUnit suite of popcorn_msg; the cases are in tests.rs and statistics_tests.rs. */
 #include <kunit/test.h>
 
 void popcorn_msg_test_echo(struct kunit *test);
@@ -17,6 +17,24 @@ void popcorn_msg_test_doorbell(struct kunit *test);
 void popcorn_msg_test_doorbell_moves(struct kunit *test);
 void popcorn_msg_test_registration(struct kunit *test);
 void popcorn_msg_test_many_callers(struct kunit *test);
+void popcorn_msg_test_part_in_order(struct kunit *test);
+void popcorn_msg_test_part_refused(struct kunit *test);
+void popcorn_msg_test_part_too_slow(struct kunit *test);
+void popcorn_msg_test_part_called_off(struct kunit *test);
+void popcorn_msg_test_part_from_lost(struct kunit *test);
+void popcorn_msg_test_part_both(struct kunit *test);
+void popcorn_msg_test_tcp_echo(struct kunit *test);
+void popcorn_msg_test_tcp_errors(struct kunit *test);
+void popcorn_msg_test_tcp_broken_connections(struct kunit *test);
+void popcorn_msg_test_tcp_silence(struct kunit *test);
+void popcorn_msg_test_tcp_leaves_and_returns(struct kunit *test);
+void popcorn_msg_test_tcp_strangers(struct kunit *test);
+void popcorn_msg_test_tcp_back_pressure(struct kunit *test);
+void popcorn_msg_test_tcp_many_callers(struct kunit *test);
+void popcorn_msg_test_statistics(struct kunit *test);
+void popcorn_msg_test_failed_calls(struct kunit *test);
+void popcorn_msg_test_stalls(struct kunit *test);
+void popcorn_msg_test_many_types(struct kunit *test);
 
 static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE(popcorn_msg_test_echo),
@@ -34,6 +52,24 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE_SLOW(popcorn_msg_test_doorbell_moves),
 	KUNIT_CASE(popcorn_msg_test_registration),
 	KUNIT_CASE_SLOW(popcorn_msg_test_many_callers),
+	KUNIT_CASE(popcorn_msg_test_part_in_order),
+	KUNIT_CASE(popcorn_msg_test_part_refused),
+	KUNIT_CASE(popcorn_msg_test_part_too_slow),
+	KUNIT_CASE(popcorn_msg_test_part_called_off),
+	KUNIT_CASE(popcorn_msg_test_part_from_lost),
+	KUNIT_CASE(popcorn_msg_test_part_both),
+	KUNIT_CASE(popcorn_msg_test_tcp_echo),
+	KUNIT_CASE(popcorn_msg_test_tcp_errors),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_broken_connections),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_silence),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_leaves_and_returns),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_strangers),
+	KUNIT_CASE(popcorn_msg_test_tcp_back_pressure),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_many_callers),
+	KUNIT_CASE(popcorn_msg_test_statistics),
+	KUNIT_CASE(popcorn_msg_test_failed_calls),
+	KUNIT_CASE(popcorn_msg_test_stalls),
+	KUNIT_CASE(popcorn_msg_test_many_types),
 	{},
 };
 

@@ -4,13 +4,15 @@
 //!
 //! A failed check returns the line instead of aborting, so that the endpoints are shut down.
 
+mod parting;
+mod proxy;
+mod tcp;
+
 use crate::endpoint::CallOptions;
 use crate::endpoint::Endpoint;
 use crate::link::PARTS_MAX;
 use crate::ping::ECHO;
 use crate::ping::ECHO_BY_WORKER;
-use crate::receiver::is_pending;
-use crate::receiver::poll;
 use crate::request::Request;
 use crate::service::Handler;
 use crate::service::NodeEvent;
@@ -55,9 +57,9 @@ const PROTOCOL: u64 = 0x7e57;
 /// Few, so that the test of back-pressure needs few workers.
 const QUEUED: u32 = 16;
 
-/// What went wrong: a line of this file, or an error on the way there.
+/// What went wrong: a line of a file, or an error on the way there.
 enum Failure {
-    Line(u32),
+    Line(&'static str, u32),
     Error(Error),
 }
 
@@ -78,21 +80,29 @@ type Outcome = core::result::Result<(), Failure>;
 macro_rules! check {
     ($condition:expr) => {
         if !$condition {
-            return Err(Failure::Line(line!()));
+            return Err($crate::tests::Failure::Line(file!(), line!()));
         }
     };
 }
 
+use check;
+
+// Behind the macro that it uses.
+mod hostile;
+
 macro_rules! cases {
-    ($($symbol:ident = $function:ident;)*) => {$(
+    ($($symbol:ident = $function:path;)*) => {$(
         /// Called by the suite in `suite_kunit.c`.
         #[no_mangle]
         pub(crate) extern "C" fn $symbol(_test: *mut c_void) {
-            let passed = report($function());
+            let passed = report("tests.rs", $function());
             kernel::kunit_assert!("popcorn_msg", "popcorn_msg/tests.rs", 0, passed);
         }
     )*};
 }
+
+#[path = "statistics_tests.rs"]
+mod statistics_tests;
 
 cases! {
     popcorn_msg_test_echo = echo;
@@ -110,17 +120,35 @@ cases! {
     popcorn_msg_test_doorbell_moves = doorbell_moves;
     popcorn_msg_test_registration = registration;
     popcorn_msg_test_many_callers = many_callers;
+    popcorn_msg_test_part_in_order = parting::in_order;
+    popcorn_msg_test_part_refused = parting::refused;
+    popcorn_msg_test_part_too_slow = parting::too_slow;
+    popcorn_msg_test_part_called_off = parting::called_off;
+    popcorn_msg_test_part_from_lost = parting::from_lost;
+    popcorn_msg_test_part_both = parting::both;
+    popcorn_msg_test_tcp_echo = tcp::echo;
+    popcorn_msg_test_tcp_errors = tcp::errors;
+    popcorn_msg_test_tcp_broken_connections = tcp::broken_connections;
+    popcorn_msg_test_tcp_silence = tcp::silence;
+    popcorn_msg_test_tcp_leaves_and_returns = tcp::leaves_and_returns;
+    popcorn_msg_test_tcp_strangers = tcp::strangers;
+    popcorn_msg_test_tcp_back_pressure = tcp::back_pressure;
+    popcorn_msg_test_tcp_many_callers = tcp::many_callers;
+    popcorn_msg_test_statistics = statistics_tests::exact;
+    popcorn_msg_test_failed_calls = statistics_tests::failed_calls;
+    popcorn_msg_test_stalls = statistics_tests::stalls;
+    popcorn_msg_test_many_types = statistics_tests::many_types;
 }
 
-fn report(outcome: Outcome) -> bool {
+fn report(file: &str, outcome: Outcome) -> bool {
     match outcome {
         Ok(()) => true,
-        Err(Failure::Line(line)) => {
-            pr_err!("tests.rs:{}: check failed\n", line);
+        Err(Failure::Line(file, line)) => {
+            pr_err!("{}:{}: check failed\n", file, line);
             false
         }
         Err(Failure::Error(error)) => {
-            pr_err!("tests.rs: {:?}\n", error);
+            pr_err!("{}: {:?}\n", file, error);
             false
         }
     }
@@ -179,6 +207,7 @@ struct Puppet {
     /// The next one that it sends, but for its sequence number.
     request: wire::Header,
     beats: u64,
+    memory: SharedMemory,
 }
 
 impl Puppet {
@@ -191,8 +220,7 @@ impl Puppet {
         let puppet = Self {
             header: window::Header::new(memory.clone(), Side::High),
             peer_header: window::Header::new(memory.clone(), Side::Low),
-            producer: Producer::new(memory.clone(), ring, layout.ring_length())
-                .map_err(|_| EINVAL)?,
+            producer: Producer::new(&memory, ring, layout.capacity()).map_err(|_| EINVAL)?,
             request: wire::Header {
                 kind: 0,
                 class: Class::Request,
@@ -206,6 +234,7 @@ impl Puppet {
                 incarnation,
             },
             beats: 0,
+            memory: memory.clone(),
         };
         peer.attach(node(id), memory)?;
         let introduction = window::Introduction {
@@ -478,9 +507,9 @@ fn back_pressure() -> Outcome {
 fn no_answer_taken() -> Outcome {
     static EVENTS: Events = Events::new();
     let layout = Layout::new(WINDOW).ok_or(EINVAL)?;
-    let data = layout.ring_length() - popcorn_core::ring::HEADER_SIZE;
-    // Each a word and a header.
-    let fit = (data / (8 + wire::HEADER_SIZE)) as u32;
+    let data = layout.capacity();
+    // Each a header alone, which fills a cell, and one cell stays free.
+    let fit = (data / wire::HEADER_SIZE) as u32 - 1;
 
     // Nobody is dropped for long: a full ring of answers, the workers, a full ring of requests.
     let zero = TestNode::new(0, PROTOCOL, 10 * LONG_MS)?;
@@ -608,15 +637,17 @@ fn left_alone() -> Outcome {
     let zero = TestNode::new(0, PROTOCOL, LONG_MS)?;
     let puppet = Puppet::join(&zero, 1)?;
     let link = zero.link(node(1)).ok_or(ENODEV)?;
-    check!(link.set_sleeping(true) && puppet.peer_header.sleeping());
+    check!(link.transport().set_polling(&link, false) && puppet.peer_header.sleeping());
     zero.detach(node(1))?;
-    let memory = link.memory().clone();
+    let memory = puppet.memory.clone();
     for offset in (0..WINDOW).step_by(8) {
         memory.store(offset, PATTERN);
     }
-    check!(!link.set_sleeping(false) && !link.set_sleeping(true));
-    check!(poll(&link) == 0 && !is_pending(&link));
-    check!(!link.has_room_for_response() && link.sent_while_waiting().is_none());
+    for polling in [true, false] {
+        check!(!link.transport().set_polling(&link, polling));
+    }
+    check!(link.transport().poll(&link) == 0);
+    check!(!link.has_room_for_response() && link.transport().responses_passed().is_none());
     let life = puppet.request.incarnation;
     let host_down = Some(errno::host_down());
     check!(link.respond(life, ECHO, 0, 1, &[b"late"]).err() == host_down);
@@ -633,7 +664,7 @@ fn left_alone() -> Outcome {
     }));
     puppet.header.set_sleeping(true);
     check!(link.respond(life, ECHO, 0, 1, &[]).err() == host_down);
-    check!(link.counters.doorbells.load(Ordering::Relaxed) == 0);
+    check!(link.statistics().doorbells.get() == 0);
     Ok(())
 }
 
@@ -685,28 +716,20 @@ fn garbage() -> Outcome {
         zero.settle();
         let _events = zero.register(0x550..=0x550, &EVENTS)?;
         let ring = layout.ring(Side::High, Lane::Requests);
+        let first_word = ring + popcorn_core::ring::HEADER_SIZE;
         match case {
-            // An index that cannot be.
-            0 => memory.store(ring, u64::MAX),
-            // A record that is longer than what there is.
-            1 => {
-                memory.store(ring + popcorn_core::ring::HEADER_SIZE, 4096 | (!4096 << 32));
-                memory.store(ring, 64);
-            }
+            // More records than there can be.
+            0 => memory.store(first_word, 64 | (u64::from(u32::MAX) << 32)),
+            // A record that is longer than one can be.
+            1 => memory.store(first_word, u64::from(u32::MAX) | (1 << 32)),
             // A record that is not a message.
-            2 => {
-                memory.store(
-                    ring + popcorn_core::ring::HEADER_SIZE,
-                    64 | (0xffff_ffbf << 32),
-                );
-                memory.store(ring, 72);
-            }
+            2 => memory.store(first_word, 64 | (1 << 32)),
             // The consumer's index of a ring that zero writes.
             _ => {
                 let big = KVec::from_elem(0u8, 60_000, GFP_KERNEL)?;
                 // The honest consumer may put it right before zero looks at it: until it does.
                 check!(eventually(|| {
-                    memory.store(layout.ring(Side::Low, Lane::Requests) + 128, 1 << 40);
+                    memory.store(layout.ring(Side::Low, Lane::Requests), 1 << 40);
                     zero.post(node(1), 0x7000, &[&big]).ok();
                     EVENTS.counts().2 >= 1
                 }));

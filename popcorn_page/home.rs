@@ -29,6 +29,7 @@ use crate::space::Page;
 use crate::space::Space;
 
 mod operation;
+mod parting;
 mod recall;
 
 pub(crate) use operation::Ended;

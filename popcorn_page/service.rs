@@ -19,6 +19,7 @@ use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
 use popcorn_kernel::mm::PAGE_SIZE;
 use popcorn_msg::Handler;
+use popcorn_msg::Limit;
 use popcorn_msg::NodeEvent;
 use popcorn_msg::Registration;
 use popcorn_msg::Request;
@@ -230,6 +231,18 @@ impl Handler for Service {
                 _ => space.node_lost(node),
             }
         }
+    }
+
+    fn part(&self, node: NodeId, limit: &Limit<'_>) -> Result {
+        let spaces = space::SPACES.get().ok_or(ENODEV)?;
+        let mut from = 0;
+        while let Some((id, space)) = spaces.table.next(from) {
+            from = id + 1;
+            if space.role == Role::Origin && space.nodes().contains(node) {
+                space.part(node, limit)?;
+            }
+        }
+        Ok(())
     }
 }
 

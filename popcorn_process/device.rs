@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `/dev/popcorn`: see `include/uapi/linux/popcorn.h`.
 
+use core::mem::size_of;
+
 use kernel::prelude::*;
 use kernel::uaccess::UserSlice;
 use popcorn_core::affinity;
@@ -40,6 +42,8 @@ impl MiscDevice for Device {
             threads(argument)
         } else if is(uapi::POPCORN_IOC_PING) {
             ping(argument)
+        } else if is(uapi::POPCORN_IOC_MSG_STATS) {
+            message_statistics(argument)
         } else {
             Err(ENOTTY)
         }?;
@@ -54,6 +58,15 @@ fn place() -> NodeId {
         _ => None,
     }
     .unwrap_or(popcorn_msg::this_node())
+}
+
+/// Checks a node that a user named, to which threads shall go.
+fn open(raw: i32) -> Result<Goal> {
+    match online(raw)? {
+        // It leaves, or is left.
+        Goal::Node(node) if !popcorn_msg::takes_threads(node) => Err(errno::host_down()),
+        goal => Ok(goal),
+    }
 }
 
 /// Checks a node that a user named.
@@ -83,7 +96,7 @@ fn migrate(argument: usize) -> Result {
     if request.flags & !FLAGS != 0 || request.tid < 0 {
         return Err(EINVAL);
     }
-    let goal = online(request.node)?;
+    let goal = open(request.node)?;
     let task = if request.tid == 0 {
         UserTask::current()
     } else {
@@ -201,10 +214,48 @@ fn ping(argument: usize) -> Result {
         Goal::Home => return Err(EINVAL),
     };
     let poll = request.flags & uapi::POPCORN_PING_POLL != 0;
-    let ping = popcorn_msg::ping(node, request.bytes as usize, request.count, poll)?;
+    let (bytes, count) = (request.bytes as usize, request.count);
+    let ping = popcorn_msg::ping_each(node, bytes, count, poll, &mut |round, ns| {
+        if request.samples == 0 {
+            return Ok(());
+        }
+        put(
+            request.samples,
+            round as usize,
+            size_of::<u64>() as u32,
+            &ns,
+        )
+    })?;
     request.total_ns = ping.total_ns;
     request.min_ns = ping.min_ns;
     request.max_ns = ping.max_ns;
+    uapi::write_sized(argument, request.size as usize, &request)
+}
+
+fn message_statistics(argument: usize) -> Result {
+    let mut request: uapi::popcorn_msg_stats = uapi::read_sized(argument)?;
+    if request.reserved != 0 {
+        return Err(EINVAL);
+    }
+    let node = match request.node {
+        uapi::POPCORN_NODE_ANY => None,
+        raw => Some(
+            u64::try_from(raw)
+                .ok()
+                .and_then(NodeId::new)
+                .ok_or(ENODEV)?,
+        ),
+    };
+    let room = request.count as usize;
+    let mut count = 0;
+    popcorn_msg::message_statistics(node, &mut |info| {
+        if count < room {
+            put(request.stats, count, request.info_size, info)?;
+        }
+        count += 1;
+        Ok(())
+    })?;
+    request.count = count as u32;
     uapi::write_sized(argument, request.size as usize, &request)
 }
 
@@ -233,7 +284,7 @@ pub(crate) fn set_affinity(tid: i32, mask: usize, length: usize) -> Option<Resul
         }
         Target::Stay => return None,
         Target::Unclear => return Some(Err(EINVAL)),
-        Target::Node(node) => match online(i32::from(node.get() as u8)) {
+        Target::Node(node) => match open(i32::from(node.get() as u8)) {
             Ok(goal) => goal,
             Err(error) => return Some(Err(error)),
         },

@@ -15,6 +15,7 @@ use kernel::sync::SpinLock;
 use popcorn_core::ids::NodeId;
 use popcorn_core::proto;
 use popcorn_kernel::err_ratelimited;
+use popcorn_kernel::errno;
 use popcorn_kernel::mm;
 use popcorn_kernel::module::Pinned;
 use popcorn_kernel::new_waitqueue;
@@ -55,6 +56,9 @@ impl Host {
             Ok((message, _)) => message,
             Err(error) => return Err((request, error)),
         };
+        if !popcorn_msg::takes_threads(request.from()) {
+            return Err((request, errno::host_down()));
+        }
         let host = match Self::of(message.space, request.from()) {
             Ok(host) => host,
             Err(error) => return Err((request, error)),
@@ -212,7 +216,8 @@ fn map_clock(space: &Space, request: &Request) {
     else {
         return;
     };
-    if message.clock_address == 0 {
+    // What another machine says of its own memory means something else here.
+    if message.clock_address == 0 || !popcorn_msg::shares_memory(request.from()) {
         return;
     }
     if let Err(error) = user.map_clock(message.clock_address, message.clock_physical) {

@@ -11,6 +11,7 @@
 //! | `thread.rs` | the origin thread: what is known of it, and where it shall be |
 //! | `thread/at_home.rs` | its hooks, its errand, when it goes |
 //! | `thread/away.rs` | leaving, waiting while it is away, coming home |
+//! | `parting.rs`, `thread/parting.rs` | all come home from a node that is to be left |
 //! | `carrier.rs` | the carrier: arriving, system calls, faults, leaving |
 //! | `host.rs` | the process on the remote that the carriers are threads of |
 //! | `attached.rs` | what is behind the pointer in a task, and the hooks that look at it |
@@ -30,6 +31,7 @@ mod attached;
 mod carrier;
 mod device;
 mod host;
+mod parting;
 mod registry;
 mod service;
 mod thread;

@@ -8,11 +8,13 @@ use popcorn_core::wire::Wire;
 use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
 use popcorn_msg::Handler;
+use popcorn_msg::Limit;
 use popcorn_msg::NodeEvent;
 use popcorn_msg::Registration;
 use popcorn_msg::Request;
 
 use crate::host::Host;
+use crate::parting;
 use crate::registry::Registry;
 
 struct Service;
@@ -184,5 +186,9 @@ impl Handler for Service {
         }
         // Threads of this node, there.
         wake_threads();
+    }
+
+    fn part(&self, node: NodeId, limit: &Limit<'_>) -> Result {
+        parting::part(node, limit)
     }
 }

@@ -39,6 +39,7 @@ use crate::this_module;
 
 mod at_home;
 mod away;
+mod parting;
 
 pub(crate) use at_home::first_syscall;
 

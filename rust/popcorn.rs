@@ -21,3 +21,10 @@ impl kernel::Module for Popcorn {
         Ok(Popcorn)
     }
 }
+
+impl Drop for Popcorn {
+    fn drop(&mut self) {
+        // The modules that shake hands are gone; the last of them may not have returned from here.
+        popcorn_kernel::tls::exit();
+    }
+}

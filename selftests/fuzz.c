@@ -654,6 +654,7 @@ static const int migrates[] = { OF_STRUCTURES, OF_NODES, EALREADY, ESRCH,
 				EOPNOTSUPP,    ENOMEM,	 EAGAIN,   0 };
 static const int lists[] = { OF_STRUCTURES, ENOMEM, 0 };
 static const int threads_lists[] = { OF_STRUCTURES, ENOMEM, EPERM, 0 };
+static const int message_counts[] = { OF_STRUCTURES, ENOMEM, ENODEV, 0 };
 static const int pings[] = { OF_STRUCTURES, OF_NODES, ENOMEM, ETIMEDOUT, 0 };
 
 /* Calls of /dev/popcorn with any contents, in the arena; the number of the call, and its errors. */
@@ -663,7 +664,7 @@ static unsigned int fill_call(const int **errors)
 
 	for (size_t i = 0; i < 16; i++)
 		words[i] = one_in(3) ? number() : 0;
-	switch (below(4)) {
+	switch (below(5)) {
 	case 0: {
 		struct popcorn_migrate *call = (void *)arena;
 
@@ -690,6 +691,15 @@ static unsigned int fill_call(const int **errors)
 		call->pid = thread();
 		*errors = threads_lists;
 		return POPCORN_IOC_THREADS;
+	}
+	case 3: {
+		struct popcorn_msg_stats *call = (void *)arena;
+
+		call->size = one_in(6) ? number() : sizeof(*call);
+		call->stats = (uintptr_t)pointer(PAGE);
+		call->node = (int)below(6) - 1;
+		*errors = message_counts;
+		return POPCORN_IOC_MSG_STATS;
 	}
 	default: {
 		struct popcorn_ping *call = (void *)arena;
@@ -724,10 +734,11 @@ static void use_device(void)
 			continue;
 		}
 		call = fill_call(&errors);
-		said(errors == migrates	       ? "migrate"
-		     : errors == lists	       ? "nodes"
-		     : errors == threads_lists ? "threads"
-					       : "ping",
+		said(errors == migrates		? "migrate"
+		     : errors == lists		? "nodes"
+		     : errors == threads_lists	? "threads"
+		     : errors == message_counts ? "messages"
+						: "ping",
 		     ioctl(file, call, one_in(8) ? pointer(64) : arena), errors);
 	}
 	close(file);

@@ -4,16 +4,23 @@
 # POPCORN_NODE=home, anywhere): TAP on stdout, the counts in a file.
 #
 #   run.sh [RESULTS_DIR [PROGRAM...]]
+#   run.sh --list    names the programs that are run if none is named
 #
 # RESULTS_DIR (default: ./results) gets NAME.tap of each program and `summary`, whose last line is
 # "N passed, N failed, N skipped". POPCORN_PROGRAM_TIMEOUT is the limit per program in seconds.
 # Exit status: 0 if nothing failed and at least one case passed.
 set -u
 
+all="migrate messages memory syscalls signals threads process fpu pingpong unaware storm kill"
+[ "${1:-}" != --list ] || {
+	echo "$all"
+	exit
+}
 here=$(cd "$(dirname "$0")" && pwd)
 results=${1:-results}
 [ $# -eq 0 ] || shift
-[ $# -ne 0 ] || set -- migrate memory syscalls signals threads process fpu pingpong unaware storm kill
+# shellcheck disable=SC2086 # names
+[ $# -ne 0 ] || set -- $all
 limit=${POPCORN_PROGRAM_TIMEOUT:-1500}
 
 mkdir -p "$results" || exit 2

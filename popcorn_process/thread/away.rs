@@ -72,11 +72,17 @@ impl Thread {
             .mm
             .user()
             .and_then(|user| user.clock_page())
+            .filter(|_| popcorn_msg::shares_memory(node))
             .unwrap_or((0, 0));
         {
             let mut state = self.state.lock();
             state.node = Some(node);
             state.space = Some(space.clone());
+        }
+        // First the note that it goes, then this look: a parting does it the other way round.
+        if popcorn_msg::is_online(node) && !popcorn_msg::takes_threads(node) {
+            self.arrived();
+            return Err(errno::host_down());
         }
         let message = proto::Migrate {
             space: space.id,

@@ -2,7 +2,9 @@
 //! What the kernels say to each other about processes, address spaces and pages.
 //!
 //! One number range for each service, so that a dump of messages can be read:
-//! `0x01xx` threads (popcorn_process), `0x02xx` layout (popcorn_vma), `0x03xx` pages (popcorn_page).
+//! `0x00xx` the nodes themselves (popcorn_msg), `0x01xx` threads (popcorn_process), `0x02xx` layout
+//! (popcorn_vma), `0x03xx` pages (popcorn_page), `0x04xx` network (popcorn_net), `0x05xx` measurements
+//! (popcorn_bench).
 //! Answers to requests are not messages of their own: their payload is a [`Wire`](crate::wire::Wire)
 //! too, with the number of the request plus `0x80`.
 
@@ -14,6 +16,11 @@ pub const THREAD_TYPES: core::ops::RangeInclusive<u16> = 0x0100..=0x01ff;
 pub const LAYOUT_TYPES: core::ops::RangeInclusive<u16> = 0x0200..=0x02ff;
 /// The first and last type of the page service.
 pub const PAGE_TYPES: core::ops::RangeInclusive<u16> = 0x0300..=0x03ff;
+/// The first and last type of the network service.
+pub const NET_TYPES: core::ops::RangeInclusive<u16> = 0x0400..=0x04ff;
+
+/// The first and last type of the service that messages are measured by.
+pub const BENCH_TYPES: core::ops::RangeInclusive<u16> = 0x0500..=0x05ff;
 
 /// Bytes of a page.
 pub const PAGE_SIZE: usize = 4096;
@@ -27,6 +34,23 @@ pub const FPU_MAX: usize = 16 * 1024;
 pub const AHEAD_MAX: usize = 14;
 
 wire_message! {
+    /// The sender is about to leave: from now on no thread goes from one to the other, and all that
+    /// the receiver has there comes home. Request; the answer is empty, and comes when that is done.
+    pub struct Part = 0x0003 {
+        /// Counts the partings of the sender upwards, from 1.
+        number: u64,
+        /// How long the answer may take, in milliseconds.
+        timeout_ms: u32,
+        /// Zero.
+        reserved: u32,
+    }
+
+    /// The sender stays after all: threads may go again. One-way.
+    pub struct Stay = 0x0004 {
+        /// The parting that is called off, and all before it.
+        number: u64,
+    }
+
     /// Start a thread at the receiver. Request; the tail is the extended state. Answered, without
     /// payload, when the thread is about to run its first instruction; or with an error, and then
     /// it stays at its origin.
@@ -225,6 +249,94 @@ wire_message! {
         /// Which of those are mapped: bit 0 is the first.
         mapped: u64,
     }
+
+    /// A frame of the virtual network, or a piece of one, which is the tail. One-way. The pieces of a
+    /// frame follow each other in their queue, and differ in nothing but the offset. What the fields
+    /// may be: [`net_frame`](crate::net_frame).
+    pub struct NetFrame = 0x0401 {
+        /// The sender's number of the frame, the same in all its pieces.
+        frame: u64,
+        /// Bytes of the whole frame, from the Ethernet header on.
+        length: u32,
+        /// Where in the frame this piece begins.
+        offset: u32,
+        /// The queue that the sender has chosen: frames of one stream have the same.
+        queue: u16,
+        /// See [`NetChecksum`].
+        checksum: u16,
+        /// [`NetChecksum::Missing`]: where in the frame the sum begins. Else 0.
+        checksum_start: u16,
+        /// [`NetChecksum::Missing`]: where to put it, from there. Else 0.
+        checksum_offset: u16,
+        /// See [`NetSegments`].
+        segments: u16,
+        /// Bytes of payload of each segment, or 0 if there are no segments.
+        segment_size: u16,
+        /// 1 for TCP with congestion notification: the segments do not all get the same flags. Else 0.
+        congestion: u16,
+        /// Zero.
+        reserved: u16,
+    }
+
+    /// The sender has a network interface: frames are welcome. Request; the answer is empty, and says the same
+    /// of the receiver. `EOPNOTSUPP`: it has none.
+    pub struct NetHello = 0x0402 {}
+
+    /// The sender's network interface goes. One-way.
+    pub struct NetBye = 0x0403 {}
+
+    /// The sender measures from now on, and no other run of its. Request; the answer is empty.
+    pub struct BenchBegin = 0x0501 {
+        /// The sender's number of the run, not 0.
+        run: u64,
+        /// 1: the receiver looks for messages all the time meanwhile. 0: it sleeps.
+        poll: u32,
+        /// Zero.
+        reserved: u32,
+    }
+
+    /// Request; the tail is padding. Answered by [`BenchEchoed`], with a tail that makes the payload as long as
+    /// that of the request, which is no shorter than the answer's fixed part.
+    pub struct BenchEcho = 0x0502 {
+        /// The run.
+        run: u64,
+        /// Comes back.
+        number: u64,
+    }
+
+    /// The answer to [`BenchEcho`]. The stamps are the receiver's time-stamp counter.
+    pub struct BenchEchoed = 0x0582 {
+        /// That of the request.
+        number: u64,
+        /// When the request came.
+        arrived: u64,
+        /// When this was sent.
+        answered: u64,
+    }
+
+    /// One of many; the tail is padding. One-way.
+    pub struct BenchStream = 0x0503 {
+        /// The run.
+        run: u64,
+        /// Counts the messages of the run, from 0.
+        number: u64,
+    }
+
+    /// The run is over. Request, behind all that belongs to the run; answered by [`BenchCounted`].
+    pub struct BenchEnd = 0x0504 {
+        /// The run.
+        run: u64,
+    }
+
+    /// The answer to [`BenchEnd`]: what came of [`BenchStream`] in this run.
+    pub struct BenchCounted = 0x0584 {
+        /// Messages.
+        messages: u64,
+        /// Bytes of their payload.
+        bytes: u64,
+        /// How many of them had the number that was next.
+        in_order: u64,
+    }
 }
 
 /// Declares an enum that travels as a number, and its check.
@@ -300,6 +412,32 @@ wire_enum! {
         Refused = 1,
         /// It is not, and the copy it relied on is gone.
         Missing = 2,
+    }
+}
+
+wire_enum! {
+    /// What is known of the checksum of a frame's transport header.
+    pub enum NetChecksum {
+        /// Nothing.
+        Unknown = 0,
+        /// The sender, or the hardware that it has the frame from, has found it right.
+        Right = 1,
+        /// It is yet to be made, and with it the frame is right: it has never left memory.
+        Missing = 2,
+    }
+}
+
+wire_enum! {
+    /// Whether a frame is many that are yet to be cut, and how.
+    pub enum NetSegments {
+        /// It is one.
+        None = 0,
+        /// TCP over IPv4.
+        Tcp4 = 1,
+        /// TCP over IPv6.
+        Tcp6 = 2,
+        /// UDP.
+        Udp = 3,
     }
 }
 

@@ -3,51 +3,73 @@
 //!
 //! The ring lies in memory that the peer can write at any time. So each side keeps its own index
 //! and everything it derived from the peer's words in its own memory, reads each shared word once,
-//! and checks it: an index must lie between the last one seen and what is possible, a record must
-//! lie between the indices. Whatever the peer writes, the worst is [`Corrupt`] or wrong payload
-//! bytes, never an access outside the ring.
+//! and checks it: an index must lie between the last one seen and what is possible, records must
+//! fit into the ring. Whatever the peer writes, the worst is [`Corrupt`] or wrong payload bytes,
+//! never an access outside the ring.
 //!
 //! # Layout
 //!
 //! | bytes | what | written by |
 //! |---|---|---|
-//! | 0..8 | head: bytes ever produced | producer |
-//! | 128..136 | tail: bytes ever consumed | consumer |
-//! | 256.. | data, a power of two | producer |
+//! | 0..8 | tail: bytes of data ever consumed | consumer |
+//! | 128.. | a word for each cell of the data, to a full line | producer |
+//! | behind | data, a power of two | producer |
 //!
-//! A record is an 8-byte word (its length, and the length's complement above it), then the bytes,
-//! padded to 8. The word never wraps; the bytes may.
+//! The data are cells of a cache line each. Records lie in *runs*: some records of one length, each
+//! in as many cells as it needs, and in the word of the run's first cell that length and, above it,
+//! how many they are. So a record begins at a cache line, and a slice of messages of one size is
+//! one word and one copy at each end. A record of its own is a run of one.
+//!
+//! A word of 0 says that there is no run yet. There is always one behind the last run, so one cell
+//! stays free. For a message of a line, two lines travel: its word's and its own.
 //!
 //! # Order
 //!
-//! The producer writes a record, then stores `head` with release; the consumer loads `head` with
-//! acquire, then reads. The consumer reads, then stores `tail` with release; the producer loads
-//! `tail` with acquire, then overwrites. Both store their index once for a batch
-//! ([`Producer::publish`], [`Consumer::release`]) and load the other's only when the cached one
-//! does not suffice.
+//! The producer writes all runs of a batch, and a 0 behind them, but keeps back the first one's
+//! word; that it stores at last, with release. The consumer loads a word with acquire, then reads.
+//! It stores `tail` with release for what it has read; the producer loads that with acquire, then
+//! overwrites. So both store once for a batch ([`Producer::publish`], [`Consumer::release`]); the
+//! producer loads the tail only when the cached one does not suffice.
 
-/// The longest record, in bytes.
-pub const RECORD_MAX: usize = 64 * 1024;
-/// Bytes before the data.
-pub const HEADER_SIZE: usize = 256;
+use crate::circle::Circle;
+use crate::circle::Circular;
+
+/// The longest record, in bytes: a message with 64 KiB of payload, and its header of 64.
+pub const RECORD_MAX: usize = 64 * 1024 + 64;
+/// Bytes before the words.
+pub const HEADER_SIZE: usize = 128;
+/// Bytes of a cell, a cache line.
+pub const CELL: usize = 64;
 /// The smallest data area.
-pub const CAPACITY_MIN: usize = 32;
+pub const CAPACITY_MIN: usize = 2 * CELL;
 /// The largest data area: a bound on what a wrong parameter can ask for.
 pub const CAPACITY_MAX: usize = 1 << 30;
 
-const HEAD: usize = 0;
-const TAIL: usize = 128;
-const WORD: u64 = 8;
+/// The tail, as the number of a word in the header.
+const TAIL: u64 = 0;
+/// A word that says that there is no run yet.
+const NOTHING: u64 = 0;
+
+/// Bytes that the words take of a ring with so much data.
+const fn words_size(capacity: usize) -> usize {
+    (capacity / CELL * 8).next_multiple_of(CELL)
+}
+
+/// Bytes of a ring with `capacity` bytes of data, which is no more than [`CAPACITY_MAX`].
+pub const fn length(capacity: usize) -> usize {
+    HEADER_SIZE + words_size(capacity) + capacity
+}
 
 /// Memory that a peer shares. The ring uses it through this alone, so that a model checker can
 /// stand in for it.
 ///
 /// Implementations must bear any offset: what does not lie inside reads as zeros and is not
-/// written. (The ring never asks for that; it is the second fence.)
+/// written. (The ring never asks for that; it is the second fence.) What is a word now may be
+/// bytes later.
 pub trait Memory {
     /// Bytes that there are.
     fn size(&self) -> usize;
-    /// Reads the aligned word at `offset`; what the peer wrote before its matching
+    /// Reads the aligned word at `offset`, once; what the peer wrote before its matching
     /// [`store`](Memory::store) is visible afterwards.
     fn load(&self, offset: usize) -> u64;
     /// Writes the aligned word at `offset`; what was written before is visible to a peer that
@@ -102,94 +124,128 @@ impl From<Corrupt> for PushError {
     }
 }
 
-/// The memory given does not hold a ring: out of range, not aligned, or no power of two.
+/// There cannot be a ring at that place: out of range, not aligned, or no power of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadGeometry;
 
-/// Where in the memory the ring lies.
-#[derive(Clone, Copy)]
-struct Geometry {
-    base: usize,
-    capacity: u64,
+/// A ring's parts in memory.
+struct Parts<M: Circular> {
+    header: M::Circle,
+    words: M::Circle,
+    data: M::Circle,
+    /// Bytes of data that can be in use.
+    usable: u64,
 }
 
-impl Geometry {
-    fn new(memory: &impl Memory, base: usize, length: usize) -> Result<Self, BadGeometry> {
-        let capacity = length.checked_sub(HEADER_SIZE).ok_or(BadGeometry)?;
-        let end = base.checked_add(length).ok_or(BadGeometry)?;
-        let fits = end <= memory.size() && base % WORD as usize == 0;
-        let sized = capacity.is_power_of_two() && (CAPACITY_MIN..=CAPACITY_MAX).contains(&capacity);
-        if fits && sized {
-            Ok(Self {
-                base,
-                capacity: capacity as u64,
-            })
-        } else {
-            Err(BadGeometry)
+impl<M: Circular> Parts<M> {
+    fn new(memory: &M, base: usize, capacity: usize) -> Option<Self> {
+        if base % CELL != 0 || !(CAPACITY_MIN..=CAPACITY_MAX).contains(&capacity) {
+            return None;
+        }
+        let words = base.checked_add(HEADER_SIZE)?;
+        let data = words.checked_add(words_size(capacity))?;
+        Some(Self {
+            header: memory.circle(base, HEADER_SIZE)?,
+            words: memory.circle(words, capacity / CELL * 8)?,
+            data: memory.circle(data, capacity)?,
+            usable: (capacity - CELL) as u64,
+        })
+    }
+
+    /// The word of the run that begins at this index.
+    #[inline]
+    fn load_word(&self, index: u64) -> u64 {
+        self.words.load(index / CELL as u64)
+    }
+
+    #[inline]
+    fn store_word(&self, index: u64, word: u64) {
+        self.words.store(index / CELL as u64, word);
+    }
+
+    /// The longest record.
+    #[inline]
+    fn record_max(&self) -> usize {
+        RECORD_MAX.min(self.usable as usize)
+    }
+}
+
+/// What a word tells: `count` records of `length` bytes each, neither of them 0.
+#[derive(Clone, Copy)]
+struct Run {
+    word: u64,
+    length: u32,
+    /// From one record to the next.
+    stride: u64,
+    /// Bytes of all of them.
+    size: u64,
+}
+
+impl Run {
+    /// Must not overflow, and does not with records of no more than [`RECORD_MAX`] bytes.
+    #[inline]
+    fn new(length: u32, count: u32) -> Self {
+        let stride = u64::from(length).next_multiple_of(CELL as u64);
+        Self {
+            word: u64::from(length) | (u64::from(count) << 32),
+            length,
+            stride,
+            size: stride * u64::from(count),
         }
     }
 
-    /// Bytes of the ring that a record of `length` takes. Cannot overflow: `length` is at most
-    /// `u32::MAX`.
-    fn footprint(length: u64) -> u64 {
-        WORD + length.next_multiple_of(WORD)
-    }
-
-    fn record_max(&self) -> usize {
-        RECORD_MAX.min((self.capacity - WORD) as usize)
-    }
-
-    /// The offset in memory of the byte with this index, and the bytes from there to the data's end.
-    fn locate(&self, index: u64) -> (usize, usize) {
-        let at = (index & (self.capacity - 1)) as usize;
-        (self.base + HEADER_SIZE + at, self.capacity as usize - at)
-    }
-}
-
-/// Takes a fresh index of the peer: it must not go back behind `old`, nor beyond `limit`.
-fn advance(old: u64, new: u64, limit: u64) -> Result<u64, Corrupt> {
-    let step = new.wrapping_sub(old);
-    if step <= limit.wrapping_sub(old) && step % WORD == 0 {
-        Ok(new)
-    } else {
-        Err(Corrupt)
+    /// What the peer's `word` tells, if so much can be in use. A call, and not inline: where one
+    /// word is as the last one, the processor then goes on with what is known of that before it has
+    /// read this one.
+    #[inline(never)]
+    fn from_word(word: u64, usable: u64) -> Result<Self, Corrupt> {
+        let (length, count) = (word as u32, (word >> 32) as u32);
+        if length == 0 || length as usize > RECORD_MAX || count == 0 {
+            return Err(Corrupt);
+        }
+        let run = Self::new(length, count);
+        if run.size > usable {
+            return Err(Corrupt);
+        }
+        Ok(run)
     }
 }
 
 /// The side that writes records.
-pub struct Producer<M> {
-    memory: M,
-    geometry: Geometry,
-    /// Where the next record goes. INVARIANT: `head - tail <= capacity`, both multiples of 8.
+pub struct Producer<M: Circular> {
+    parts: Parts<M>,
+    /// Where the next run goes. INVARIANT: `head - tail <= usable`, both multiples of [`CELL`].
     head: u64,
     published: u64,
+    /// The word of the run at `published`, if there is one.
+    first: u64,
     /// The consumer's index as last seen.
     tail: u64,
 }
 
-impl<M: Memory> Producer<M> {
-    /// The producer of an empty ring of `length` bytes at `base`; clears its index there. The
-    /// consumer must have cleared its own, too, before the first record is pushed.
+impl<M: Circular> Producer<M> {
+    /// The producer of an empty ring with `capacity` bytes of data at `base`; clears the first word
+    /// there. The consumer must have cleared its index, too, before the first record is pushed.
     ///
     /// # Errors
     ///
-    /// [`BadGeometry`] unless the range lies in `memory`, is aligned to 8, and is [`HEADER_SIZE`]
-    /// plus a power of two.
-    pub fn new(memory: M, base: usize, length: usize) -> Result<Self, BadGeometry> {
-        let geometry = Geometry::new(&memory, base, length)?;
-        memory.store(base + HEAD, 0);
+    /// [`BadGeometry`] unless the [`length`] of such a ring lies in `memory`, `base` is a multiple
+    /// of [`CELL`], and `capacity` a power of two between [`CAPACITY_MIN`] and [`CAPACITY_MAX`].
+    pub fn new(memory: &M, base: usize, capacity: usize) -> Result<Self, BadGeometry> {
+        let parts = Parts::new(memory, base, capacity).ok_or(BadGeometry)?;
+        parts.store_word(0, NOTHING);
         Ok(Self {
-            memory,
-            geometry,
+            parts,
             head: 0,
             published: 0,
+            first: NOTHING,
             tail: 0,
         })
     }
 
     /// The longest record that this ring takes.
     pub fn record_max(&self) -> usize {
-        self.geometry.record_max()
+        self.parts.record_max()
     }
 
     /// Bytes that are free now, looked up afresh.
@@ -198,9 +254,20 @@ impl<M: Memory> Producer<M> {
     ///
     /// [`Corrupt`]: the consumer's index cannot be.
     pub fn room(&mut self) -> Result<u64, Corrupt> {
-        let seen = self.memory.load(self.geometry.base + TAIL);
-        self.tail = advance(self.tail, seen, self.published)?;
-        Ok(self.geometry.capacity - self.head.wrapping_sub(self.tail))
+        let seen = self.parts.header.load(TAIL);
+        let step = seen.wrapping_sub(self.tail);
+        // Not back, not ahead of what was published, not into a cell.
+        if step > self.published.wrapping_sub(self.tail) || step % CELL as u64 != 0 {
+            return Err(Corrupt);
+        }
+        self.tail = seen;
+        Ok(self.known_room())
+    }
+
+    /// Bytes that are free for all that is known.
+    #[inline]
+    fn known_room(&self) -> u64 {
+        self.parts.usable - self.head.wrapping_sub(self.tail)
     }
 
     /// Whether a record of `length` bytes fits now.
@@ -208,16 +275,28 @@ impl<M: Memory> Producer<M> {
     /// # Errors
     ///
     /// As [`Producer::push`].
+    #[inline]
     pub fn reserve(&mut self, length: usize) -> Result<(), PushError> {
-        if length == 0 || length > self.record_max() {
+        if length == 0 || length > RECORD_MAX {
             return Err(PushError::Length);
         }
-        let need = Geometry::footprint(length as u64);
-        let free = self.geometry.capacity - self.head.wrapping_sub(self.tail);
-        if need > free && need > self.room()? {
-            return Err(PushError::Full);
+        let need = Run::new(length as u32, 1).size;
+        if need <= self.known_room() {
+            return Ok(());
         }
-        Ok(())
+        self.look_for(need)
+    }
+
+    /// Looks whether there is more room than is known.
+    #[cold]
+    fn look_for(&mut self, need: u64) -> Result<(), PushError> {
+        if need > self.parts.usable {
+            Err(PushError::Length)
+        } else if need > self.room()? {
+            Err(PushError::Full)
+        } else {
+            Ok(())
+        }
     }
 
     /// Puts one record, the bytes of `parts` one after the other, behind the others. The consumer
@@ -226,144 +305,197 @@ impl<M: Memory> Producer<M> {
     /// # Errors
     ///
     /// See [`PushError`]; nothing was put.
+    #[inline]
     pub fn push(&mut self, parts: &[&[u8]]) -> Result<(), PushError> {
         let length = parts
             .iter()
             .try_fold(0usize, |sum, part| sum.checked_add(part.len()))
             .ok_or(PushError::Length)?;
         self.reserve(length)?;
-        let (word_at, _) = self.geometry.locate(self.head);
-        let word = length as u64 | (u64::from(!(length as u32)) << 32);
-        self.memory.write(word_at, &word.to_le_bytes());
-        let mut index = self.head.wrapping_add(WORD);
+        let mut index = self.open(Run::new(length as u32, 1));
         for part in parts {
-            let (at, to_end) = self.geometry.locate(index);
-            let (first, rest) = part.split_at(part.len().min(to_end));
-            self.memory.write(at, first);
-            if !rest.is_empty() {
-                self.memory.write(self.geometry.locate(0).0, rest);
-            }
+            self.parts.data.write(index, part);
             index = index.wrapping_add(part.len() as u64);
         }
-        self.head = self.head.wrapping_add(Geometry::footprint(length as u64));
         Ok(())
     }
 
+    /// Puts as many of `records` as there is room for, at least one, behind the others; how many of
+    /// them, from the first on. The consumer sees them, each as a record of its own, after [`Producer::publish`].
+    ///
+    /// # Errors
+    ///
+    /// See [`PushError`]; nothing was put. `Full` also if there are no records.
+    #[inline]
+    pub fn push_slice<const N: usize>(&mut self, records: &[[u8; N]]) -> Result<usize, PushError> {
+        const { assert!(N != 0 && N % CELL == 0, "records without padding") };
+        if N > self.record_max() {
+            return Err(PushError::Length);
+        }
+        if size_of_val(records) as u64 > self.known_room() {
+            self.room()?;
+        }
+        // No more than a u32 counts, by CAPACITY_MAX.
+        let count = (self.known_room() as usize / N).min(records.len());
+        if count == 0 {
+            return Err(PushError::Full);
+        }
+        let (records, _) = records.split_at(count);
+        let index = self.open(Run::new(N as u32, count as u32));
+        self.parts.data.write(index, records.as_flattened());
+        Ok(count)
+    }
+
+    /// Puts the word of a run, for which there is room; where its records go.
+    #[inline]
+    fn open(&mut self, run: Run) -> u64 {
+        let index = self.head;
+        self.head = index.wrapping_add(run.size);
+        if index == self.published {
+            self.first = run.word;
+        } else {
+            self.parts.store_word(index, run.word);
+        }
+        index
+    }
+
     /// Shows everything that was pushed to the consumer; whether there was anything.
+    #[inline]
     pub fn publish(&mut self) -> bool {
-        if self.head == self.published {
+        let (begin, end) = (self.published, self.head);
+        if begin == end {
             return false;
         }
-        self.memory.store(self.geometry.base + HEAD, self.head);
-        self.published = self.head;
+        self.published = end;
+        let first = self.first;
+        self.parts.store_word(end, NOTHING);
+        self.parts.store_word(begin, first);
         true
     }
 }
 
 /// The side that reads records.
-pub struct Consumer<M> {
-    memory: M,
-    geometry: Geometry,
-    /// Where the next record begins. INVARIANT: `head - tail <= capacity`, both multiples of 8.
+pub struct Consumer<M: Circular> {
+    parts: Parts<M>,
+    /// The next byte that was not taken.
     tail: u64,
     released: u64,
-    /// The producer's index as last seen.
-    head: u64,
-    /// Length of the record at `tail`, once it was looked at and checked.
-    front: Option<usize>,
+    /// The run whose word was taken last.
+    run: Run,
+    /// Where that ends. INVARIANT: a multiple of the stride away from `tail`, and no more than what
+    /// can be in use.
+    end: u64,
 }
 
-impl<M: Memory> Consumer<M> {
+impl<M: Circular> Consumer<M> {
     /// The consumer of an empty ring; clears its index there. See [`Producer::new`].
     ///
     /// # Errors
     ///
     /// As [`Producer::new`].
-    pub fn new(memory: M, base: usize, length: usize) -> Result<Self, BadGeometry> {
-        let geometry = Geometry::new(&memory, base, length)?;
-        memory.store(base + TAIL, 0);
+    pub fn new(memory: &M, base: usize, capacity: usize) -> Result<Self, BadGeometry> {
+        let parts = Parts::new(memory, base, capacity).ok_or(BadGeometry)?;
+        parts.header.store(TAIL, 0);
         Ok(Self {
-            memory,
-            geometry,
+            parts,
             tail: 0,
             released: 0,
-            head: 0,
-            front: None,
+            run: Run::new(1, 1),
+            end: 0,
         })
     }
 
     /// Whether the producer has published something that was not popped. Trusts nothing, checks
     /// nothing: use it to decide whether to sleep.
+    #[inline]
     pub fn pending(&self) -> bool {
-        self.memory.load(self.geometry.base + HEAD) != self.tail
+        self.end != self.tail || self.parts.load_word(self.tail) != NOTHING
     }
 
     /// The length of the oldest record, if there is one.
     ///
     /// # Errors
     ///
-    /// [`Corrupt`]: the producer's index or the record's length cannot be.
+    /// [`Corrupt`]: what the producer says of the records cannot be.
+    #[inline]
     pub fn front(&mut self) -> Result<Option<usize>, Corrupt> {
-        if self.front.is_some() {
-            return Ok(self.front);
+        if self.end == self.tail && !self.open()? {
+            return Ok(None);
         }
-        if self.head == self.tail {
-            let seen = self.memory.load(self.geometry.base + HEAD);
-            let limit = self.tail.wrapping_add(self.geometry.capacity);
-            self.head = advance(self.head, seen, limit)?;
-            if self.head == self.tail {
-                return Ok(None);
-            }
+        Ok(Some(self.run.length as usize))
+    }
+
+    /// Takes the word of the next run; false: there is none.
+    #[inline]
+    fn open(&mut self) -> Result<bool, Corrupt> {
+        let word = self.parts.load_word(self.tail);
+        if word == NOTHING {
+            return Ok(false);
         }
-        let mut word = [0; WORD as usize];
-        self.memory
-            .read(self.geometry.locate(self.tail).0, &mut word);
-        let word = u64::from_le_bytes(word);
-        let length = word as u32;
-        let fits = (1..=self.geometry.record_max()).contains(&(length as usize))
-            && Geometry::footprint(u64::from(length)) <= self.head.wrapping_sub(self.tail);
-        if (word >> 32) as u32 != !length || !fits {
-            return Err(Corrupt);
+        if word != self.run.word {
+            self.run = Run::from_word(word, self.parts.usable)?;
         }
-        self.front = Some(length as usize);
-        Ok(self.front)
+        self.end = self.tail.wrapping_add(self.run.size);
+        Ok(true)
     }
 
     /// Copies bytes of the oldest record, from `offset` in it, to `out`. Whether they all lie in
     /// the record that [`Consumer::front`] found; if not, `out` is as before.
     #[must_use]
+    #[inline]
     pub fn read(&self, offset: usize, out: &mut [u8]) -> bool {
-        let (Some(length), Some(end)) = (self.front, offset.checked_add(out.len())) else {
-            return false;
-        };
-        if end > length {
+        let end = offset.checked_add(out.len());
+        let inside = end.is_some_and(|end| end <= self.run.length as usize);
+        if self.end == self.tail || !inside {
             return false;
         }
-        let index = self.tail.wrapping_add(WORD + offset as u64);
-        let (at, to_end) = self.geometry.locate(index);
-        let (first, rest) = out.split_at_mut(out.len().min(to_end));
-        self.memory.read(at, first);
-        if !rest.is_empty() {
-            self.memory.read(self.geometry.locate(0).0, rest);
-        }
+        let index = self.tail.wrapping_add(offset as u64);
+        self.parts.data.read(index, out);
         true
     }
 
     /// Steps over the record that [`Consumer::front`] found, if it found one. The producer may
     /// reuse its room after [`Consumer::release`].
+    #[inline]
     pub fn pop(&mut self) {
-        if let Some(length) = self.front.take() {
-            self.tail = self.tail.wrapping_add(Geometry::footprint(length as u64));
+        if self.end != self.tail {
+            self.tail = self.tail.wrapping_add(self.run.stride);
         }
     }
 
+    /// Takes the oldest records out, as long as they are of `N` bytes and fit into `out`; their
+    /// number. The producer may reuse their room after [`Consumer::release`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Consumer::front`].
+    #[inline]
+    pub fn pop_slice<const N: usize>(&mut self, out: &mut [[u8; N]]) -> Result<usize, Corrupt> {
+        const { assert!(N != 0 && N % CELL == 0, "records without padding") };
+        let mut taken = 0;
+        while let (_, out @ [_, ..]) = out.split_at_mut(taken) {
+            if self.front()? != Some(N) {
+                break;
+            }
+            // Without padding, so the stride is `N`.
+            let left = self.end.wrapping_sub(self.tail) as usize / N;
+            let (out, _) = out.split_at_mut(left.min(out.len()));
+            self.parts.data.read(self.tail, out.as_flattened_mut());
+            self.tail = self.tail.wrapping_add(size_of_val(out) as u64);
+            taken += out.len();
+        }
+        Ok(taken)
+    }
+
     /// Gives the room of all popped records back; whether there was any.
+    #[inline]
     pub fn release(&mut self) -> bool {
-        if self.tail == self.released {
+        let tail = self.tail;
+        if tail == self.released {
             return false;
         }
-        self.memory.store(self.geometry.base + TAIL, self.tail);
-        self.released = self.tail;
+        self.released = tail;
+        self.parts.header.store(TAIL, tail);
         true
     }
 }

@@ -5,17 +5,17 @@
 //! messages, one for responses. A response always finds a consumer that drains it without waiting
 //! for anything, so a ring full of requests cannot block the answers that would empty it.
 //!
-//! The side with the smaller node id is side 0. Each side writes only its own header, the heads of
-//! its outgoing rings and the tails of its incoming ones; nobody needs the memory to be zero.
+//! The side with the smaller node id is side 0. Each side writes only its own header, words and data
+//! of its outgoing rings and the tails of its incoming ones; nobody needs the memory to be zero.
 //!
 //! # How two nodes meet
 //!
-//! 1. A node that joins makes up an incarnation, clears its own indices, fills its header and
+//! 1. A node that joins makes up an incarnation, clears what it writes in the rings, fills its header and
 //!    stores the magic number last.
 //! 2. A node that sees a valid header with an incarnation that it has not accepted gives up
-//!    whatever it had with an older one, clears its own indices, and stores that incarnation into
-//!    its header's `accepted`.
-//! 3. The pair is online when each has accepted the other. Both have cleared all indices by then,
+//!    whatever it had with an older one, clears that again, and stores that incarnation into its
+//!    header's `accepted`.
+//! 3. The pair is online when each has accepted the other. Both have cleared the rings by then,
 //!    and nobody has pushed anything before.
 //!
 //! A node that leaves stores [`State::Left`]; one that dies stops counting its heartbeat.
@@ -28,13 +28,18 @@ use crate::ring::Memory;
 /// Marks a filled header: "POPCORNW".
 pub const MAGIC: u64 = u64::from_le_bytes(*b"POPCORNW");
 /// Raised whenever this layout changes.
-pub const ABI_VERSION: u64 = 1;
+pub const ABI_VERSION: u64 = 2;
 /// Bytes of one side's header.
 pub const HEADER_SIZE: usize = 4096;
 /// Bytes of a host name, padded with zeros.
 pub const NAME_LEN: usize = 64;
-/// The smallest ring data area: a record of the greatest length, twice.
-pub const RING_MIN: usize = 4 * ring::RECORD_MAX;
+/// The smallest ring data area, a power of two: room for several records of the greatest length.
+pub const RING_MIN: usize = 256 * 1024;
+const _: () = {
+    assert!(RING_MIN.is_power_of_two());
+    // What sends much leaves room for two such records, and needs room for its own.
+    assert!(3 * (ring::RECORD_MAX + 8) <= RING_MIN);
+};
 
 /// Offsets of the 8-byte words in a header. Those that are written often have a line each.
 mod word {
@@ -55,7 +60,7 @@ mod word {
 const _: () = {
     assert!(word::NAME + NAME_LEN <= word::DOORBELL);
     assert!(word::SLEEPING + 8 <= HEADER_SIZE);
-    assert!(HEADER_SIZE % ring::HEADER_SIZE == 0);
+    assert!(HEADER_SIZE % ring::CELL == 0);
 };
 
 /// Which of the two sides: side 0 has the smaller node id.
@@ -105,7 +110,7 @@ pub enum Lane {
 /// Where everything lies in a window of a given size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    ring_length: usize,
+    capacity: usize,
 }
 
 impl Layout {
@@ -114,20 +119,23 @@ impl Layout {
     pub fn new(size: usize) -> Option<Self> {
         let each = size.checked_sub(2 * HEADER_SIZE)? / 4;
         let mut capacity = RING_MIN;
-        if each < ring::HEADER_SIZE + capacity {
+        if each < ring::length(capacity) {
             return None;
         }
-        while capacity < ring::CAPACITY_MAX && ring::HEADER_SIZE + 2 * capacity <= each {
+        while capacity < ring::CAPACITY_MAX && ring::length(2 * capacity) <= each {
             capacity *= 2;
         }
-        Some(Self {
-            ring_length: ring::HEADER_SIZE + capacity,
-        })
+        Some(Self { capacity })
+    }
+
+    /// Bytes of data of each ring.
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// Bytes of one ring.
     pub fn ring_length(&self) -> usize {
-        self.ring_length
+        ring::length(self.capacity)
     }
 
     /// Where the ring begins that `from` writes.
@@ -136,12 +144,12 @@ impl Layout {
             Lane::Requests => 0,
             Lane::Responses => 1,
         };
-        2 * HEADER_SIZE + (2 * from.index() + lane) * self.ring_length
+        2 * HEADER_SIZE + (2 * from.index() + lane) * self.ring_length()
     }
 
     /// Bytes that are in use.
     pub fn used(&self) -> usize {
-        2 * HEADER_SIZE + 4 * self.ring_length
+        2 * HEADER_SIZE + 4 * self.ring_length()
     }
 }
 

@@ -8,6 +8,7 @@
 #include <linux/workqueue.h>
 
 #include <uapi/linux/popcorn.h>
+#include <uapi/linux/popcorn_bench.h>
 #include <uapi/linux/popcorn_boot.h>
 
 #include "helpers/boot.h"
@@ -16,6 +17,13 @@
 #include "helpers/hooks.h"
 #include "helpers/hotplug.h"
 #include "helpers/kernel.h"
+#include "helpers/key.h"
+#include "helpers/log.h"
+#include "helpers/netdev.h"
+#include "helpers/packet.h"
 #include "helpers/pci.h"
+#include "helpers/socket.h"
 #include "helpers/suspend.h"
 #include "helpers/terminal.h"
+#include "helpers/tls.h"
+#include "helpers/trace.h"

@@ -17,8 +17,12 @@ macro_rules! errnos {
 errnos! {
     /// `EALREADY`
     already = EALREADY;
+    /// `EBADMSG`
+    bad_message = EBADMSG;
     /// `ECANCELED`
     canceled = ECANCELED;
+    /// `ECONNREFUSED`
+    connection_refused = ECONNREFUSED;
     /// `ECONNRESET`
     connection_reset = ECONNRESET;
     /// `EHOSTDOWN`: the node is not online.
@@ -35,6 +39,8 @@ errnos! {
     no_such_call = ENOSYS;
     /// `EOPNOTSUPP`
     not_supported = EOPNOTSUPP;
+    /// `ENOTCONN`
+    not_connected = ENOTCONN;
     /// `EPROTO`: a peer sent what it must not.
     protocol = EPROTO;
     /// `ESHUTDOWN`

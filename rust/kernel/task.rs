@@ -121,6 +121,13 @@ impl UserTask {
         unsafe { bindings::pcn_task_notify(self.0.as_ptr()) };
     }
 
+    /// Ends its interruptible sleep, and whatever it sleeps in before it next runs user code, without
+    /// a signal: a system call is made anew, or fails with `EINTR`, as after a stop and a continuation.
+    pub fn interrupt(&self) {
+        // SAFETY: the pointer is valid.
+        unsafe { bindings::pcn_task_interrupt(self.0.as_ptr()) };
+    }
+
     /// Sends it SIGKILL.
     pub fn kill(&self) {
         // SAFETY: the pointer is valid.

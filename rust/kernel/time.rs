@@ -20,3 +20,10 @@ pub fn sleep_ms(ms: u32) {
     // SAFETY: process context, as the caller may sleep.
     unsafe { crate::bindings::pcn_sleep_ms(ms) };
 }
+
+/// Sleeps for `us` microseconds or up to twice as long, not killable, without counting as load: for kernel
+/// threads that look again soon.
+pub fn pause_us(us: u32) {
+    // SAFETY: process context, as the caller may sleep.
+    unsafe { crate::bindings::pcn_pause_us(us) };
+}

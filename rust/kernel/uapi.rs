@@ -10,15 +10,25 @@ use kernel::ioctl::_IOWR;
 use kernel::prelude::*;
 use kernel::uaccess::UserSlice;
 
+pub use crate::bindings::popcorn_bench_run;
+pub use crate::bindings::popcorn_bench_sample;
 pub use crate::bindings::popcorn_migrate;
+pub use crate::bindings::popcorn_msg_info;
+pub use crate::bindings::popcorn_msg_stats;
 pub use crate::bindings::popcorn_node_info;
 pub use crate::bindings::popcorn_nodes;
 pub use crate::bindings::popcorn_ping;
 pub use crate::bindings::popcorn_thread_info;
 pub use crate::bindings::popcorn_threads;
+pub use crate::bindings::POPCORN_BENCH_ECHO;
+pub use crate::bindings::POPCORN_BENCH_ONE_CLOCK;
+pub use crate::bindings::POPCORN_BENCH_POLL;
+pub use crate::bindings::POPCORN_BENCH_STREAM;
 pub use crate::bindings::POPCORN_MIGRATE_ON_EXEC;
 pub use crate::bindings::POPCORN_MIGRATE_PROCESS;
+pub use crate::bindings::POPCORN_MSG_OTHERS;
 pub use crate::bindings::POPCORN_NAME_LEN;
+pub use crate::bindings::POPCORN_NODE_ANY;
 pub use crate::bindings::POPCORN_NODE_DEAD;
 pub use crate::bindings::POPCORN_NODE_MAX;
 pub use crate::bindings::POPCORN_NODE_OFFLINE;
@@ -39,6 +49,11 @@ pub const POPCORN_IOC_THREADS: u32 = _IOWR::<popcorn_threads>(MAGIC, 0x83);
 pub const POPCORN_IOC_WHERE: u32 = _IO(MAGIC, 0x84);
 /// Time message round trips.
 pub const POPCORN_IOC_PING: u32 = _IOWR::<popcorn_ping>(MAGIC, 0x85);
+/// Count messages by node and type.
+pub const POPCORN_IOC_MSG_STATS: u32 = _IOWR::<popcorn_msg_stats>(MAGIC, 0x86);
+
+/// Measure messages (`include/uapi/linux/popcorn_bench.h`).
+pub const POPCORN_BENCH_IOC_RUN: u32 = _IOWR::<popcorn_bench_run>(MAGIC, 0xb1);
 
 /// Whether an ioctl's number stands for `call`: by type and number alone, for the size of a structure
 /// may grow.
@@ -51,24 +66,36 @@ pub fn is_call(command: u32, call: u32) -> bool {
 /// # Safety
 ///
 /// Every bit pattern is valid, and there are no padding bytes.
-pub unsafe trait Plain: Copy + Default {}
+pub unsafe trait Plain: Copy + Default {
+    /// Bytes of its first version; none is shorter.
+    const FIRST: usize = core::mem::size_of::<Self>();
+}
 
 macro_rules! plain {
-    ($($name:ident = $size:literal),* $(,)?) => {$(
+    ($($name:ident = $size:literal $(since $first:literal)?),* $(,)?) => {$(
         // SAFETY: integers and arrays of integers; that the fields fill the size is checked here
         // by the size that they add up to in the header.
-        unsafe impl Plain for $name {}
+        unsafe impl Plain for $name {
+            $(const FIRST: usize = $first;)?
+        }
         static_assert!(core::mem::size_of::<$name>() == $size);
     )*};
 }
 plain! {
+    popcorn_bench_run = 80,
+    popcorn_bench_sample = 32,
     popcorn_migrate = 16,
+    popcorn_msg_info = 2104,
+    popcorn_msg_stats = 32,
     popcorn_node_info = 88,
     popcorn_nodes = 24,
     popcorn_thread_info = 120,
     popcorn_threads = 24,
-    popcorn_ping = 48,
+    popcorn_ping = 56 since 48,
 }
+
+// SAFETY: an integer.
+unsafe impl Plain for u64 {}
 
 fn bytes_of<T: Plain>(value: &T) -> &[u8] {
     // SAFETY: T has no padding, so all its bytes are initialised.
@@ -94,8 +121,7 @@ pub fn read_sized<T: Plain>(user: usize) -> Result<T> {
         .reader()
         .read_slice(&mut size)?;
     let size = u32::from_ne_bytes(size) as usize;
-    // All are in their first version: none was ever shorter.
-    if size < core::mem::size_of::<T>() {
+    if size < T::FIRST {
         return Err(EINVAL);
     }
     if size > SIZE_MAX {

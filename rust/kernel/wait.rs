@@ -72,6 +72,16 @@ impl WaitQueue {
         })
     }
 
+    /// One that C code has made.
+    ///
+    /// # Safety
+    ///
+    /// `head` is initialised, and stays where it is for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(head: *mut bindings::wait_queue_head) -> &'a Self {
+        // SAFETY: as required of the caller; the type is a transparent wrapper, also of what others change.
+        unsafe { &*head.cast() }
+    }
+
     /// Wakes all waiters: they look at their conditions again. Any context but NMI.
     pub fn wake_all(&self) {
         self.wake(0);

@@ -7,11 +7,16 @@ use crate::bindings;
 use core::ops::Deref;
 use core::ptr::NonNull;
 use kernel::bindings::workqueue_struct;
+use kernel::c_str;
+use kernel::init::PinInit;
 use kernel::prelude::*;
+use kernel::static_lock_class;
 use kernel::sync::LockClassKey;
 use kernel::time::msecs_to_jiffies;
 use kernel::types::Opaque;
 use kernel::workqueue::Queue;
+use kernel::workqueue::Work;
+use kernel::workqueue::WorkItem;
 
 /// An unbound workqueue; it dereferences to [`Queue`]. Dropping it waits until all its work is done.
 ///
@@ -60,17 +65,23 @@ impl WorkQueue {
         })
     }
 
-    /// Runs `work` on the queue, in process context, soon. Any context if `flags` allow.
+    /// Runs `function` on the queue, in process context, soon. Any context if `flags` allow.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`; `work` is dropped then.
+    /// `ENOMEM`; `function` is dropped then.
     pub fn spawn<F: FnOnce() + Send + 'static>(
         &self,
         flags: kernel::alloc::Flags,
-        work: F,
+        function: F,
     ) -> Result {
-        Ok(self.try_spawn(flags, work)?)
+        let item = pin_init!(Once {
+            work <- Once::<F>::new_work(),
+            function: Some(function),
+        });
+        // A new item is in no queue.
+        self.enqueue(KBox::pin_init(item, flags)?);
+        Ok(())
     }
 
     /// Waits until everything that was queued before is done. May sleep.
@@ -93,6 +104,50 @@ impl Drop for WorkQueue {
     fn drop(&mut self) {
         // SAFETY: valid by the invariant; nobody can queue any more, for that needs `&self`.
         unsafe { bindings::pcn_destroy_workqueue(self.queue.as_ptr()) };
+    }
+}
+
+/// An item that runs a function. Of [`Queue::try_spawn`]'s the lock class would have another name in each module,
+/// of which lockdep warns.
+#[pin_data]
+struct Once<F> {
+    #[pin]
+    work: Work<Once<F>>,
+    function: Option<F>,
+}
+
+kernel::impl_has_work! {
+    impl{F} HasWork<Self> for Once<F> { self.work }
+}
+
+/// The name and the class of all items: not of a generic function, so of this module alone.
+#[inline(never)]
+fn once_class() -> (&'static CStr, &'static LockClassKey) {
+    (
+        c_str!("popcorn_kernel::WorkQueue::spawn"),
+        static_lock_class!(),
+    )
+}
+
+impl<F: FnOnce() + Send + 'static> Once<F> {
+    fn new_work() -> impl PinInit<Work<Self>> {
+        let (name, class) = once_class();
+        Work::new(name, class)
+    }
+
+    fn function(self: Pin<&mut Self>) -> &mut Option<F> {
+        // SAFETY: `function` is not structurally pinned.
+        unsafe { &mut self.get_unchecked_mut().function }
+    }
+}
+
+impl<F: FnOnce() + Send + 'static> WorkItem for Once<F> {
+    type Pointer = Pin<KBox<Self>>;
+
+    fn run(mut this: Pin<KBox<Self>>) {
+        if let Some(function) = this.as_mut().function().take() {
+            function();
+        }
     }
 }
 

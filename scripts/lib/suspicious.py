@@ -29,9 +29,9 @@ BAD = re.compile(
 LIFE = re.compile(r"popcorn: log of \S+, started at [0-9]+(?:; expected: (.+))?$")
 
 
-def suspicious(lines):
-    """The numbers, from 0 on, of the lines that must not be there."""
-    expected, is_expected = None, False
+def suspicious(lines, expected=None):
+    """The numbers, from 0 on, of the lines that must not be there; none from the first on that matches `expected`."""
+    expected, is_expected = expected and re.compile(expected), False
     for number, line in enumerate(lines):
         life = LIFE.match(line)
         if life:

@@ -192,6 +192,9 @@ struct popcorn_threads {
  * @total_ns: out: time of all together
  * @min_ns:   out: the fastest
  * @max_ns:   out: the slowest
+ * @samples:  pointer to an array of @count numbers of 64 bits that get the ns of each, in order; or 0
+ *
+ * The first version had no @samples, and 48 bytes.
  *
  * ENODEV no such node       EHOSTDOWN not online, or it died meanwhile
  * EPERM  no CAP_SYS_ADMIN   EINTR     a signal of any kind came
@@ -208,16 +211,106 @@ struct popcorn_ping {
 	__u64 total_ns;
 	__u64 min_ns;
 	__u64 max_ns;
+	__u64 samples;
+};
+
+/* popcorn_msg_stats.node: of all nodes */
+#define POPCORN_NODE_ANY	(-1)
+/* popcorn_msg_info.type: all types together for which the kernel had no room of their own */
+#define POPCORN_MSG_OTHERS	0x10000
+/* popcorn_msg_info.latency */
+#define POPCORN_LATENCY_BUCKETS 240
+
+/**
+ * struct popcorn_msg_info - messages of one type between the answering kernel and one other
+ * @node:           the other
+ * @type:           message type (docs/protocol.md), or POPCORN_MSG_OTHERS. A response has that of
+ *                  its request
+ * @sent:           messages sent to it: one-way, requests and responses
+ * @received:       messages received from it, those that were @lost or @late included
+ * @sent_bytes:     payload bytes sent to it
+ * @received_bytes: payload bytes received from it
+ * @stalls:         times that a sender waited for room
+ * @stall_ns:       how long they waited together
+ * @full:           times that there was no room for a sender that would not wait
+ * @retries:        messages that were sent again; 0 with shared memory, where none gets lost
+ * @lost:           messages that reached nobody, or answers that were not sent, for want of memory
+ *                  or of a service
+ * @late:           responses for which nobody waited any more
+ * @calls:          requests whose senders wait, or waited, for the response
+ * @errors:         calls answered with an error
+ * @timed_out:      calls without an answer in time
+ * @interrupted:    calls that a signal ended
+ * @host_down:      calls that ended because the node died or left
+ * @failed:         calls that could not be sent: too long, no memory
+ * @latency_ns:     time of all calls that were answered, errors included, as their callers saw it
+ * @latency_min_ns: the fastest of them, 0 if there was none
+ * @latency_max_ns: the slowest of them
+ * @reserved:       zero
+ * @latency:        how many of them took how long. Bucket i begins at 16 * i ns if i < 16, else at
+ *                  (8 + i % 8) << (i / 8 + 3) ns, and ends where the next one begins; the last,
+ *                  which begins at 64.4 s, has no end
+ *
+ * Counted since the link to the node was made, whatever became of the node since. Counters are
+ * read one after the other while others count, so those that belong together may differ a little.
+ */
+struct popcorn_msg_info {
+	__u32 node;
+	__u32 type;
+	__u64 sent;
+	__u64 received;
+	__u64 sent_bytes;
+	__u64 received_bytes;
+	__u64 stalls;
+	__u64 stall_ns;
+	__u64 full;
+	__u64 retries;
+	__u64 lost;
+	__u64 late;
+	__u64 calls;
+	__u64 errors;
+	__u64 timed_out;
+	__u64 interrupted;
+	__u64 host_down;
+	__u64 failed;
+	__u64 latency_ns;
+	__u64 latency_min_ns;
+	__u64 latency_max_ns;
+	__u64 reserved[3];
+	__u64 latency[POPCORN_LATENCY_BUCKETS];
+};
+
+/**
+ * struct popcorn_msg_stats - POPCORN_IOC_MSG_STATS: count messages by node and type
+ * @size:     sizeof(struct popcorn_msg_stats)
+ * @count:    in: room at @stats, in entries; out: entries that there are (may be more)
+ * @stats:    pointer to an array of struct popcorn_msg_info
+ * @info_size: in: sizeof(struct popcorn_msg_info) of the caller; less, and the histograms are left out
+ * @node:     only of this node, or POPCORN_NODE_ANY
+ * @reserved: zero
+ *
+ * Types of which there was no message yet have no entry. A node has at most 65.
+ *
+ * ENODEV no such node       ENOMEM
+ */
+struct popcorn_msg_stats {
+	__u32 size;
+	__u32 count;
+	__u64 stats;
+	__u32 info_size;
+	__s32 node;
+	__u64 reserved;
 };
 
 /**
  * POPCORN_IOC_WHERE: the node where the calling thread runs now (as the return value).
  */
-#define POPCORN_IOC_MAGIC   'P'
-#define POPCORN_IOC_MIGRATE _IOW(POPCORN_IOC_MAGIC, 0x81, struct popcorn_migrate)
-#define POPCORN_IOC_NODES   _IOWR(POPCORN_IOC_MAGIC, 0x82, struct popcorn_nodes)
-#define POPCORN_IOC_THREADS _IOWR(POPCORN_IOC_MAGIC, 0x83, struct popcorn_threads)
-#define POPCORN_IOC_WHERE   _IO(POPCORN_IOC_MAGIC, 0x84)
-#define POPCORN_IOC_PING    _IOWR(POPCORN_IOC_MAGIC, 0x85, struct popcorn_ping)
+#define POPCORN_IOC_MAGIC     'P'
+#define POPCORN_IOC_MIGRATE   _IOW(POPCORN_IOC_MAGIC, 0x81, struct popcorn_migrate)
+#define POPCORN_IOC_NODES     _IOWR(POPCORN_IOC_MAGIC, 0x82, struct popcorn_nodes)
+#define POPCORN_IOC_THREADS   _IOWR(POPCORN_IOC_MAGIC, 0x83, struct popcorn_threads)
+#define POPCORN_IOC_WHERE     _IO(POPCORN_IOC_MAGIC, 0x84)
+#define POPCORN_IOC_PING      _IOWR(POPCORN_IOC_MAGIC, 0x85, struct popcorn_ping)
+#define POPCORN_IOC_MSG_STATS _IOWR(POPCORN_IOC_MAGIC, 0x86, struct popcorn_msg_stats)
 
 #endif /* _UAPI_LINUX_POPCORN_H */

@@ -13,11 +13,13 @@ fn main() {
 
 #[cfg(not(loom))]
 mod bench {
+    use popcorn_core::circle::Circular;
+    use popcorn_core::circle::Masked;
+    use popcorn_core::ring;
     use popcorn_core::ring::Consumer;
     use popcorn_core::ring::Memory;
     use popcorn_core::ring::Producer;
     use popcorn_core::ring::PushError;
-    use popcorn_core::ring::HEADER_SIZE;
     use std::sync::atomic::AtomicU64;
     use std::sync::atomic::Ordering;
     use std::sync::Arc;
@@ -62,15 +64,21 @@ mod bench {
         }
     }
 
+    impl Circular for Shared {
+        type Circle = Masked<Self>;
+
+        fn circle(&self, offset: usize, capacity: usize) -> Option<Masked<Self>> {
+            Masked::new(self.clone(), offset, capacity)
+        }
+    }
+
     const CAPACITY: usize = 1 << 18;
 
     fn ring() -> (Producer<Shared>, Consumer<Shared>) {
-        let memory = Shared::new(HEADER_SIZE + CAPACITY);
-        let length = HEADER_SIZE + CAPACITY;
-        let producer = Producer::new(memory.clone(), 0, length).expect("geometry");
+        let memory = Shared::new(ring::length(CAPACITY));
         (
-            producer,
-            Consumer::new(memory, 0, length).expect("geometry"),
+            Producer::new(&memory, 0, CAPACITY).expect("geometry"),
+            Consumer::new(&memory, 0, CAPACITY).expect("geometry"),
         )
     }
 

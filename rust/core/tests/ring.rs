@@ -5,21 +5,27 @@
 
 mod shared_memory;
 
+use popcorn_core::ring::length;
 use popcorn_core::ring::Consumer;
 use popcorn_core::ring::Corrupt;
 use popcorn_core::ring::Memory;
 use popcorn_core::ring::Producer;
 use popcorn_core::ring::PushError;
+use popcorn_core::ring::CAPACITY_MIN;
+use popcorn_core::ring::CELL;
 use popcorn_core::ring::HEADER_SIZE;
 use popcorn_core::ring::RECORD_MAX;
 use proptest::prelude::*;
 use shared_memory::Shared;
 use std::collections::VecDeque;
 
+/// Where the ring lies in its memory.
+const BASE: usize = 64;
+
 fn ring(capacity: usize) -> (Producer<Shared>, Consumer<Shared>, Shared) {
-    let memory = Shared::new(64 + HEADER_SIZE + capacity);
-    let producer = Producer::new(memory.clone(), 64, HEADER_SIZE + capacity);
-    let consumer = Consumer::new(memory.clone(), 64, HEADER_SIZE + capacity);
+    let memory = Shared::new(BASE + length(capacity));
+    let producer = Producer::new(&memory, BASE, capacity);
+    let consumer = Consumer::new(&memory, BASE, capacity);
     (
         producer.expect("geometry"),
         consumer.expect("geometry"),
@@ -40,29 +46,39 @@ fn take(consumer: &mut Consumer<Shared>) -> Result<Option<Vec<u8>>, Corrupt> {
 #[derive(Clone, Debug)]
 enum Step {
     Push(Vec<Vec<u8>>),
+    PushSlice(Vec<u8>),
     Publish,
     Take,
+    TakeSlice(usize),
     Release,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 0..4)
+        4 => prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..4)
             .prop_map(Step::Push),
+        2 => prop::collection::vec(any::<u8>(), 0..10).prop_map(Step::PushSlice),
         2 => Just(Step::Publish),
         4 => Just(Step::Take),
+        2 => (0usize..10).prop_map(Step::TakeSlice),
         2 => Just(Step::Release),
     ]
 }
 
+/// Bytes of data that a record takes.
+fn footprint(record: &[u8]) -> usize {
+    record.len().next_multiple_of(CELL)
+}
+
 proptest! {
     /// The ring does what a queue does: nothing is lost, changed or reordered, published records
-    /// alone are seen, and "full" is never said while the queue's bytes leave room.
+    /// alone are seen, and "full" is never said while the queue's bytes leave room. Slices are as
+    /// many single records, on both sides.
     #[test]
-    fn behaves_as_a_queue(power in 5u32..9, steps in prop::collection::vec(step(), 0..200)) {
-        let capacity = 1usize << power;
+    fn behaves_as_a_queue(power in 1u32..6, steps in prop::collection::vec(step(), 0..200)) {
+        let capacity = CELL << power;
         let (mut producer, mut consumer, _) = ring(capacity);
-        let mut queue = VecDeque::new();
+        let mut queue: VecDeque<Vec<u8>> = VecDeque::new();
         let mut visible = 0;
         let mut used = 0;
         let mut unreleased = 0;
@@ -71,19 +87,26 @@ proptest! {
                 Step::Push(parts) => {
                     let record = parts.concat();
                     let slices: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-                    let footprint = 8 + record.len().next_multiple_of(8);
                     let expected = if record.is_empty() || record.len() > producer.record_max() {
                         Err(PushError::Length)
-                    } else if used + footprint > capacity {
+                    } else if used + footprint(&record) > capacity - CELL {
                         Err(PushError::Full)
                     } else {
                         Ok(())
                     };
                     prop_assert_eq!(producer.push(&slices), expected);
                     if expected.is_ok() {
-                        used += footprint;
+                        used += footprint(&record);
                         queue.push_back(record);
                     }
+                }
+                Step::PushSlice(values) => {
+                    let records: Vec<[u8; CELL]> = values.iter().map(|&value| [value; CELL]).collect();
+                    let fit = records.len().min((capacity - CELL - used) / CELL);
+                    let expected = if fit == 0 { Err(PushError::Full) } else { Ok(fit) };
+                    prop_assert_eq!(producer.push_slice(&records), expected);
+                    used += fit * CELL;
+                    queue.extend(records.iter().take(fit).map(|record| record.to_vec()));
                 }
                 Step::Publish => {
                     prop_assert_eq!(producer.publish(), visible < queue.len());
@@ -94,10 +117,21 @@ proptest! {
                     let taken = take(&mut consumer).expect("an honest producer");
                     prop_assert_eq!(taken.is_some(), visible > 0);
                     if let Some(record) = taken {
-                        unreleased += 8 + record.len().next_multiple_of(8);
+                        unreleased += footprint(&record);
                         prop_assert_eq!(Some(record), queue.pop_front());
                         visible -= 1;
                     }
+                }
+                Step::TakeSlice(number) => {
+                    let fitting = queue.iter().take(number.min(visible));
+                    let expected = fitting.take_while(|record| record.len() == CELL).count();
+                    let mut out = vec![[0; CELL]; number];
+                    prop_assert_eq!(consumer.pop_slice(&mut out), Ok(expected));
+                    for record in &out[..expected] {
+                        prop_assert_eq!(Some(record.to_vec()), queue.pop_front());
+                    }
+                    visible -= expected;
+                    unreleased += expected * CELL;
                 }
                 Step::Release => {
                     prop_assert_eq!(consumer.release(), unreleased > 0);
@@ -110,9 +144,9 @@ proptest! {
 
     /// Parts of a record can be read in any piece, and nothing beyond it.
     #[test]
-    fn reads_pieces(record in prop::collection::vec(any::<u8>(), 1..60), skip in 0usize..8,
-                    from in 0usize..80, length in 0usize..80) {
-        let (mut producer, mut consumer, _) = ring(128);
+    fn reads_pieces(record in prop::collection::vec(any::<u8>(), 1..190), skip in 0usize..4,
+                    from in 0usize..300, length in 0usize..300) {
+        let (mut producer, mut consumer, _) = ring(256);
         for _ in 0..skip {
             producer.push(&[b"xxxx"]).expect("room");
         }
@@ -139,28 +173,21 @@ proptest! {
     /// Corrupt, and never touches memory outside (Shared would panic).
     #[test]
     fn consumer_bears_noise(
-        heads in prop::collection::vec(
-            prop_oneof![any::<u64>(), 0u64..300, (0u64..40).prop_map(|n| n * 8)], 1..20),
-        noise in prop::collection::vec((0usize..128, any::<u8>()), 0..40),
-        lengths in prop::collection::vec((0usize..16, any::<u32>()), 0..10),
+        words in prop::collection::vec(
+            prop_oneof![any::<u64>(), (0u64..700, 0u64..6).prop_map(|(l, n)| l | (n << 32))], 8),
+        slices in any::<bool>(),
     ) {
-        let (_, mut consumer, memory) = ring(128);
-        for (at, byte) in noise {
-            memory.write(64 + HEADER_SIZE + at, &[byte]);
+        let (_, mut consumer, memory) = ring(512);
+        for (number, word) in words.into_iter().enumerate() {
+            memory.store(BASE + HEADER_SIZE + 8 * number, word);
         }
-        for (at, length) in lengths {
-            let length = length % 200;
-            let word = u64::from(length) | (u64::from(!length) << 32);
-            memory.write(64 + HEADER_SIZE + 8 * at, &word.to_le_bytes());
-        }
-        'heads: for head in heads {
-            memory.store(64, head);
-            for _ in 0..20 {
-                match take(&mut consumer) {
-                    Ok(Some(record)) => prop_assert!((1..=120).contains(&record.len())),
-                    Ok(None) => break,
-                    Err(Corrupt) => break 'heads,
-                }
+        for _ in 0..40 {
+            if slices && consumer.pop_slice(&mut [[0; CELL]; 5]).is_err() {
+                break;
+            }
+            match take(&mut consumer) {
+                Ok(Some(record)) => prop_assert!((1..=448).contains(&record.len())),
+                Ok(None) | Err(Corrupt) => break,
             }
             consumer.release();
         }
@@ -169,11 +196,14 @@ proptest! {
     /// A producer bears a consumer that writes anything.
     #[test]
     fn producer_bears_noise(
-        tails in prop::collection::vec(prop_oneof![any::<u64>(), (0u64..40).prop_map(|n| n * 8)], 1..20),
+        tails in prop::collection::vec(prop_oneof![any::<u64>(), (0u64..40).prop_map(|n| n * 64)], 1..20),
     ) {
-        let (mut producer, _, memory) = ring(128);
+        let (mut producer, _, memory) = ring(512);
         for tail in tails {
-            memory.store(64 + 128, tail);
+            memory.store(BASE, tail);
+            if !matches!(producer.push_slice(&[[1; CELL]; 3]), Ok(1..=3) | Err(PushError::Full)) {
+                break;
+            }
             match producer.push(&[&[7; 20]]) {
                 Ok(()) => { producer.publish(); }
                 Err(PushError::Full) => {}
@@ -184,70 +214,93 @@ proptest! {
     }
 }
 
-/// The indices that a peer must not be able to store.
+/// The tails that a peer must not be able to store.
 #[test]
-fn impossible_indices_are_corrupt() {
-    // A head beyond the capacity, odd, or moved back.
-    for heads in [&[136u64][..], &[7], &[64, 56], &[u64::MAX - 7]] {
-        let (mut producer, mut consumer, memory) = ring(128);
-        for _ in 0..4 {
-            producer.push(&[&[1; 8]]).expect("room");
-        }
-        let mut last = Ok(None);
-        for &head in heads {
-            memory.store(64, head);
-            while let Ok(Some(_)) = last {
-                last = take(&mut consumer);
-            }
-            last = take(&mut consumer);
-            while let Ok(Some(_)) = last {
-                last = take(&mut consumer);
-            }
-        }
-        assert_eq!(last, Err(Corrupt), "{heads:?}");
-    }
-    // A tail ahead of what was published, odd, or moved back.
-    for tails in [&[24u64][..], &[3], &[16, 8], &[u64::MAX - 7]] {
-        let (mut producer, _, memory) = ring(128);
-        producer.push(&[&[1; 8]]).expect("room");
+fn impossible_tails_are_corrupt() {
+    // A tail ahead of what was published, in a cell, or moved back.
+    for tails in [&[192u64][..], &[24], &[128, 64], &[u64::MAX - 63]] {
+        let (mut producer, _, memory) = ring(512);
+        producer.push(&[&[1; 100]]).expect("room");
         producer.publish();
         let mut last = Ok(0);
         for &tail in tails {
-            memory.store(64 + 128, tail);
+            memory.store(BASE, tail);
             last = producer.room();
         }
         assert_eq!(last, Err(Corrupt), "{tails:?}");
     }
 }
 
+/// The words that a peer must not be able to store: no bytes, too many, no records, more than
+/// can be in use, and very many.
+#[test]
+fn impossible_runs_are_corrupt() {
+    let too_long = RECORD_MAX as u64 + 1;
+    for (length, count) in [
+        (0, 1),
+        (too_long, 1),
+        (8, 0),
+        (RECORD_MAX as u64, 8),
+        (64, 8192),
+        (1 << 16, 1 << 31),
+    ] {
+        let (mut producer, mut consumer, memory) = ring((4 * RECORD_MAX).next_power_of_two());
+        producer.push_slice(&[[1; CELL]; 2]).expect("room");
+        producer.publish();
+        memory.store(BASE + HEADER_SIZE, length | (count << 32));
+        assert_eq!(consumer.front(), Err(Corrupt), "{length} {count}");
+        assert!(!consumer.read(0, &mut [0]));
+        consumer.pop();
+        assert!(!consumer.release());
+    }
+}
+
+/// What the peer changes in the word of a run that was begun is not seen.
+#[test]
+fn a_word_is_read_once() {
+    let (mut producer, mut consumer, memory) = ring(512);
+    producer.push_slice(&[[1; CELL]; 3]).expect("room");
+    producer.publish();
+    assert_eq!(consumer.front(), Ok(Some(CELL)));
+    for word in 0..3 {
+        memory.store(BASE + HEADER_SIZE + 8 * word, u64::MAX);
+    }
+    assert_eq!(consumer.pop_slice(&mut [[0; CELL]; 5]), Ok(3));
+    assert_eq!(consumer.front(), Ok(None));
+}
+
 #[test]
 fn geometry_is_checked() {
     let memory = Shared::new(4096);
-    for (base, length) in [
+    for (base, capacity) in [
         (0, 0),
-        (0, HEADER_SIZE),
-        (0, HEADER_SIZE + 16),
-        (0, HEADER_SIZE + 96),
-        (4, HEADER_SIZE + 64),
-        (4096 - 256, HEADER_SIZE + 64),
-        (usize::MAX - 7, HEADER_SIZE + 64),
-        (0, usize::MAX),
+        (0, 64),
+        (0, 96),
+        (0, 192),
+        (32, 128),
+        (4096 - length(128) + 64, 128),
+        (0, 4096),
+        (usize::MAX - 63, 128),
+        (0, 1 << 31),
+        (0, 1 << 63),
     ] {
         assert!(
-            Producer::new(memory.clone(), base, length).is_err(),
-            "{base} {length}"
+            Producer::new(&memory, base, capacity).is_err(),
+            "{base} {capacity}"
         );
         assert!(
-            Consumer::new(memory.clone(), base, length).is_err(),
-            "{base} {length}"
+            Consumer::new(&memory, base, capacity).is_err(),
+            "{base} {capacity}"
         );
     }
-    assert!(Producer::new(memory.clone(), 4096 - 320, HEADER_SIZE + 64).is_ok());
+    assert_eq!(length(CAPACITY_MIN), HEADER_SIZE + 64 + 128);
+    assert_eq!(length(4096), HEADER_SIZE + 512 + 4096);
+    assert!(Producer::new(&memory, 4096 - length(128), 128).is_ok());
 }
 
 #[test]
 fn the_longest_record_passes() {
-    let (mut producer, mut consumer, _) = ring(4 * RECORD_MAX);
+    let (mut producer, mut consumer, _) = ring((4 * RECORD_MAX).next_power_of_two());
     let record: Vec<u8> = (0..RECORD_MAX).map(|n| (n * 7) as u8).collect();
     for _ in 0..20 {
         producer
@@ -265,7 +318,7 @@ fn the_longest_record_passes() {
 #[test]
 fn two_threads() {
     const RECORDS: u32 = 20_000;
-    let (mut producer, mut consumer, _) = ring(256);
+    let (mut producer, mut consumer, _) = ring(512);
     let record = |number: u32| {
         let mut record = number.to_le_bytes().to_vec();
         record.resize(4 + (number as usize * 13) % 97, number as u8);

@@ -11,20 +11,23 @@ use loom::sync::atomic::AtomicU64;
 use loom::sync::atomic::Ordering;
 use loom::sync::Arc;
 use loom::thread;
+use popcorn_core::circle::Circular;
+use popcorn_core::circle::Masked;
+use popcorn_core::ring::length;
 use popcorn_core::ring::Consumer;
 use popcorn_core::ring::Memory;
 use popcorn_core::ring::Producer;
 use popcorn_core::ring::PushError;
-use popcorn_core::ring::CAPACITY_MIN;
+use popcorn_core::ring::CELL;
 use popcorn_core::ring::HEADER_SIZE;
 
-/// The two indices as atomics, the data as words whose accesses loom checks against each other.
+/// The tail and the words as atomics, the data as cells whose accesses loom checks against each other.
 #[derive(Clone)]
 struct Model(Arc<Cells>);
 
 struct Cells {
-    head: AtomicU64,
     tail: AtomicU64,
+    words: Vec<AtomicU64>,
     data: Vec<UnsafeCell<[u8; 8]>>,
 }
 
@@ -33,24 +36,25 @@ unsafe impl Send for Cells {}
 // SAFETY: as above.
 unsafe impl Sync for Cells {}
 
-const SIZE: usize = HEADER_SIZE + CAPACITY_MIN;
-
 impl Model {
-    fn new() -> Self {
+    /// Memory for a ring with so much data.
+    fn new(capacity: usize) -> Self {
         Self(Arc::new(Cells {
-            head: AtomicU64::new(0),
             tail: AtomicU64::new(0),
-            data: (0..CAPACITY_MIN / 8)
-                .map(|_| UnsafeCell::new([0; 8]))
-                .collect(),
+            // Nobody needs it to be zero.
+            words: (0..capacity / CELL).map(|_| AtomicU64::new(7)).collect(),
+            data: (0..capacity / 8).map(|_| UnsafeCell::new([0; 8])).collect(),
         }))
     }
 
-    fn index(&self, offset: usize) -> &AtomicU64 {
+    fn data_at(&self) -> usize {
+        self.size() - 8 * self.0.data.len()
+    }
+
+    fn word(&self, offset: usize) -> &AtomicU64 {
         match offset {
-            0 => &self.0.head,
-            128 => &self.0.tail,
-            other => panic!("no index at {other}"),
+            0 => &self.0.tail,
+            _ => &self.0.words[(offset - HEADER_SIZE) / 8],
         }
     }
 
@@ -60,22 +64,22 @@ impl Model {
         offset: usize,
         length: usize,
     ) -> impl Iterator<Item = (&UnsafeCell<[u8; 8]>, usize, usize)> {
-        let begin = offset - HEADER_SIZE;
+        let begin = offset - self.data_at();
         (0..length).map(move |n| (&self.0.data[(begin + n) / 8], (begin + n) % 8, n))
     }
 }
 
 impl Memory for Model {
     fn size(&self) -> usize {
-        SIZE
+        length(8 * self.0.data.len())
     }
 
     fn load(&self, offset: usize) -> u64 {
-        self.index(offset).load(Ordering::Acquire)
+        self.word(offset).load(Ordering::Acquire)
     }
 
     fn store(&self, offset: usize, value: u64) {
-        self.index(offset).store(value, Ordering::Release);
+        self.word(offset).store(value, Ordering::Release);
     }
 
     fn read(&self, offset: usize, out: &mut [u8]) {
@@ -93,13 +97,27 @@ impl Memory for Model {
     }
 }
 
-/// Three records of 16 bytes each through a ring with room for two: the ring wraps and fills up.
+impl Circular for Model {
+    type Circle = Masked<Self>;
+
+    fn circle(&self, offset: usize, capacity: usize) -> Option<Masked<Self>> {
+        Masked::new(self.clone(), offset, capacity)
+    }
+}
+
+fn ring(capacity: usize) -> (Producer<Model>, Consumer<Model>) {
+    let memory = Model::new(capacity);
+    (
+        Producer::new(&memory, 0, capacity).expect("geometry"),
+        Consumer::new(&memory, 0, capacity).expect("geometry"),
+    )
+}
+
+/// Three records of a cell each through a ring with room for one: the ring wraps and fills up.
 #[test]
 fn records_pass_whole_and_in_order() {
     loom::model(|| {
-        let memory = Model::new();
-        let mut producer = Producer::new(memory.clone(), 0, SIZE).expect("geometry");
-        let mut consumer = Consumer::new(memory, 0, SIZE).expect("geometry");
+        let (mut producer, mut consumer) = ring(2 * CELL);
         let sender = thread::spawn(move || {
             for number in 1..=3u8 {
                 loop {
@@ -134,9 +152,7 @@ fn records_pass_whole_and_in_order() {
 #[test]
 fn a_batch_is_published_at_once() {
     loom::model(|| {
-        let memory = Model::new();
-        let mut producer = Producer::new(memory.clone(), 0, SIZE).expect("geometry");
-        let mut consumer = Consumer::new(memory, 0, SIZE).expect("geometry");
+        let (mut producer, mut consumer) = ring(4 * CELL);
         let sender = thread::spawn(move || {
             producer.push(&[&[1]]).expect("room");
             producer.push(&[&[2]]).expect("room");
@@ -153,6 +169,47 @@ fn a_batch_is_published_at_once() {
     });
 }
 
+/// A slice is one run: what there is no room for waits, and all comes, in order, whether the other
+/// side takes slices or single records.
+#[test]
+fn slices_pass_whole_and_in_order() {
+    loom::model(|| {
+        let (mut producer, mut consumer) = ring(4 * CELL);
+        let sender = thread::spawn(move || {
+            let records = [[1; CELL], [2; CELL], [3; CELL], [4; CELL]];
+            let mut sent = producer.push_slice(&records).expect("honest");
+            assert_eq!(sent, 3, "so many fit");
+            producer.publish();
+            while sent < records.len() {
+                match producer.push_slice(&records[sent..]) {
+                    Ok(number) => sent += number,
+                    Err(PushError::Full) => thread::yield_now(),
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+            producer.publish();
+        });
+        let mut out = [[0; CELL]; 3];
+        let mut taken = 0;
+        while taken < 3 {
+            let number = consumer.pop_slice(&mut out[taken..]).expect("honest");
+            assert!(number == 0 || number == 3, "half a run");
+            taken += number;
+            thread::yield_now();
+        }
+        assert_eq!(out, [[1; CELL], [2; CELL], [3; CELL]]);
+        consumer.release();
+        while consumer.front().expect("honest").is_none() {
+            thread::yield_now();
+        }
+        assert!(consumer.read(0, &mut out[0]));
+        assert_eq!(out[0], [4; CELL]);
+        consumer.pop();
+        assert_eq!(consumer.front(), Ok(None));
+        sender.join().expect("no panic");
+    });
+}
+
 /// The sleeping flag as `popcorn_msg` uses it: with the two fences, a message is either seen
 /// before going to sleep, or its sender sees that it must ring.
 #[test]
@@ -160,9 +217,7 @@ fn no_message_is_slept_over() {
     use loom::sync::atomic::fence;
     use loom::sync::atomic::AtomicBool;
     loom::model(|| {
-        let memory = Model::new();
-        let mut producer = Producer::new(memory.clone(), 0, SIZE).expect("geometry");
-        let consumer = Consumer::new(memory, 0, SIZE).expect("geometry");
+        let (mut producer, consumer) = ring(2 * CELL);
         let sleeping = Arc::new(AtomicBool::new(false));
         let flag = sleeping.clone();
         let sender = thread::spawn(move || {

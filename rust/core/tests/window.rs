@@ -8,7 +8,9 @@ mod plain_memory;
 use plain_memory::Plain;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
+use popcorn_core::ring::length;
 use popcorn_core::ring::Memory;
+use popcorn_core::ring::CELL;
 use popcorn_core::window::Doorbell;
 use popcorn_core::window::Header;
 use popcorn_core::window::Introduction;
@@ -44,7 +46,7 @@ proptest! {
     #[test]
     fn parts_do_not_overlap(size in 0usize..64 << 20) {
         match Layout::new(size) {
-            None => prop_assert!(size < 2 * HEADER_SIZE + 4 * (256 + RING_MIN)),
+            None => prop_assert!(size < 2 * HEADER_SIZE + 4 * length(RING_MIN)),
             Some(layout) => {
                 let mut begins = vec![0, HEADER_SIZE];
                 for side in [Side::Low, Side::High] {
@@ -59,7 +61,9 @@ proptest! {
                 }
                 prop_assert!(begins[5] + layout.ring_length() <= size);
                 prop_assert_eq!(layout.used(), begins[5] + layout.ring_length());
-                prop_assert!((layout.ring_length() - 256).is_power_of_two());
+                prop_assert!(layout.capacity().is_power_of_two());
+                prop_assert_eq!(layout.ring_length(), length(layout.capacity()));
+                prop_assert!(begins[2..].iter().all(|begin| begin % CELL == 0));
             }
         }
     }

@@ -18,6 +18,7 @@
 #include <linux/sched/task.h>
 #include <linux/sched/task_stack.h>
 #include <linux/uaccess.h>
+#include <linux/wait.h>
 
 #include "hooks.h"
 
@@ -291,6 +292,18 @@ void pcn_task_notify(struct task_struct *task)
 	set_notify_resume(task);
 }
 EXPORT_SYMBOL_GPL(pcn_task_notify);
+
+/* As set_notify_signal(), whose wake_up_state() is not for modules. */
+void pcn_task_interrupt(struct task_struct *task)
+{
+	struct wait_queue_entry entry = { .private = task };
+
+	if (test_and_set_tsk_thread_flag(task, TIF_NOTIFY_SIGNAL))
+		return;
+	if (!default_wake_function(&entry, TASK_INTERRUPTIBLE, 0, NULL))
+		kick_process(task);
+}
+EXPORT_SYMBOL_GPL(pcn_task_interrupt);
 
 void pcn_task_kill(struct task_struct *task)
 {

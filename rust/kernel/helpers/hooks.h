@@ -55,6 +55,7 @@ bool pcn_task_may_control(struct task_struct *task);
 bool pcn_task_may_read(struct task_struct *task);
 void *pcn_task_pointer(struct task_struct *task);
 void pcn_task_notify(struct task_struct *task);
+void pcn_task_interrupt(struct task_struct *task);
 void pcn_task_kill(struct task_struct *task);
 pid_t pcn_task_tid(struct task_struct *task);
 pid_t pcn_task_tgid(struct task_struct *task);

@@ -205,6 +205,13 @@ void pcn_sleep_ms(unsigned int ms)
 }
 EXPORT_SYMBOL_GPL(pcn_sleep_ms);
 
+void pcn_pause_us(unsigned int us)
+{
+	/* A kernel thread that pauses is no load. */
+	usleep_range_state(us, 2UL * us, TASK_IDLE);
+}
+EXPORT_SYMBOL_GPL(pcn_pause_us);
+
 unsigned int pcn_cpus_online(void)
 {
 	return num_online_cpus();

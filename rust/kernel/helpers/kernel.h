@@ -49,6 +49,8 @@ void pcn_cond_resched(void);
 bool pcn_need_resched(void);
 
 void pcn_sleep_ms(unsigned int ms);
+/* Between that time and twice of it. */
+void pcn_pause_us(unsigned int us);
 void pcn_prefer_current(void);
 
 unsigned int pcn_cpus_online(void);

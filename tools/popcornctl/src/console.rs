@@ -5,16 +5,15 @@
 //! gives it its meaning. If standard input is no terminal, its bytes go there as they are.
 
 use crate::failure::Failure;
+use crate::signals;
+use crate::signals::Signals;
 use nix::errno::Errno;
 use nix::poll::poll;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
 use nix::pty::Winsize;
-use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
-use nix::sys::signalfd::SfdFlags;
-use nix::sys::signalfd::SignalFd;
 use nix::sys::termios;
 use nix::sys::termios::SetArg;
 use nix::sys::termios::Termios;
@@ -32,8 +31,6 @@ const SCREEN_MAX: usize = 16 << 10;
 const OUTPUT_MAX: usize = 1024;
 /// Typed ahead at most; more stays with whoever types it.
 const KEYS_MAX: usize = 4096;
-/// Status of a program that a signal ended, less the signal's number.
-const STATUS_SIGNAL: u8 = 128;
 
 /// The terminal of another kernel; nothing waits.
 pub(crate) trait Line {
@@ -71,8 +68,8 @@ pub(crate) fn console(
 ) -> Result<(), Failure> {
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
     // From here on signals wait for the relay, so nothing ends us while the terminal is not ours alone.
-    let signals =
-        Signals::take().map_err(|errno| Failure::refused("waiting for signals", errno))?;
+    let wanted = [&signals::ENDING[..], &[Signal::SIGWINCH, Signal::SIGCONT]].concat();
+    let signals = Signals::take(&wanted)?;
     let raw = if stdin.is_terminal() {
         let raw = RawMode::enter(stdin.as_fd());
         Some(raw.map_err(|errno| Failure::refused("setting up the terminal", errno))?)
@@ -103,10 +100,7 @@ pub(crate) fn console(
     drop(raw);
     let end = end.map_err(failure)?;
     let why = match end {
-        End::Signal(signal) => {
-            let status = STATUS_SIGNAL.wrapping_add(signal as u8);
-            return Err(Failure::new(format!("ended by {signal}"), "").with_status(status));
-        }
+        End::Signal(signal) => return Err(signals::ended_by(signal)),
         End::Left => "left",
         End::Closed => "end of input",
         End::KernelEnded => "the kernel does not run",
@@ -133,36 +127,6 @@ pub(crate) fn failure(errno: Errno) -> Failure {
             )
         },
         other => Failure::refused("using the kernel's terminal", other),
-    }
-}
-
-/// The signals that concern us, kept from doing what they do.
-struct Signals(SignalFd);
-
-impl Signals {
-    fn take() -> Result<Self, Errno> {
-        let mut set = SigSet::empty();
-        for signal in [
-            Signal::SIGHUP,
-            Signal::SIGINT,
-            Signal::SIGQUIT,
-            Signal::SIGTERM,
-            Signal::SIGWINCH,
-            Signal::SIGCONT,
-        ] {
-            set.add(signal);
-        }
-        set.thread_block()?;
-        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-        SignalFd::with_flags(&set, flags).map(Self)
-    }
-
-    /// The next one, if there is one.
-    fn next(&self) -> Result<Option<Signal>, Errno> {
-        let Some(info) = self.0.read_signal()? else {
-            return Ok(None);
-        };
-        Signal::try_from(info.ssi_signo as i32).map(Some)
     }
 }
 
@@ -305,7 +269,7 @@ impl<L: Line> Relay<'_, L> {
         let output = add(self.output, !self.screen.is_empty(), PollFlags::POLLOUT);
         let signal = self
             .signals
-            .and_then(|signals| add(signals.0.as_fd(), true, PollFlags::POLLIN));
+            .and_then(|signals| add(signals.as_fd(), true, PollFlags::POLLIN));
         match poll(&mut fds, PollTimeout::from(LOOK_MS)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno),

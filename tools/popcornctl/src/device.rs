@@ -10,6 +10,8 @@ use crate::failure::Failure;
 use crate::uapi;
 use crate::uapi::BootAttach;
 use crate::uapi::Migrate;
+use crate::uapi::MsgInfo;
+use crate::uapi::MsgStats;
 use crate::uapi::NodeInfo;
 use crate::uapi::Nodes;
 use crate::uapi::Ping;
@@ -34,8 +36,11 @@ pub(crate) trait Popcorn {
     fn nodes(&self) -> Result<Vec<NodeInfo>, Errno>;
     /// The threads that have migrated; of one process, or (0) of all.
     fn threads(&self, pid: i32) -> Result<Vec<ThreadInfo>, Errno>;
-    /// Times round trips; the answer is the request with its times filled in.
-    fn ping(&self, request: Ping) -> Result<Ping, Errno>;
+    /// Times round trips; the answer is the request with its times filled in, and the nanoseconds of
+    /// each.
+    fn ping(&self, request: Ping) -> Result<(Ping, Vec<u64>), Errno>;
+    /// What was counted of messages, by node and type; of one node, or of all.
+    fn messages(&self, node: Option<u32>) -> Result<Vec<MsgInfo>, Errno>;
 }
 
 const MAGIC: u8 = b'P';
@@ -53,6 +58,7 @@ mod ioctl {
     nix::ioctl_readwrite!(nodes, MAGIC, 0x82, Nodes);
     nix::ioctl_readwrite!(threads, MAGIC, 0x83, Threads);
     nix::ioctl_readwrite!(ping, MAGIC, 0x85, Ping);
+    nix::ioctl_readwrite!(messages, MAGIC, 0x86, MsgStats);
     nix::ioctl_write_ptr!(boot_attach, MAGIC, 0xa1, BootAttach);
     nix::ioctl_read_bad!(get_window_size, libc::TIOCGWINSZ, Winsize);
     nix::ioctl_write_ptr_bad!(set_window_size, libc::TIOCSWINSZ, Winsize);
@@ -179,10 +185,25 @@ impl Popcorn for Device {
         })
     }
 
-    fn ping(&self, mut request: Ping) -> Result<Ping, Errno> {
-        // SAFETY: the descriptor is open, and the request a whole structure that outlives the call.
+    fn ping(&self, mut request: Ping) -> Result<(Ping, Vec<u64>), Errno> {
+        let mut samples = vec![0; request.count as usize];
+        request.samples = samples.as_mut_ptr() as u64;
+        // SAFETY: the descriptor is open, and the request a whole structure that outlives the call. The
+        // array that it names is exclusively borrowed and has `count` entries, as many as are written.
         unsafe { ioctl::ping(self.0.as_raw_fd(), &mut request) }?;
-        Ok(request)
+        Ok((request, samples))
+    }
+
+    fn messages(&self, node: Option<u32>) -> Result<Vec<MsgInfo>, Errno> {
+        // An id that no i32 holds is no node's: so is the greatest, and the kernel says so.
+        let node = node.map_or(uapi::NODE_ANY, |id| i32::try_from(id).unwrap_or(i32::MAX));
+        list(|entries: &mut [MsgInfo]| {
+            let mut request =
+                MsgStats::new(entries.as_mut_ptr() as u64, entries.len() as u32, node);
+            // SAFETY: as in `nodes`.
+            unsafe { ioctl::messages(self.0.as_raw_fd(), &mut request) }?;
+            Ok(request.count)
+        })
     }
 }
 

@@ -2,9 +2,11 @@
 //! `popcornctl`: see and move what runs on a Popcorn system of several Linux kernels.
 //!
 //! Nodes and threads are reached by the ioctls of `/dev/popcorn` (`uapi` has their structures, `device` the
-//! calls), kernels by files in configfs; there is one module for each object of the command line.
+//! calls), kernels and nodes of other machines by files in configfs (`configfs`); there is one module for each
+//! object of the command line.
 
 mod cli;
+mod configfs;
 mod console;
 mod device;
 mod doctor;
@@ -12,18 +14,23 @@ mod failure;
 mod kernel;
 mod machine_id;
 mod migrate;
+mod msg;
 mod node;
 mod output;
+mod patience;
 mod ps;
 mod run;
+mod signals;
 mod uapi;
 
 use clap::Parser;
 use cli::Cli;
 use cli::Command;
+use cli::MsgCommand;
 use cli::NodeCommand;
 use device::Device;
 use failure::Failure;
+use node::directory::Directory;
 use output::Output;
 use std::process::ExitCode;
 
@@ -41,8 +48,17 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: &Cli, output: &Output) -> Result<(), Failure> {
     match &cli.command {
-        Command::Node(NodeCommand::List) => node::list(&Device::open()?, output),
-        Command::Node(NodeCommand::Ping(args)) => node::ping(&Device::open()?, args, output),
+        Command::Node(NodeCommand::List) => {
+            // Without it there are no nodes of other machines.
+            let peers = Directory::open().ok();
+            node::list(&Device::open()?, peers.as_ref(), output)
+        }
+        Command::Node(NodeCommand::Join(args)) => node::join::run(args, output),
+        Command::Node(NodeCommand::Accept(args)) => node::accept::run(args, output),
+        Command::Node(NodeCommand::Leave(args)) => node::leave::run(args, output),
+        Command::Node(NodeCommand::Show(args)) => node::show::show(&Device::open()?, args, output),
+        Command::Node(NodeCommand::Ping(args)) => node::ping::ping(&Device::open()?, args, output),
+        Command::Msg(MsgCommand::Stat(args)) => msg::stat(&Device::open()?, args, output),
         Command::Run(args) => run::run(&Device::open().map_err(run::before_exec)?, args),
         Command::Migrate(args) => migrate::migrate(&Device::open()?, args, output),
         Command::Ps(args) => ps::ps(&Device::open()?, args, output),

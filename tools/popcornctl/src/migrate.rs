@@ -112,6 +112,7 @@ fn is_there(threads: &[ThreadInfo], tid: i32, node: NodeChoice) -> bool {
 pub(crate) mod tests {
     use super::*;
     use crate::cli::Target;
+    use crate::uapi::MsgInfo;
     use crate::uapi::NodeInfo;
     use crate::uapi::Ping;
     use std::cell::RefCell;
@@ -124,6 +125,9 @@ pub(crate) mod tests {
         /// Answers of successive calls of `threads`; the last is repeated.
         pub(crate) threads: RefCell<Vec<Vec<ThreadInfo>>>,
         pub(crate) nodes: Vec<NodeInfo>,
+        /// Answers of successive pings, of one round trip each; then there are no more.
+        pub(crate) pings: RefCell<Vec<Result<u64, Errno>>>,
+        pub(crate) messages: Vec<MsgInfo>,
     }
 
     impl Popcorn for FakeKernel {
@@ -145,8 +149,21 @@ pub(crate) mod tests {
             }
         }
 
-        fn ping(&self, request: Ping) -> Result<Ping, Errno> {
-            Ok(request)
+        fn ping(&self, request: Ping) -> Result<(Ping, Vec<u64>), Errno> {
+            let mut pings = self.pings.borrow_mut();
+            let mut samples = Vec::new();
+            for _ in 0..request.count {
+                if pings.is_empty() {
+                    return Err(Errno::EHOSTDOWN);
+                }
+                samples.push(pings.remove(0)?);
+            }
+            Ok((request, samples))
+        }
+
+        fn messages(&self, node: Option<u32>) -> Result<Vec<MsgInfo>, Errno> {
+            let wanted = |info: &&MsgInfo| node.is_none_or(|node| info.node == node);
+            Ok(self.messages.iter().filter(wanted).copied().collect())
         }
     }
 

@@ -1,14 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `popcornctl node`: the nodes, and the way to one of them.
+//!
+//! | file | job |
+//! |---|---|
+//! | `directory` | the files of a node of another machine, in configfs |
+//! | `address` | addresses as people write them |
+//! | `setup` | what the kernel is told before a node joins, and how that is taken back |
+//! | `state` | how a node of another machine fares |
+//! | `wait` | until it is online; and why it is not |
+//! | `refusal` | what an errno means, and what to do |
+//! | the others | one command each; `list` is here |
 
-use crate::cli::PingArgs;
+pub(crate) mod accept;
+pub(crate) mod address;
+pub(crate) mod directory;
+#[cfg(test)]
+pub(crate) mod fake;
+pub(crate) mod join;
+pub(crate) mod leave;
+pub(crate) mod ping;
+mod refusal;
+mod setup;
+pub(crate) mod show;
+mod state;
+mod wait;
+
 use crate::device::Popcorn;
 use crate::failure::Failure;
 use crate::output;
 use crate::output::Output;
 use crate::uapi;
 use crate::uapi::NodeInfo;
-use crate::uapi::Ping;
+use directory::Attribute;
+use directory::Peers;
 use nix::errno::Errno;
 use serde::Serialize;
 
@@ -19,6 +43,8 @@ struct Node {
     #[serde(rename = "self")]
     is_self: bool,
     state: &'static str,
+    /// How messages get there: not to this node, nor if that cannot be seen.
+    transport: Option<String>,
     name: String,
     cpus: u32,
     memory_bytes: u64,
@@ -35,6 +61,7 @@ impl From<&NodeInfo> for Node {
             id: info.id,
             is_self: info.flags & uapi::NODE_SELF != 0,
             state: state_name(info.state),
+            transport: None,
             name: uapi::name(&info.name),
             cpus: info.cpus,
             memory_bytes: info.memory,
@@ -56,13 +83,32 @@ fn state_name(state: u32) -> &'static str {
     }
 }
 
-/// `node list`
-pub(crate) fn list(device: &impl Popcorn, output: &Output) -> Result<(), Failure> {
+/// `node list`; `peers` are those of other machines.
+pub(crate) fn list(
+    device: &impl Popcorn,
+    peers: Option<&impl Peers>,
+    output: &Output,
+) -> Result<(), Failure> {
     let infos = device
         .nodes()
         .map_err(|errno| Failure::refused("listing the nodes", errno))?;
-    let nodes: Vec<Node> = infos.iter().map(Node::from).collect();
+    let mut nodes: Vec<Node> = infos.iter().map(Node::from).collect();
+    for node in nodes.iter_mut().filter(|node| !node.is_self) {
+        node.transport = transport(peers, node.id);
+    }
     output.result(&nodes, || nodes_table(&nodes))
+}
+
+/// How messages get to another node.
+fn transport(peers: Option<&impl Peers>, id: u32) -> Option<String> {
+    const OF_THIS_MACHINE: &str = "shm";
+    let Some(peers) = peers else {
+        return Some(OF_THIS_MACHINE.into());
+    };
+    match peers.read(id, Attribute::Transport) {
+        Err(Errno::ENOENT) => Some(OF_THIS_MACHINE.into()),
+        answer => answer.ok(),
+    }
 }
 
 fn nodes_table(nodes: &[Node]) -> String {
@@ -72,6 +118,7 @@ fn nodes_table(nodes: &[Node]) -> String {
             vec![
                 format!("{}{}", if node.is_self { "*" } else { "" }, node.id),
                 node.state.into(),
+                node.transport.clone().unwrap_or("-".into()),
                 node.name.clone(),
                 node.cpus.to_string(),
                 output::bytes(node.memory_bytes),
@@ -87,6 +134,7 @@ fn nodes_table(nodes: &[Node]) -> String {
         &[
             "NODE",
             "<STATE",
+            "<BY",
             "<NAME",
             "CPUS",
             "MEMORY",
@@ -100,62 +148,11 @@ fn nodes_table(nodes: &[Node]) -> String {
     )
 }
 
-/// The result of `node ping`.
-#[derive(Debug, Serialize)]
-struct PingResult {
-    node: u32,
-    bytes: u32,
-    count: u32,
-    poll: bool,
-    mean_ns: u64,
-    min_ns: u64,
-    max_ns: u64,
-}
-
-/// `node ping`
-pub(crate) fn ping(device: &impl Popcorn, args: &PingArgs, output: &Output) -> Result<(), Failure> {
-    let flags = if args.poll { uapi::PING_POLL } else { 0 };
-    let answer = device
-        .ping(Ping::new(args.node, args.bytes, args.count, flags))
-        .map_err(|errno| ping_failure(args.node, errno))?;
-    let result = PingResult {
-        node: args.node,
-        bytes: args.bytes,
-        count: args.count,
-        poll: args.poll,
-        mean_ns: answer.total_ns / u64::from(args.count.max(1)),
-        min_ns: answer.min_ns,
-        max_ns: answer.max_ns,
-    };
-    output.result(&result, || {
-        format!(
-            "node {}: {} round trips of {} bytes: {} on average, {} at best, {} at worst",
-            result.node,
-            result.count,
-            result.bytes,
-            output::duration(result.mean_ns),
-            output::duration(result.min_ns),
-            output::duration(result.max_ns)
-        )
-    })
-}
-
-fn ping_failure(node: u32, errno: Errno) -> Failure {
-    let what = format!("ping to node {node}");
-    if errno == Errno::EPERM {
-        return Failure {
-            next: "run this as root (it needs CAP_SYS_ADMIN)".into(),
-            ..Failure::refused(what, errno)
-        };
-    }
-    Failure::refused(what, errno)
-}
-
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn info(id: u32, state: u32, flags: u32) -> NodeInfo {
+    pub(super) fn info(id: u32, state: u32, flags: u32) -> NodeInfo {
         let mut name = [0; uapi::NAME_LEN];
         name[..5].copy_from_slice(b"nodeX");
         NodeInfo {
@@ -177,7 +174,7 @@ mod tests {
         assert_eq!(
             value,
             serde_json::json!({
-                "id": 1, "self": false, "state": "online", "name": "nodeX", "cpus": 1,
+                "id": 1, "self": false, "state": "online", "transport": null, "name": "nodeX", "cpus": 1,
                 "memory_bytes": 536_870_912u64, "sent": 3, "received": 0, "sent_bytes": 0,
                 "received_bytes": 0, "doorbells": 0
             })
@@ -203,8 +200,13 @@ mod tests {
     }
 
     #[test]
-    fn ping_without_privilege_speaks_of_root() {
-        assert!(ping_failure(1, Errno::EPERM).next.contains("CAP_SYS_ADMIN"));
-        assert!(ping_failure(1, Errno::ENODEV).next.contains("node list"));
+    fn who_is_not_of_another_machine_is_of_this_one() {
+        use fake::FakePeers;
+        let peers = FakePeers::default();
+        peers.make(1).unwrap();
+        peers.write(1, Attribute::Transport, "tcp").unwrap();
+        assert_eq!(transport(Some(&peers), 1).unwrap(), "tcp");
+        assert_eq!(transport(Some(&peers), 2).unwrap(), "shm");
+        assert_eq!(transport(None::<&FakePeers>, 1).unwrap(), "shm");
     }
 }

@@ -42,6 +42,17 @@ impl Output {
             .map_err(|error| Failure::new(format!("writing the result: {error}"), ""))
     }
 
+    /// Prints a line of what goes on, for people.
+    pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
+        if self.json {
+            return Ok(());
+        }
+        let mut stdout = std::io::stdout().lock();
+        writeln!(stdout, "{text}")
+            .and_then(|()| stdout.flush())
+            .map_err(|error| Failure::new(format!("writing the result: {error}"), ""))
+    }
+
     /// Tells people how far something is, on stderr.
     pub(crate) fn progress(&self, text: &str) {
         if !self.json {

@@ -4,6 +4,7 @@
 //! Plain data, laid out as C does; the headers say what each field means. Sizes are checked when this
 //! is compiled; the ioctl numbers carry them too, so a mistake cannot pass unnoticed.
 
+use popcorn_core::stats::histogram::BUCKETS;
 use std::mem::size_of;
 
 /// Length of names, with the zero that ends a shorter one.
@@ -22,6 +23,10 @@ pub(crate) const NODE_ONLINE: u32 = 1;
 pub(crate) const NODE_DEAD: u32 = 2;
 /// `NodeInfo::flags`: the kernel that answers.
 pub(crate) const NODE_SELF: u32 = 1 << 0;
+/// `MsgStats::node`: of all nodes.
+pub(crate) const NODE_ANY: i32 = -1;
+/// `MsgInfo::kind`: all types together for which there was no room of their own.
+pub(crate) const MSG_OTHERS: u32 = 0x10000;
 /// `ThreadInfo::flags`: it runs on another node than its origin.
 pub(crate) const THREAD_AWAY: u32 = 1 << 0;
 /// `Ping::flags`: spin for each answer.
@@ -160,6 +165,7 @@ pub(crate) struct Ping {
     pub(crate) total_ns: u64,
     pub(crate) min_ns: u64,
     pub(crate) max_ns: u64,
+    pub(crate) samples: u64,
 }
 
 impl Ping {
@@ -175,6 +181,91 @@ impl Ping {
             total_ns: 0,
             min_ns: 0,
             max_ns: 0,
+            samples: 0,
+        }
+    }
+}
+
+/// `struct popcorn_msg_info`
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MsgInfo {
+    pub(crate) node: u32,
+    pub(crate) kind: u32,
+    pub(crate) sent: u64,
+    pub(crate) received: u64,
+    pub(crate) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) stalls: u64,
+    pub(crate) stall_ns: u64,
+    pub(crate) full: u64,
+    pub(crate) retries: u64,
+    pub(crate) lost: u64,
+    pub(crate) late: u64,
+    pub(crate) calls: u64,
+    pub(crate) errors: u64,
+    pub(crate) timed_out: u64,
+    pub(crate) interrupted: u64,
+    pub(crate) host_down: u64,
+    pub(crate) failed: u64,
+    pub(crate) latency_ns: u64,
+    pub(crate) latency_min_ns: u64,
+    pub(crate) latency_max_ns: u64,
+    pub(crate) reserved: [u64; 3],
+    pub(crate) latency: [u64; BUCKETS],
+}
+
+impl Default for MsgInfo {
+    fn default() -> Self {
+        Self {
+            node: 0,
+            kind: 0,
+            sent: 0,
+            received: 0,
+            sent_bytes: 0,
+            received_bytes: 0,
+            stalls: 0,
+            stall_ns: 0,
+            full: 0,
+            retries: 0,
+            lost: 0,
+            late: 0,
+            calls: 0,
+            errors: 0,
+            timed_out: 0,
+            interrupted: 0,
+            host_down: 0,
+            failed: 0,
+            latency_ns: 0,
+            latency_min_ns: 0,
+            latency_max_ns: 0,
+            reserved: [0; 3],
+            latency: [0; BUCKETS],
+        }
+    }
+}
+
+/// `struct popcorn_msg_stats`
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MsgStats {
+    pub(crate) size: u32,
+    pub(crate) count: u32,
+    pub(crate) stats: u64,
+    info_size: u32,
+    pub(crate) node: i32,
+    pub(crate) reserved: u64,
+}
+
+impl MsgStats {
+    pub(crate) const fn new(stats: u64, count: u32, node: i32) -> Self {
+        Self {
+            size: size::<Self>(),
+            count,
+            stats,
+            info_size: size::<MsgInfo>(),
+            node,
+            reserved: 0,
         }
     }
 }
@@ -211,7 +302,9 @@ const _: () = {
     assert!(size_of::<Nodes>() == 24);
     assert!(size_of::<ThreadInfo>() == 120);
     assert!(size_of::<Threads>() == 24);
-    assert!(size_of::<Ping>() == 48);
+    assert!(size_of::<Ping>() == 56);
+    assert!(size_of::<MsgInfo>() == 2104);
+    assert!(size_of::<MsgStats>() == 32);
     assert!(size_of::<BootAttach>() == 72);
 };
 
@@ -238,6 +331,7 @@ mod tests {
         assert_eq!(Migrate::new(1, 2, 3).size, 16);
         assert_eq!(Nodes::new(0, 0).info_size, 88);
         assert_eq!(Threads::new(0, 0, 0).info_size, 120);
+        assert_eq!(MsgStats::new(0, 0, NODE_ANY).info_size, 2104);
         assert_eq!(BootAttach::new(1, "").unwrap().size, 72);
     }
 

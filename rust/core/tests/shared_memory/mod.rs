@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Memory for two threads.
 
+use popcorn_core::circle::Circular;
+use popcorn_core::circle::Masked;
 use popcorn_core::ring::Memory;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicU8;
@@ -55,5 +57,13 @@ impl Memory for Shared {
             to.store(*from, Ordering::Relaxed);
         }
         assert!(offset + bytes.len() <= self.size());
+    }
+}
+
+impl Circular for Shared {
+    type Circle = Masked<Self>;
+
+    fn circle(&self, offset: usize, capacity: usize) -> Option<Masked<Self>> {
+        Masked::new(self.clone(), offset, capacity)
     }
 }

@@ -225,7 +225,7 @@ fn special(action: Action, name: &str, errno: Errno) -> Option<(String, String)>
             "see `popcornctl kernel list` and `popcornctl doctor`".into(),
         ),
         (Action::Stop, Errno::ETIMEDOUT) => (
-            "it was asked to shut down, and has not yet",
+            "something does not come home from there (see `popcornctl ps`), or it has not shut down yet",
             format!("wait, or `popcornctl kernel kill {name}`; `popcornctl kernel log {name}` shows what it does"),
         ),
         (Action::Stop | Action::Kill, Errno::ESRCH) => (

@@ -9,10 +9,9 @@ use super::refusal::Action;
 use crate::cli::StopArgs;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::patience;
 use nix::errno::Errno;
-use std::sync::mpsc;
 use std::time::Duration;
-use std::time::Instant;
 
 /// `kernel stop`
 pub(crate) fn stop(
@@ -20,41 +19,20 @@ pub(crate) fn stop(
     args: &StopArgs,
     output: &Output,
 ) -> Result<(), Failure> {
-    ask_to_stop(kernels, &args.name, Duration::from_secs(args.timeout))
+    let how = if args.force { "force" } else { "1" };
+    ask_to_stop(kernels, &args.name, how, Duration::from_secs(args.timeout))
         .map_err(|errno| refused(Action::Stop, &args.name, errno))?;
     tell(kernels, &args.name, output)
 }
 
-/// The kernel gives up after a time of its own, which may be shorter than ours, or longer.
 fn ask_to_stop(
     kernels: &(impl Kernels + Clone + Send + 'static),
     name: &str,
-    patience: Duration,
+    how: &'static str,
+    limit: Duration,
 ) -> Result<(), Errno> {
-    let deadline = Instant::now().checked_add(patience);
-    let (sender, answers) = mpsc::channel();
-    let asker = (kernels.clone(), name.to_owned());
-    // If it outlasts us it ends with this program: the wait in the kernel is killable.
-    std::thread::spawn(move || {
-        let (kernels, name) = asker;
-        loop {
-            let answer = kernels.write(&name, Attribute::Stop, "1");
-            let again = answer == Err(Errno::ETIMEDOUT);
-            if !again {
-                // Nobody may be there any more to hear it.
-                let _ = sender.send(answer);
-                return;
-            }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return;
-            }
-        }
-    });
-    match answers.recv_timeout(patience) {
-        Ok(answer) => answer,
-        // It came to an end without an answer only if the time was over.
-        Err(_) => Err(Errno::ETIMEDOUT),
-    }
+    let (kernels, name) = (kernels.clone(), name.to_owned());
+    patience::ask_until(limit, move || kernels.write(&name, Attribute::Stop, how))
 }
 
 /// `kernel kill`
@@ -79,8 +57,15 @@ mod tests {
     fn stop_asks_again_while_it_has_patience() {
         let kernels = FakeKernels::with("node1", 1);
         kernels.refuse_times(Attribute::Stop, Errno::ETIMEDOUT, 2);
-        ask_to_stop(&kernels, "node1", Duration::from_secs(3600)).unwrap();
+        ask_to_stop(&kernels, "node1", "1", Duration::from_secs(3600)).unwrap();
         assert_eq!(kernels.written(), ["stop=1"; 3]);
+    }
+
+    #[test]
+    fn by_force_it_does_not_wait_for_what_is_there() {
+        let kernels = FakeKernels::with("node1", 1);
+        ask_to_stop(&kernels, "node1", "force", Duration::from_secs(3600)).unwrap();
+        assert_eq!(kernels.written(), ["stop=force"]);
     }
 
     #[test]
@@ -90,6 +75,7 @@ mod tests {
         let args = StopArgs {
             name: "node1".into(),
             timeout: 0,
+            force: false,
         };
         let failure = stop(&kernels, &args, &Output::new(true)).unwrap_err();
         assert_eq!(failure.errno, Some(Errno::ETIMEDOUT));
@@ -108,6 +94,7 @@ mod tests {
         let args = StopArgs {
             name: "node1".into(),
             timeout: 60,
+            force: false,
         };
         for failure in [
             stop(&kernels, &args, &Output::new(true)).unwrap_err(),

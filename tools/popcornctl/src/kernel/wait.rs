@@ -14,14 +14,10 @@ use crate::device::Device;
 use crate::device::Popcorn;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::patience::Patience;
+use crate::patience::LOOK_AGAIN;
 use crate::uapi;
 use std::time::Duration;
-use std::time::Instant;
-
-/// How often to look whether it is online.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// How often to say that it is not.
-const SAY_AGAIN: Duration = Duration::from_secs(10);
 
 /// `kernel wait`
 pub(crate) fn wait(
@@ -41,15 +37,14 @@ pub(crate) fn wait_online(
     kernels: &impl Kernels,
     device: &impl Popcorn,
     name: &str,
-    patience: Duration,
+    limit: Duration,
     output: &Output,
 ) -> Result<(), Failure> {
     let text = kernels
         .read(name, Attribute::Node)
         .map_err(|errno| refused(Action::Show, name, errno))?;
     let id: u32 = description::parse(Attribute::Node, &text)?;
-    let start = Instant::now();
-    let mut said = Duration::ZERO;
+    let mut patience = Patience::new(limit);
     loop {
         let state = description::state(kernels, name)?;
         if !state.is_up() {
@@ -63,22 +58,19 @@ pub(crate) fn wait_online(
         if state != State::Booting && nodes.iter().any(online) {
             return Ok(());
         }
-        let waited = start.elapsed();
-        if waited >= patience {
+        if patience.is_over() {
             let what = format!(
                 "node {id} is not online after {} s; kernel {name} {}",
-                patience.as_secs(),
+                limit.as_secs(),
                 state.text()
             );
             return Err(with_console(kernels, name, what));
         }
-        if waited >= said + SAY_AGAIN {
-            said = waited;
+        if let Some(seconds) = patience.to_say() {
             let last =
                 log::last_line(kernels, name).map_or(String::new(), |line| format!(" | {line}"));
             output.progress(&format!(
-                "{} s: kernel {name} {}{last}",
-                waited.as_secs(),
+                "{seconds} s: kernel {name} {}{last}",
                 state.text()
             ));
         }

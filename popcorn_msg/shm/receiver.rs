@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The receiving thread of a link: membership, draining the rings, sleeping.
+//! The receiving thread of a window: membership, draining the rings, sleeping.
 //!
 //! It alone changes the link's state. Others may drain the rings too, while they poll for a
-//! response: whoever holds `Link::receive`. What they find wrong they leave to the thread.
+//! response: whoever holds `Window::receive`. What they find wrong they leave to the thread.
 
-use crate::link::count;
+use super::Window;
+use crate::dispatch;
+use crate::dispatch::takes_requests;
+use crate::dispatch::Fault;
+use crate::life;
+use crate::life::new_life;
+use crate::life::Progress;
+use crate::life::TICK_MS;
 use crate::link::Link;
 use crate::link::LinkState;
-use crate::request::Request;
 use crate::service::NodeEvent;
 
 use kernel::prelude::*;
@@ -15,7 +21,6 @@ use kernel::sync::Arc;
 
 use core::sync::atomic::fence;
 use core::sync::atomic::Ordering;
-use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ring::Consumer;
 use popcorn_core::ring::Corrupt;
@@ -30,16 +35,11 @@ use popcorn_kernel::doorbell;
 use popcorn_kernel::doorbell::Doorbell;
 use popcorn_kernel::doorbell::Ring;
 use popcorn_kernel::err_ratelimited;
-use popcorn_kernel::errno;
 use popcorn_kernel::kthread;
 use popcorn_kernel::kthread::should_stop;
 use popcorn_kernel::shared_memory::SharedMemory;
-use popcorn_kernel::system;
 use popcorn_kernel::time;
-use popcorn_kernel::warn_ratelimited;
 
-/// Between two heartbeats.
-const TICK_MS: u64 = 100;
 /// Between two looks when no interrupt could be had.
 const POLL_WITHOUT_DOORBELL_MS: u32 = 1;
 /// Messages of one ring that are taken in one go.
@@ -60,9 +60,6 @@ struct Receiver {
     life: Incarnation,
 }
 
-/// The peer sent what it must not; what it was.
-struct Fault(&'static str);
-
 impl From<Corrupt> for Fault {
     fn from(_: Corrupt) -> Self {
         Fault("its ring is corrupt")
@@ -71,22 +68,25 @@ impl From<Corrupt> for Fault {
 
 /// Rings the link's thread awake, and tells the peer where to ring: while the thread has published it,
 /// so that the window is there.
-pub(crate) struct Bell(pub(crate) Arc<Link>);
+struct Bell {
+    link: Arc<Link>,
+    window: Arc<Window>,
+}
 
 impl Ring for Bell {
     fn ring(&self) {
-        self.0.kick();
+        self.link.kick();
     }
 
     fn placed(&self, at: Option<window::Doorbell>) {
-        self.0.own_header().set_doorbell(at);
+        self.window.own_header().set_doorbell(at);
     }
 }
 
 /// Drains what is there, if nobody else does so now. Called by those who wait for a response, too;
 /// how many messages there were.
-pub(crate) fn poll(link: &Arc<Link>) -> usize {
-    let Some(mut receive) = link.receive.try_lock() else {
+pub(super) fn poll(link: &Arc<Link>, window: &Window) -> usize {
+    let Some(mut receive) = window.receive.try_lock() else {
         return 0;
     };
     match drain(link, &mut receive) {
@@ -97,7 +97,7 @@ pub(crate) fn poll(link: &Arc<Link>) -> usize {
                 .as_ref()
                 .map(|[requests, _]| requests.life.get());
             // A peer in another life has cleared its rings: no fault of its own.
-            let same_life = life == Some(link.peer_header().incarnation());
+            let same_life = life == Some(window.peer_header().incarnation());
             let is_first = link.fault();
             drop(receive);
             if same_life && is_first {
@@ -110,18 +110,14 @@ pub(crate) fn poll(link: &Arc<Link>) -> usize {
 }
 
 /// Whether something could be drained now; false while somebody else drains.
-pub(crate) fn is_pending(link: &Link) -> bool {
-    let Some(receive) = link.receive.try_lock() else {
+pub(super) fn is_pending(link: &Link, window: &Window) -> bool {
+    let Some(receive) = window.receive.try_lock() else {
         return false;
     };
     let Some([requests, responses]) = &receive.lanes else {
         return false;
     };
     responses.consumer.pending() || requests.consumer.pending() && takes_requests(link)
-}
-
-fn takes_requests(link: &Link) -> bool {
-    link.queued.load(Ordering::Relaxed) < link.core().settings().queued_max()
 }
 
 fn drain(link: &Arc<Link>, receive: &mut Receive) -> core::result::Result<usize, Fault> {
@@ -134,14 +130,7 @@ fn drain(link: &Arc<Link>, receive: &mut Receive) -> core::result::Result<usize,
             break;
         };
         number += 1;
-        let result = payload.and_then(|payload| match header.status {
-            0 => Ok(payload),
-            status => Err(errno::from_status(status).err().unwrap_or(EIO)),
-        });
-        // Nobody waits for it any more if this is false: a late response.
-        link.core()
-            .pending()
-            .finish(link.peer(), header.request, result);
+        dispatch::response(link, &header, payload);
     }
     responses.consumer.release();
     let mut taken = 0;
@@ -150,17 +139,17 @@ fn drain(link: &Arc<Link>, receive: &mut Receive) -> core::result::Result<usize,
             break;
         };
         taken += 1;
-        dispatch(link, header, payload);
+        dispatch::request(link, header, payload);
     }
     requests.consumer.release();
     Ok(number + taken)
 }
 
 impl Receiver {
-    fn new(link: &Link, lane: Lane, life: Incarnation) -> Result<Self> {
-        let (base, length) = link.incoming(lane);
+    fn new(window: &Window, lane: Lane, life: Incarnation) -> Result<Self> {
+        let (base, capacity) = window.incoming(lane);
         Ok(Self {
-            consumer: Consumer::new(link.memory().clone(), base, length).map_err(|_| EINVAL)?,
+            consumer: Consumer::new(window.memory(), base, capacity).map_err(|_| EINVAL)?,
             lane,
             sequence: 0,
             life,
@@ -180,19 +169,7 @@ impl Receiver {
         if !self.consumer.read(0, &mut bytes) {
             return Err(Fault("a message is shorter than its header"));
         }
-        let header = Header::decode(&bytes).map_err(|_| Fault("a header is malformed"))?;
-        if header.source != link.peer() || header.destination != link.own() {
-            return Err(Fault("a message is not from it or not for us"));
-        }
-        if header.incarnation != self.life || header.sequence != self.sequence {
-            return Err(Fault("a message is of another life or out of sequence"));
-        }
-        if (header.class == Class::Response) != (self.lane == Lane::Responses) {
-            return Err(Fault("a message is in the wrong ring"));
-        }
-        if header.length as usize != length - HEADER_SIZE {
-            return Err(Fault("a message has a wrong length"));
-        }
+        let header = dispatch::check(link, &bytes, self.lane, self.life, self.sequence, length)?;
         let payload = KVVec::from_elem(0u8, header.length as usize, GFP_KERNEL);
         let payload = match payload {
             Ok(mut payload) => {
@@ -205,48 +182,9 @@ impl Receiver {
         };
         self.consumer.pop();
         self.sequence += 1;
-        count(&link.counters.received, 1);
-        count(&link.counters.received_bytes, u64::from(header.length));
+        dispatch::counted(link, &header);
         Ok(Some((header, payload)))
     }
-}
-
-/// Hands a request to its service: at once if that can be, else on a worker.
-fn dispatch(link: &Arc<Link>, header: Header, payload: Result<KVVec<u8>>) {
-    let service = link.core().services().find(header.kind);
-    let (payload, error) = match (payload, &service) {
-        (Ok(payload), Some(_)) => (payload, None),
-        (Ok(_), None) => (KVVec::new(), Some(errno::not_supported())),
-        (Err(error), _) => (KVVec::new(), Some(error)),
-    };
-    let mut request = Request::new(link.clone(), header, payload, service.clone());
-    let (None, Some(service)) = (error, service) else {
-        let error = error.unwrap_or(EIO);
-        if !request.wants_reply() {
-            warn_ratelimited!(
-                "a message of type {:#x} from node {} is lost: {:?}\n",
-                header.kind,
-                link.peer(),
-                error
-            );
-        }
-        // If this fails, the peer is gone.
-        request.reply_error(error).ok();
-        return;
-    };
-    if header.class == Class::OneWay || link.has_room_for_response() {
-        match service.handler().urgent(link.peer(), request) {
-            None => return,
-            Some(back) => request = back,
-        }
-    }
-    let peer = link.peer();
-    // If this fails, the request was dropped, still here, and so answered.
-    link.spawn(move || {
-        request.in_receiver = false;
-        service.handler().request(peer, request);
-    })
-    .ok();
 }
 
 /// How far we are with the peer.
@@ -260,6 +198,7 @@ enum Phase {
 /// The thread's own state.
 pub(crate) struct Thread {
     link: Arc<Link>,
+    window: Arc<Window>,
     bell: Option<Doorbell<Bell>>,
     /// Whether the peer can ring it.
     has_place: bool,
@@ -273,25 +212,16 @@ pub(crate) struct Thread {
     /// Ticks of ours since the peer's heartbeat moved. Ticks, not time: if this whole machine was
     /// stopped for a while, both sides were.
     missed: u32,
-    /// Responses sent, as seen at the latest tick, while one waited for room.
-    sent_while_waiting: Option<u64>,
-    /// Ticks during which one waited and none was sent.
-    stuck: u32,
+    progress: Progress,
     next_tick_ms: u64,
 }
 
-/// A new life; no two are the same, but by chance of one in 2^64.
-fn new_life() -> Incarnation {
-    loop {
-        if let Some(life) = Incarnation::new(system::random_u64()) {
-            return life;
-        }
-    }
-}
-
 impl Thread {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
-        let bell = Doorbell::new(Bell(link.clone()));
+    pub(crate) fn new(link: Arc<Link>, window: Arc<Window>) -> Self {
+        let bell = Doorbell::new(Bell {
+            link: link.clone(),
+            window: window.clone(),
+        });
         if let Err(error) = &bell {
             pr_warn!(
                 "no doorbell for node {} ({:?}): polling\n",
@@ -301,6 +231,7 @@ impl Thread {
         }
         Self {
             link,
+            window,
             bell: bell.ok(),
             has_place: false,
             phase: Phase::Seeking,
@@ -310,8 +241,7 @@ impl Thread {
             beats: 0,
             peer_beats: 0,
             missed: 0,
-            sent_while_waiting: None,
-            stuck: 0,
+            progress: Progress::default(),
             next_tick_ms: 0,
         }
     }
@@ -331,7 +261,7 @@ impl Thread {
                 self.tick(now / 1_000_000);
                 self.membership();
             }
-            if poll(&self.link) != 0 {
+            if poll(&self.link, &self.window) != 0 {
                 busy_until = now + self.link.core().settings().poll_ns();
                 current::cond_resched();
             } else if now < busy_until && !current::need_resched() {
@@ -345,11 +275,11 @@ impl Thread {
 
     fn sleep(&self, now_ms: u64) {
         let link = &self.link;
-        let header = link.own_header();
+        let header = self.window.own_header();
         header.set_sleeping(true);
-        // Pairs with the fence in Link::ring_if_sleeping().
+        // Pairs with the fence in Window::ring_if_sleeping().
         fence(Ordering::SeqCst);
-        if !is_pending(link) {
+        if !is_pending(link, &self.window) {
             let tick = self.next_tick_ms.saturating_sub(now_ms).clamp(1, TICK_MS) as u32;
             let timeout = if self.has_place {
                 tick
@@ -367,16 +297,16 @@ impl Thread {
     fn join(&mut self) {
         self.own = new_life();
         self.phase = Phase::Seeking;
-        self.link.own_header().retract();
-        if self.link.clear_rings().is_err() {
+        self.window.own_header().retract();
+        if self.window.clear_rings().is_err() {
             // Cannot be: the geometry was checked when the link was made.
             pr_err!("the window with node {} cannot be used\n", self.link.peer());
         }
         let introduction = self.link.introduce(self.own);
         // Without a place, or this would overwrite one that was told meanwhile.
-        self.link.own_header().introduce(&introduction, None);
+        self.window.own_header().introduce(&introduction, None);
         self.publish();
-        self.link.ring_if_sleeping();
+        self.window.ring_if_sleeping(&self.link);
     }
 
     /// Tells the peer where to ring.
@@ -389,8 +319,8 @@ impl Thread {
         if let Phase::Online(_) = self.phase {
             self.down(NodeEvent::Left);
         }
-        let header = self.link.own_header();
-        let peer = self.link.peer_header();
+        let header = self.window.own_header();
+        let peer = self.window.peer_header();
         let wake = peer.sleeping();
         if let Some(bell) = &self.bell {
             bell.withdraw();
@@ -408,30 +338,23 @@ impl Thread {
     fn tick(&mut self, now_ms: u64) {
         self.next_tick_ms = now_ms + TICK_MS;
         self.beats = self.beats.wrapping_add(1);
-        let header = self.link.own_header();
+        let header = self.window.own_header();
         header.set_heartbeat(self.beats);
         self.publish();
-        let beats = self.link.peer_header().heartbeat();
+        let beats = self.window.peer_header().heartbeat();
         if beats == self.peer_beats {
             self.missed = self.missed.saturating_add(1);
         } else {
             self.peer_beats = beats;
             self.missed = 0;
         }
-        let sent = self.link.sent_while_waiting();
-        let is_stuck = sent.is_some() && sent == self.sent_while_waiting;
-        self.stuck = if is_stuck {
-            self.stuck.saturating_add(1)
-        } else {
-            0
-        };
-        self.sent_while_waiting = sent;
+        self.progress.tick(&self.link);
     }
 
     fn membership(&mut self) {
         let killed = self.link.killed.swap(false, Ordering::AcqRel);
         let faulty = self.link.faulty.swap(false, Ordering::AcqRel);
-        let peer = self.link.peer_header();
+        let peer = self.window.peer_header();
         match self.phase {
             Phase::Seeking => {
                 if killed {
@@ -443,7 +366,7 @@ impl Thread {
             Phase::Accepted(life) => {
                 if killed || peer.incarnation() != life.get() || peer.state() != State::Joined {
                     self.refused = if killed { life.get() } else { self.refused };
-                    self.link.own_header().accept(None);
+                    self.window.own_header().accept(None);
                     self.phase = Phase::Seeking;
                 } else if peer.accepts(self.own) {
                     self.up(life);
@@ -460,12 +383,12 @@ impl Thread {
                         u64::from(self.missed) * TICK_MS
                     );
                     self.give_up(life);
-                } else if u64::from(self.stuck) > limit {
+                } else if u64::from(self.progress.stuck()) > limit {
                     // Its requests hold workers that others need, too.
                     err_ratelimited!(
                         "node {} is dropped: it took no response for {} ms\n",
                         self.link.peer(),
-                        u64::from(self.stuck) * TICK_MS
+                        u64::from(self.progress.stuck()) * TICK_MS
                     );
                     self.give_up(life);
                 } else if peer.state() != State::Joined {
@@ -481,7 +404,7 @@ impl Thread {
     }
 
     fn seek(&mut self, header: &window::Header<SharedMemory>) {
-        if header.state() != State::Joined {
+        if header.state() != State::Joined || !life::may_begin(&self.link) {
             return;
         }
         match header.introduction(self.link.peer(), self.link.core().protocol()) {
@@ -490,13 +413,12 @@ impl Thread {
                 self.link.set_introduction(introduction);
                 self.peer_beats = header.heartbeat();
                 self.missed = 0;
-                self.sent_while_waiting = None;
-                self.stuck = 0;
+                self.progress = Progress::default();
                 self.phase = Phase::Accepted(introduction.incarnation);
-                self.link
+                self.window
                     .own_header()
                     .accept(Some(introduction.incarnation));
-                self.link.ring_if_sleeping();
+                self.window.ring_if_sleeping(&self.link);
                 if header.accepts(self.own) {
                     self.up(introduction.incarnation);
                 }
@@ -518,34 +440,25 @@ impl Thread {
 
     /// Both have accepted each other.
     fn up(&mut self, life: Incarnation) {
-        let link = self.link.clone();
-        let opened = Receiver::new(&link, Lane::Requests, life)
-            .and_then(|requests| Ok([requests, Receiver::new(&link, Lane::Responses, life)?]))
+        let window = self.window.clone();
+        let opened = Receiver::new(&window, Lane::Requests, life)
+            .and_then(|requests| Ok([requests, Receiver::new(&window, Lane::Responses, life)?]))
             .and_then(|lanes| {
-                link.open(self.own, life)?;
+                window.open(self.own, life)?;
                 Ok(lanes)
             });
         match opened {
             Ok(lanes) => self.receive_from(Some(lanes)),
             Err(error) => {
-                pr_err!("node {} cannot be used: {:?}\n", link.peer(), error);
+                pr_err!("node {} cannot be used: {:?}\n", self.link.peer(), error);
                 return;
             }
         }
         self.phase = Phase::Online(life);
-        link.set_state(LinkState::Online);
-        if let Some(peer) = link.introduction() {
-            pr_info!(
-                "node {} is online: {} processors, {} MiB\n",
-                link.peer(),
-                peer.cpus,
-                peer.memory >> 20
-            );
-        }
-        link.core().tell(link.peer(), NodeEvent::Online);
+        life::begin(&self.link, life);
         // The peer may still be waiting for our acceptance.
-        link.ring_if_sleeping();
-        link.core().online().wake_all();
+        window.ring_if_sleeping(&self.link);
+        self.link.core().online().wake_all();
     }
 
     /// That life of the peer counts as dead from here on, whatever it still says; another is welcome.
@@ -559,32 +472,19 @@ impl Thread {
     /// at fault any more either: what `faulty` says from here on is of this life, and is forgotten
     /// by the next look at the membership, which comes before another life.
     fn down(&mut self, event: NodeEvent) {
-        let link = self.link.clone();
-        let state = match event {
-            NodeEvent::Dead => LinkState::Dead,
-            _ => LinkState::Offline,
-        };
-        link.set_state(state);
-        link.close();
+        life::close(&self.link, event);
+        self.window.close();
         self.receive_from(None);
-        link.core().pending().fail(link.peer());
+        if let Phase::Online(life) = self.phase {
+            life::end(&self.link, life, event);
+        }
         self.phase = Phase::Seeking;
-        pr_info!(
-            "node {} {}\n",
-            link.peer(),
-            if event == NodeEvent::Dead {
-                "is dead"
-            } else {
-                "has left"
-            }
-        );
-        link.core().tell(link.peer(), event);
     }
 
     /// Replaces the reading ends. A poller holds them only while it drains.
     fn receive_from(&self, lanes: Option<[Receiver; 2]>) {
         loop {
-            if let Some(mut receive) = self.link.receive.try_lock() {
+            if let Some(mut receive) = self.window.receive.try_lock() {
                 receive.lanes = lanes;
                 return;
             }

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Takes connections that peers make, finds out whose they are, and hands them over.
+//!
+//! Who connects is nobody until it has said hello, in time. Few may be nobody at once; more are sent away.
+//!
+//! Locks: `peers`, `listens`, leaves.
+
+use super::connection::Body;
+use super::connection::Connection;
+use super::end::Arrival;
+use super::security::Kind;
+use super::security::Security;
+use super::setup::Role;
+use super::Tcp;
+use crate::life::new_life;
+
+use kernel::c_str;
+use kernel::prelude::*;
+use kernel::sync::new_spinlock;
+use kernel::sync::Arc;
+use kernel::sync::SpinLock;
+
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering;
+use popcorn_core::address::Address;
+use popcorn_core::ids::NodeId;
+use popcorn_core::ids::NODE_MAX;
+use popcorn_core::stream::hello::Checked;
+use popcorn_core::stream::meeting::Greeting;
+use popcorn_core::stream::Channel;
+use popcorn_core::stream::Hello;
+use popcorn_core::window::Introduction;
+use popcorn_core::window::NAME_LEN;
+use popcorn_kernel::key::KeySerial;
+use popcorn_kernel::kthread::should_stop;
+use popcorn_kernel::kthread::Kthread;
+use popcorn_kernel::new_waitqueue;
+use popcorn_kernel::socket;
+use popcorn_kernel::socket::Socket;
+use popcorn_kernel::time;
+use popcorn_kernel::wait::WaitQueue;
+use popcorn_kernel::warn_ratelimited;
+use popcorn_kernel::work::WorkQueue;
+
+/// Connections that have not said hello yet.
+const NOBODIES_MAX: u32 = 16;
+/// For the hello.
+const HELLO_MS: u64 = 5000;
+/// For the answer to who is refused.
+const TELL_MS: u64 = 200;
+/// Between two looks whether to go on.
+const STEP_MS: u32 = 200;
+/// Connections that wait to be taken.
+const BACKLOG: u32 = 32;
+
+/// The peers that may connect to this node.
+#[pin_data]
+pub(crate) struct Roster {
+    own: NodeId,
+    protocol: u64,
+    #[pin]
+    peers: SpinLock<[Option<Arc<Tcp>>; NODE_MAX]>,
+}
+
+impl Roster {
+    /// Nobody.
+    pub(crate) fn new(own: NodeId, protocol: u64) -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                own,
+                protocol,
+                peers <- new_spinlock!([const { None }; NODE_MAX], "popcorn_msg::Roster::peers"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// From now on, or no longer, `peer` may connect.
+    pub(crate) fn set(&self, peer: NodeId, tcp: Option<Arc<Tcp>>) {
+        let old = match self.peers.lock().get_mut(peer.index()) {
+            Some(slot) => core::mem::replace(slot, tcp),
+            None => tcp,
+        };
+        drop(old);
+    }
+
+    /// Those who are expected to connect to `address`.
+    fn expected_at(&self, address: Address) -> impl Iterator<Item = Arc<Tcp>> + '_ {
+        NodeId::all()
+            .filter_map(|id| self.find(id))
+            .filter(move |tcp| tcp.setup().role == Role::Listen(address))
+    }
+
+    /// The peer, if it may.
+    fn find(&self, peer: NodeId) -> Option<Arc<Tcp>> {
+        self.peers.lock().get(peer.index())?.clone()
+    }
+}
+
+/// What the thread and the workers of a listener share.
+#[pin_data]
+struct Shared {
+    roster: Arc<Roster>,
+    address: Address,
+    ends: AtomicBool,
+    nobodies: AtomicU32,
+    /// Whether it listens, when that is known.
+    #[pin]
+    listens: SpinLock<Option<Result>>,
+    #[pin]
+    begun: WaitQueue,
+}
+
+/// Takes connections at an address. Dropping it ends that, and waits for its workers.
+struct Listener {
+    shared: Arc<Shared>,
+    /// Before the workers, which it feeds.
+    thread: Option<Kthread>,
+    workers: Arc<WorkQueue>,
+}
+
+impl Listener {
+    /// Begins. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EADDRINUSE`, `EADDRNOTAVAIL`: the address cannot be had. `EINTR`: killed. `ENOMEM`.
+    fn new(roster: Arc<Roster>, address: Address) -> Result<Self> {
+        let workers = Arc::new(
+            WorkQueue::new(c_str!("popcorn_hello"), NOBODIES_MAX)?,
+            GFP_KERNEL,
+        )?;
+        let shared = Arc::pin_init(
+            pin_init!(Shared {
+                roster,
+                address,
+                ends: AtomicBool::new(false),
+                nobodies: AtomicU32::new(0),
+                listens <- new_spinlock!(None, "popcorn_msg::Listener::listens"),
+                begun <- new_waitqueue!("popcorn_msg::Listener::begun"),
+            }),
+            GFP_KERNEL,
+        )?;
+        let thread = {
+            let (shared, workers) = (shared.clone(), workers.clone());
+            Kthread::spawn(c_str!("popcorn_listen"), move || listen(&shared, &workers))?
+        };
+        let this = Self {
+            shared,
+            thread: Some(thread),
+            workers,
+        };
+        let shared = &this.shared;
+        shared
+            .begun
+            .wait_killable(|| shared.listens.lock().is_some())?;
+        let listens = *shared.listens.lock();
+        listens.unwrap_or(Err(EIO))?;
+        Ok(this)
+    }
+
+    fn address(&self) -> Address {
+        self.shared.address
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.shared.ends.store(true, Ordering::Release);
+        self.thread = None;
+        self.workers.flush();
+    }
+}
+
+/// All that listen. Their owner's lock guards them.
+#[derive(Default)]
+pub(crate) struct Listeners(KVec<Option<Listener>>);
+
+impl Listeners {
+    /// Takes connections at `address`, if that is not so yet. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: peers with another kind of security are expected there. Else as [`Listener::new`].
+    pub(crate) fn add(
+        &mut self,
+        roster: &Arc<Roster>,
+        address: Address,
+        security: &Security,
+    ) -> Result {
+        if self.0.iter().flatten().any(|one| one.address() == address) {
+            let kind = security.kind();
+            if roster
+                .expected_at(address)
+                .any(|tcp| tcp.setup().security.kind() != kind)
+            {
+                pr_err!(
+                    "at {} others are expected with another kind of security\n",
+                    address
+                );
+                return Err(EBUSY);
+            }
+            return Ok(());
+        }
+        let listener = Some(Listener::new(roster.clone(), address)?);
+        match self.0.iter_mut().find(|slot| slot.is_none()) {
+            Some(slot) => *slot = listener,
+            None => self.0.push(listener, GFP_KERNEL)?,
+        }
+        Ok(())
+    }
+
+    /// Leaves the addresses at which no peer of the roster is expected any more. May sleep.
+    pub(crate) fn leave_unused(&mut self, roster: &Roster) {
+        for slot in self.0.iter_mut() {
+            if slot
+                .as_ref()
+                .is_some_and(|one| roster.expected_at(one.address()).next().is_none())
+            {
+                drop(slot.take());
+            }
+        }
+    }
+}
+
+/// The thread: sockets are made where no cgroup pays for them.
+fn listen(shared: &Arc<Shared>, workers: &WorkQueue) {
+    let (socket, listens) = match socket::Listener::new(&shared.address, BACKLOG) {
+        Ok(socket) => (Some(socket), Ok(())),
+        Err(error) => (None, Err(error)),
+    };
+    *shared.listens.lock() = Some(listens);
+    shared.begun.wake_all();
+    let Some(socket) = socket else { return };
+    while !should_stop() {
+        match socket.accept(STEP_MS) {
+            Ok(Some(accepted)) => received(shared, workers, accepted),
+            Ok(None) => {}
+            // That connection is gone, or memory is short.
+            Err(_) => time::sleep_ms(STEP_MS),
+        }
+    }
+}
+
+fn received(shared: &Arc<Shared>, workers: &WorkQueue, accepted: Socket) {
+    let before = shared.nobodies.fetch_add(1, Ordering::Relaxed);
+    let nobody = Nobody(shared.clone());
+    if before >= NOBODIES_MAX {
+        warn_ratelimited!(
+            "too many connections to {} that say nothing; one is refused\n",
+            shared.address
+        );
+        return;
+    }
+    // If this fails, the connection is closed.
+    workers
+        .spawn(GFP_KERNEL, move || identify(&nobody.0, accepted))
+        .ok();
+}
+
+/// Counts one.
+struct Nobody(Arc<Shared>);
+
+impl Drop for Nobody {
+    fn drop(&mut self) {
+        self.0.nobodies.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Finds out who it is.
+fn identify(shared: &Shared, socket: Socket) {
+    let from = socket.peer_address();
+    let Err(what) = hear(shared, socket) else {
+        return;
+    };
+    // An address for who has to find the one that knocks.
+    match from {
+        Ok(from) => warn_ratelimited!("a connection from {} is refused: {}\n", from, what),
+        Err(_) => warn_ratelimited!("a connection is refused: {}\n", what),
+    }
+}
+
+fn hear(shared: &Shared, socket: Socket) -> core::result::Result<(), &'static str> {
+    const NO_MEMORY: &str = "no memory";
+    const FROM_ELSEWHERE: &str = "its node is expected from another host";
+    let from = socket.peer_address().map_err(|_| "it is gone")?;
+    // Before time is spent on strangers, who would keep others out meanwhile.
+    let mut expected = shared.roster.expected_at(shared.address).peekable();
+    if expected.peek().is_some() && !expected.any(|tcp| tcp.setup().may_come_from(&from)) {
+        return Err(FROM_ELSEWHERE);
+    }
+    let (kind, key) = secure(shared, &socket)?;
+    let mut connection = Connection::new(socket).map_err(|_| NO_MEMORY)?;
+    let goes_on = || !shared.ends.load(Ordering::Acquire);
+    let Ok(Body::Hello(hello)) = connection.hear(HELLO_MS, goes_on) else {
+        return Err("it does not say who it is");
+    };
+    let roster = &shared.roster;
+    let hello = match hello.check(roster.own, roster.protocol) {
+        Ok(hello) => hello,
+        Err(_) => {
+            tell(roster, &mut connection, &hello);
+            return Err("it is of another build, or means another node");
+        }
+    };
+    let tcp = roster
+        .find(hello.introduction.node)
+        .ok_or("it is of a node that is not expected")?;
+    let setup = tcp.setup();
+    if setup.role != Role::Listen(shared.address) {
+        return Err("its node is expected elsewhere");
+    }
+    if !setup.may_come_from(&from) {
+        return Err(FROM_ELSEWHERE);
+    }
+    // Who was expected here may have changed since the connection was made.
+    if setup.security.kind() != kind {
+        return Err("its node is expected with another kind of security");
+    }
+    if setup.security.key().is_some_and(|own| key != Some(own)) {
+        return Err("its key is another node's");
+    }
+    connection
+        .set_options(&super::setup::options(hello.channel))
+        .map_err(|_| "it is gone")?;
+    tcp.arrive(Arrival { connection, hello });
+    Ok(())
+}
+
+/// Protects the connection, as is usual at that address; how, and the key that the other side has shown.
+fn secure(
+    shared: &Shared,
+    socket: &Socket,
+) -> core::result::Result<(Kind, Option<KeySerial>), &'static str> {
+    let mut keys = KVec::new();
+    for tcp in shared.roster.expected_at(shared.address) {
+        if let Some(key) = tcp.setup().security.key() {
+            keys.push(key, GFP_KERNEL).map_err(|_| "no memory")?;
+        }
+    }
+    let one = shared.roster.expected_at(shared.address).next();
+    let one = one.ok_or("nobody is expected there any more")?;
+    let security = &one.setup().security;
+    let key = security
+        .accepted(socket, &keys)
+        .map_err(|_| "it does not prove who it is")?;
+    Ok((security.kind(), key))
+}
+
+/// Lets who is of another build, or means another node, see that for itself.
+fn tell(roster: &Roster, connection: &mut Connection, to: &Hello) {
+    let Some(peer) = NodeId::new(u64::from(to.source)) else {
+        return;
+    };
+    let own = new_life();
+    let checked = Checked {
+        channel: Channel::new(to.channel).unwrap_or(Channel::Urgent),
+        greeting: Greeting {
+            own,
+            accepted: None,
+            received: [0; 2],
+        },
+        introduction: Introduction {
+            node: roster.own,
+            incarnation: own,
+            protocol: roster.protocol,
+            cpus: 0,
+            memory: 0,
+            name: [0; NAME_LEN],
+        },
+    };
+    // It may be gone.
+    connection
+        .say_hello(&Hello::of(&checked, peer), TELL_MS)
+        .ok();
+}

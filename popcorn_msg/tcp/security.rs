@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Who a peer must prove to be before it is talked to, and how. `docs/tls.md`.
+
+use kernel::prelude::*;
+use kernel::str::CString;
+use kernel::sync::Arc;
+
+use popcorn_kernel::key::KeySerial;
+use popcorn_kernel::key::Keyring;
+use popcorn_kernel::socket::Socket;
+use popcorn_kernel::tls;
+use popcorn_kernel::tls::Authentication;
+use popcorn_kernel::tls::Parameters;
+
+/// For a handshake: both `tlshd`, and the way between.
+pub(super) const HANDSHAKE_MS: u32 = 5000;
+
+/// What both sides prove themselves by.
+pub(crate) enum Credentials {
+    /// A key that both have, and nobody else.
+    Key(KeySerial),
+    /// Certificates of authorities that both trust.
+    X509 {
+        /// This side's certificate and its private key; `None`: those of `tlshd`.
+        own: Option<(KeySerial, KeySerial)>,
+        /// Whom this side expects if it connects; `None`: the name of the address.
+        peer_name: Option<CString>,
+    },
+}
+
+/// How a connection is protected.
+pub(crate) enum Security {
+    /// Not at all: anybody on the network can read and forge what is said.
+    Clear,
+    /// By TLS.
+    Tls {
+        credentials: Credentials,
+        /// Where the keys are.
+        keyring: Option<Arc<Keyring>>,
+    },
+}
+
+/// The kinds of security: one for each address that is listened at, for the first bytes differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Clear,
+    Key,
+    X509,
+}
+
+impl Security {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Security::Clear => Kind::Clear,
+            Security::Tls {
+                credentials: Credentials::Key(_),
+                ..
+            } => Kind::Key,
+            Security::Tls {
+                credentials: Credentials::X509 { .. },
+                ..
+            } => Kind::X509,
+        }
+    }
+
+    /// The key, if there is one.
+    pub(super) fn key(&self) -> Option<KeySerial> {
+        match self {
+            Security::Tls {
+                credentials: Credentials::Key(key),
+                ..
+            } => Some(*key),
+            _ => None,
+        }
+    }
+
+    /// Protects a connection that this side has made. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`tls::handshake`].
+    pub(super) fn connected(&self, socket: &Socket) -> Result {
+        match self {
+            Security::Clear => Ok(()),
+            Security::Tls { credentials, .. } => {
+                let one;
+                let authentication = match credentials {
+                    Credentials::Key(key) => {
+                        one = [*key];
+                        Authentication::Keys(&one)
+                    }
+                    Credentials::X509 { own, peer_name } => Authentication::X509 {
+                        own: *own,
+                        peer_name: peer_name.as_deref(),
+                    },
+                };
+                self.shake(socket, tls::Role::Client, authentication)?;
+                Ok(())
+            }
+        }
+    }
+
+    /// Protects a connection that somebody else has made, who is one of those that have `keys`, if there are
+    /// keys; which one it is. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`tls::handshake`].
+    pub(super) fn accepted(
+        &self,
+        socket: &Socket,
+        keys: &[KeySerial],
+    ) -> Result<Option<KeySerial>> {
+        match self {
+            Security::Clear => Ok(None),
+            Security::Tls { credentials, .. } => {
+                let authentication = match credentials {
+                    Credentials::Key(_) => Authentication::Keys(keys),
+                    Credentials::X509 { own, .. } => Authentication::X509 {
+                        own: *own,
+                        peer_name: None,
+                    },
+                };
+                match self.shake(socket, tls::Role::Server, authentication)? {
+                    tls::Peer::Key(key) => Ok(Some(key)),
+                    tls::Peer::Trusted => Ok(None),
+                }
+            }
+        }
+    }
+
+    fn shake(
+        &self,
+        socket: &Socket,
+        role: tls::Role,
+        authentication: Authentication<'_>,
+    ) -> Result<tls::Peer> {
+        let keyring = match self {
+            Security::Tls { keyring, .. } => keyring.as_deref(),
+            Security::Clear => None,
+        };
+        let parameters = Parameters {
+            authentication,
+            keyring,
+        };
+        tls::handshake(socket, role, &parameters, HANDSHAKE_MS)
+    }
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+//! How messages get to a peer: what a link asks of the memory or the network between the two.
+//!
+//! | transport | between |
+//! |---|---|
+//! | [`shm`](crate::shm) | kernels of one machine |
+//! | [`tcp`](crate::tcp) | machines; in the clear, or by TLS |
+//!
+//! Each has threads of its own, which receive, and alone change the state of the link
+//! ([`life`](crate::life)).
+
+use crate::link::Link;
+use crate::link::SendError;
+
+use kernel::sync::Arc;
+
+use popcorn_core::ids::Class;
+use popcorn_core::ids::Incarnation;
+use popcorn_core::window::Lane;
+
+/// A message on its way out.
+pub(crate) struct Outbound<'a> {
+    /// The life of the peer that is meant, if that matters.
+    pub(crate) life: Option<Incarnation>,
+    /// Message type.
+    pub(crate) kind: u16,
+    pub(crate) class: Class,
+    /// Responses: 0 or a negative errno.
+    pub(crate) status: i32,
+    /// Request id, or 0.
+    pub(crate) request: u64,
+    /// The payload; together no longer than a message can be, at most
+    /// [`PARTS_MAX`](crate::link::PARTS_MAX).
+    pub(crate) parts: &'a [&'a [u8]],
+    /// Bytes of it.
+    pub(crate) length: usize,
+    /// Whether it is of those that come in masses: others go before it, and may overtake it.
+    pub(crate) is_bulk: bool,
+    /// Whether the caller may sleep for memory.
+    pub(crate) may_sleep: bool,
+}
+
+impl Outbound<'_> {
+    /// Where it goes.
+    pub(crate) fn lane(&self) -> Lane {
+        match self.class {
+            Class::Response => Lane::Responses,
+            Class::OneWay | Class::Request => Lane::Requests,
+        }
+    }
+}
+
+/// See the module.
+pub(crate) trait Transport: Send + Sync {
+    /// Puts one message on its way, and wakes the peer if it sleeps. Does not sleep but for memory.
+    fn send(&self, link: &Link, message: &Outbound<'_>) -> Result<(), SendError>;
+
+    /// Whether there is room for a response of any length.
+    fn has_room_for_response(&self) -> bool;
+
+    /// Whether there would still be room for other requests if one with a payload of `length` bytes were
+    /// sent as bulk.
+    fn has_room_for_bulk(&self, length: usize) -> bool;
+
+    /// How many responses the peer has taken, or can be seen to have room for: it stands still only
+    /// if the peer takes none. `None`: closed.
+    fn responses_passed(&self) -> Option<u64>;
+
+    /// Whether the two are kernels of one machine, so that one can read the other's memory.
+    fn shares_memory(&self) -> bool;
+
+    /// Makes the threads look around. Any context but NMI.
+    fn kick(&self);
+
+    /// Lets a caller [poll](Self::poll) for its response instead of sleeping, or ends that; false: it
+    /// cannot, or the link is closed.
+    fn set_polling(&self, link: &Link, polling: bool) -> bool;
+
+    /// Drains what is there, if nobody else does so now; how many messages there were.
+    fn poll(&self, link: &Arc<Link>) -> usize;
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+//! A node is about to be left: pages that only it has come home.
+
+use kernel::prelude::*;
+use kernel::sync::Arc;
+use popcorn_core::directory::NodeSet;
+use popcorn_core::directory::Refusal;
+use popcorn_core::directory::Step;
+use popcorn_core::ids::NodeId;
+use popcorn_kernel::task::sleep_us;
+use popcorn_kernel::wait::Sleep;
+use popcorn_msg::Limit;
+
+use crate::space::Space;
+
+use super::operation::Operation;
+use super::operation::PAUSE_US;
+
+/// How often to see whether there is time left while an operation on a page goes on.
+const LOOK_MS: u32 = 50;
+
+impl Space {
+    /// Brings each page home that only `node` has; what it holds besides, others have, too. No thread of
+    /// ours is there any more, so nothing goes there meanwhile. May sleep; the caller holds no lock.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Limit::check`]; what came home by then is home.
+    pub(crate) fn part(self: &Arc<Self>, node: NodeId, limit: &Limit<'_>) -> Result {
+        // Without users it ends, and its pages with it.
+        let Some(user) = self.mm.user() else {
+            return Ok(());
+        };
+        let mut from = 0;
+        while let Some(key) = self.next_page(from, u64::MAX) {
+            limit.check()?;
+            let begun = {
+                let mut directory = self.directory.lock();
+                match directory.pages.get_mut(&key) {
+                    Some(page) if page.entry.is_busy() => Some(Err(Refusal::Busy)),
+                    Some(page) if page.entry.copies() == NodeSet::only(node) => {
+                        let begun = page.entry.begin_recall();
+                        page.driven |= matches!(begun, Ok(step) if step != Step::AlreadyGranted);
+                        Some(begun)
+                    }
+                    _ => None,
+                }
+            };
+            match begun {
+                Some(Ok(step)) if step != Step::AlreadyGranted => {
+                    // A refusal (a pinned page, say) is tried again while there is time.
+                    let driven = Operation::new(self, &user, key as usize).drive(step);
+                    if driven.is_err() {
+                        sleep_us(PAUSE_US);
+                    }
+                }
+                Some(Err(Refusal::Busy)) => {
+                    // Whatever ends it, the next turn looks again.
+                    let idle = || !self.is_busy(key);
+                    self.changed.wait(Sleep::Killable, Some(LOOK_MS), idle).ok();
+                }
+                _ => from = key + 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn is_busy(&self, key: u64) -> bool {
+        let directory = self.directory.lock();
+        let page = directory.pages.get(&key);
+        page.is_some_and(|page| page.entry.is_busy())
+    }
+}

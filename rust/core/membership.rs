@@ -1,0 +1,802 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Who is a member, and who may serve distributed processes, when machines come, go and lose sight
+//! of each other.
+//!
+//! Machines vote, kernels do not: a machine is its primary with the secondaries that it started.
+//! The list of members is of machines, named by their primaries; a secondary does as its primary
+//! says ([`follower`]).
+//!
+//! # The rule
+//!
+//! 1. **A machine serves while it and those that it is connected to, which are connected to each
+//!    other, are more than half of the list**; or half of it, with the lowest node id of the list
+//!    among them. Else it suspends: its distributed processes stand still until it serves again or
+//!    is removed.
+//! 2. **The list changes only by a decision of a majority of the list before**: a machine joins,
+//!    one leaves in order, or those that were not heard for `dead` ticks are removed. Each change
+//!    raises the epoch. Nobody else counts as dead: services hear of a death when it is decided.
+//! 3. A machine that meets a list of a later epoch without itself is *removed*. It may join again,
+//!    as a new incarnation: what it had is lost.
+//!
+//! So of two machines the one with the lower id goes on when they are cut apart, and the other
+//! waits; of three any two go on, and when another is gone the lower id does. Who leaves in order
+//! makes the list shorter first, and so is never missed. When too many are gone at once, those who
+//! remain wait for them, or for an administrator, who gives his word that no other machine serves
+//! ([`Membership::force`]).
+//!
+//! This is dynamic voting with a tie broken by an order of the sites (S. Jajodia and D. Mutchler,
+//! Dynamic voting algorithms for maintaining the consistency of a replicated database, ACM TODS
+//! 15(2), 1990). Its known danger is a change that some have made and others have not heard of,
+//! when they are cut apart: each side may then believe in a list of its own. E. Yeger Lotem, I.
+//! Keidar and D. Dolev (Dynamic voting for consistent primary components, PODC 1997) remember such
+//! ambiguous attempts. Here each step of the list is a decision by Paxos among the members of the
+//! list before ([`agreement`]), as in L. Lamport, D. Malkhi and L. Zhou, Vertical Paxos and
+//! primary-backup replication, PODC 2009: what was decided is found again by any majority, and what
+//! was not binds nobody.
+//!
+//! The other choice was a list from which only an administrator removes the dead. Joining and
+//! leaving would need the same agreement, and a cluster of four that loses one machine each night
+//! would stand still after the second, without need. Its gain, that a majority of the *first* list
+//! can always go on, is what [`Membership::force`] gives on demand.
+//!
+//! # Leases: who is removed has suspended before
+//!
+//! A majority keeps two lists of one epoch from both being served, but not a machine that is cut
+//! off from going on for a while with what it last heard. That is what time is for (C. Gray and D.
+//! Cheriton, Leases, SOSP 1989).
+//!
+//! Each heartbeat has the sender's clock in it, and for its receiver the latest clock value that
+//! came from it: the *grant*. Who gets a grant knows when it had sent what the granter has heard,
+//! so delays only shorten it. With the grant goes a promise: not to accept the granted machine's
+//! removal for `dead` ticks from when its heartbeat came. The grant counts for three quarters of
+//! `dead` ticks from when that was *sent*. A machine serves only with the grants of a majority of
+//! its list; and while one of these is known to have accepted a change, with those of a majority of
+//! both lists, the one before and the one after. Whoever adopts a list counts the silence of all
+//! members anew.
+//!
+//! **A list without a machine is decided only when that machine does not serve any more.** For
+//! whoever decides, a majority, has given no grant to it for `dead` ticks in this epoch; and the
+//! machine has one from a majority of its own list, all younger, if it serves. If its list is the
+//! same, both have a node in common: impossible. If its list is of an earlier epoch, then a
+//! majority of that one accepted the step from it before the silence began, and so one of them has
+//! told the machine of that step since: so it needs the grants of a majority of the next list, too;
+//! and so on up to this one. This holds under any loss, delay and reordering, on links that work
+//! one way, and in any interruption.
+//!
+//! **After a cut, or after the latest change of the list, no two groups without a common member
+//! serve for longer than three quarters of `dead` ticks.** Before that a machine can serve with a
+//! grant from one that has gone over to another group; none of both counts the other as dead
+//! meanwhile, nobody gets its pages or kills its threads.
+//!
+//! Assumed: clocks of two machines differ in speed by less than a quarter; who asks
+//! [`Membership::standing`] does so with the time of now, also after a machine was stopped; `dead`
+//! is at least 8; peers are honest (a transport lets in only those who are configured), and no
+//! heartbeat of an earlier life of a peer is handed in after one of a later life.
+//!
+//! # Who removes whom
+//!
+//! The lowest node of a group proposes ([`Membership::tick`]). When A hears B, B hears C, but C and
+//! A do not hear each other, not all can stay: everybody leaves out whoever has the fewest
+//! connections, of equal ones the highest id, until all that remain are connected. Who is left out
+//! for long, by those who can do without it, gets no grants any more, suspends, and is removed
+//! `dead` ticks later, unless it is connected again. A suspended machine accepts its own removal,
+//! if that is what was begun, and serves no more from then on, whatever comes of it.
+//!
+//! # Use
+//!
+//! One object, under one spinlock; nothing here sleeps or allocates, and the work of a call is
+//! bounded (about the square of the number of members). `now` counts ticks of the caller's clock,
+//! of 100 ms, say. In each tick call [`Membership::tick`], and send each peer its
+//! [`Membership::view`]; hand in what comes with [`Membership::heard`]. What a call returns is to
+//! be told to the services, in the order in which it came.
+
+pub mod agreement;
+pub mod follower;
+pub mod list;
+pub mod view;
+
+use self::agreement::Agreement;
+use self::list::Change;
+use self::list::List;
+use self::view::View;
+use crate::directory::NodeSet;
+use crate::ids::Incarnation;
+use crate::ids::NodeId;
+use crate::ids::NODE_MAX;
+
+/// Whether this machine may serve distributed processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// It is no member yet.
+    Joining,
+    /// It may.
+    Serving,
+    /// It may not now.
+    Suspended(Why),
+    /// It has left in order; the others know.
+    Left,
+    /// It was removed; it may join again as another life.
+    Removed,
+}
+
+/// Why a member does not serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// Those that it is connected to are no majority of the list.
+    Minority,
+    /// They are no majority of a list that may have been decided.
+    Undecided,
+    /// It is leaving.
+    Leaving,
+}
+
+/// Kernels that came and went. What went goes first: a node in both is there in another life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Changes {
+    /// They left in order.
+    pub left: NodeSet,
+    /// They are dead: they do not serve any more.
+    pub dead: NodeSet,
+    /// They are members, or run on a machine that is one.
+    pub joined: NodeSet,
+}
+
+/// [`Membership::force`] was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForceError {
+    /// This machine serves, or is no member: there is nothing to force.
+    NotSuspended,
+    /// These members are missing, too, and were not named.
+    NotNamed(NodeSet),
+    /// These were named, but are connected.
+    Connected(NodeSet),
+}
+
+/// What is known of another machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Peer {
+    life: Incarnation,
+    /// The clock in the latest of its views, and ours when that came.
+    sent: u64,
+    heard_at: u64,
+    /// Its link is up.
+    is_connected: bool,
+    /// The clock of its that was granted last, and ours when that was first done.
+    granted: Option<(u64, u64)>,
+    /// Our clock up to which its grant to us counts; exclusive.
+    leased_until: u64,
+    /// It had our list when it was heard.
+    has_our_list: bool,
+    epoch: u64,
+    hears: NodeSet,
+    kernels: NodeSet,
+    is_leaving: bool,
+    is_surely_dead: bool,
+    /// Since when it is heard, but not connected to all of a group that can do without it.
+    odd_since: Option<u64>,
+}
+
+impl Peer {
+    fn new(life: Incarnation, now: u64) -> Self {
+        Self {
+            life,
+            sent: 0,
+            heard_at: now,
+            is_connected: true,
+            granted: None,
+            leased_until: 0,
+            has_our_list: false,
+            epoch: 0,
+            hears: NodeSet::EMPTY,
+            kernels: NodeSet::EMPTY,
+            is_leaving: false,
+            is_surely_dead: false,
+            odd_since: None,
+        }
+    }
+}
+
+/// How long a grant counts of one who waits for `dead` ticks.
+const fn lease(dead: u64) -> u64 {
+    dead / 4 * 3 + dead % 4 * 3 / 4
+}
+
+/// A machine's view of the members. See the module.
+///
+/// `N` is the number of node ids: [`NODE_MAX`], but fewer in a model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Membership<const N: usize = NODE_MAX> {
+    me: NodeId,
+    life: Incarnation,
+    now: u64,
+    dead: u64,
+    agreement: Agreement<N>,
+    adopted_at: u64,
+    /// When the highest ballot was first seen.
+    attempted_at: u64,
+    peers: [Option<Peer>; N],
+    /// Kernels of this machine.
+    kernels: NodeSet,
+    is_leaving: bool,
+    /// It was a member and is none any more.
+    is_out: bool,
+    /// It has accepted its own removal: it does not serve any more, whatever comes of that.
+    is_resigned: bool,
+    /// Kernels that were told of as joined.
+    told: NodeSet,
+}
+
+impl<const N: usize> Membership<N> {
+    /// A machine that begins a cluster of its own, or wants to join one (`cluster` is `None`: until
+    /// a list with it comes). `me` is its primary, `life` was never used before, `cluster` is
+    /// random. It counts others as dead that were silent for `dead` ticks.
+    pub fn new(me: NodeId, life: Incarnation, cluster: Option<u64>, now: u64, dead: u64) -> Self {
+        let list = cluster.map_or(List::EMPTY, |cluster| List::founded(cluster, me, life));
+        Self {
+            me,
+            life,
+            now,
+            dead,
+            agreement: Agreement::new(me, list),
+            adopted_at: now,
+            attempted_at: now,
+            peers: [None; N],
+            kernels: NodeSet::only(me),
+            is_leaving: false,
+            is_out: false,
+            is_resigned: false,
+            told: NodeSet::EMPTY,
+        }
+    }
+
+    /// The list of members.
+    pub fn list(&self) -> &List<N> {
+        self.agreement.list()
+    }
+
+    /// Says which kernels run on this machine; its primary always does.
+    pub fn set_kernels(&mut self, kernels: NodeSet) {
+        self.kernels = kernels.with(self.me);
+    }
+
+    /// Whether this machine may serve at `now`, if nothing else comes until then.
+    pub fn standing(&self, now: u64) -> Standing {
+        self.standing_in(now, self.group(now))
+    }
+
+    fn standing_in(&self, now: u64, group: NodeSet) -> Standing {
+        if self.is_out || self.list().epoch() == 0 {
+            return match (self.is_out, self.is_leaving) {
+                (true, true) if self.is_left() => Standing::Left,
+                (true, true) => Standing::Suspended(Why::Leaving),
+                (true, false) => Standing::Removed,
+                (false, _) => Standing::Joining,
+            };
+        }
+        if self.is_leaving {
+            return Standing::Suspended(Why::Leaving);
+        }
+        if self.is_resigned {
+            return Standing::Suspended(Why::Undecided);
+        }
+        let granting = self.granting(self.list(), group, now);
+        if !self.list().is_majority(granting) {
+            return Standing::Suspended(Why::Minority);
+        }
+        // Any of these may have been decided: one of those who grant would know.
+        for node in granting {
+            let Some(accepted) = self.agreement.of(node).accepted else {
+                continue;
+            };
+            let Some(next) = self.list().after(accepted.change) else {
+                continue;
+            };
+            let candidates = match accepted.change {
+                Change::Join(node, _) => group.with(node),
+                Change::Remove(_) => group,
+            };
+            // That others accept its removal is what their missing grants are about.
+            let is_member = next.contains(self.me, self.life);
+            if is_member && !next.is_majority(self.granting(&next, candidates, now)) {
+                return Standing::Suspended(Why::Undecided);
+            }
+        }
+        Standing::Serving
+    }
+
+    /// For how many ticks from `now` this machine serves if it hears nothing more; 0 if it does not
+    /// serve. What a secondary may be told ([`follower`]).
+    pub fn lease(&self, now: u64) -> u64 {
+        let group = self.group(now);
+        (0..=lease(self.dead))
+            .find(|ticks| self.standing_in(now.saturating_add(*ticks), group) != Standing::Serving)
+            .unwrap_or(0)
+    }
+
+    /// The machines with which this one serves, if it serves at `now`, itself among them.
+    pub fn connected(&self, now: u64) -> NodeSet {
+        self.granting(self.list(), self.group(now), now)
+    }
+
+    /// Members that were not heard for so long that this machine does not count on them, though
+    /// they may be alive.
+    pub fn unreachable(&self, now: u64) -> NodeSet {
+        let missing = self.list().members().bits() & !self.hears(now).with(self.me).bits();
+        NodeSet::from_bits(missing)
+    }
+
+    /// Time passes: call it once a tick.
+    pub fn tick(&mut self, now: u64) -> Changes {
+        self.now = self.now.max(now);
+        self.conclude(true)
+    }
+
+    /// A heartbeat of the machine whose primary is `from`, in its life `life`.
+    pub fn heard(&mut self, now: u64, from: NodeId, life: Incarnation, view: &View<N>) -> Changes {
+        self.now = self.now.max(now);
+        let now = self.now;
+        let known = match self.peers.get(from.index()) {
+            Some(known) if from != self.me => *known,
+            _ => return Changes::default(),
+        };
+        let is_foreign = self.list().epoch() != 0
+            && view.list.epoch() != 0
+            && view.list.cluster() != self.list().cluster();
+        let mut peer = known
+            .filter(|peer| peer.life == life)
+            .unwrap_or(Peer::new(life, now));
+        if is_foreign || view.sent < peer.sent {
+            return Changes::default();
+        }
+
+        let mut changes = Changes::default();
+        let is_mine = view.list.contains(self.me, self.life);
+        let is_candidate = self.list().epoch() == 0;
+        if is_candidate && is_mine || !is_candidate && view.list.supersedes(self.list()) {
+            changes = self.adopt(view.list);
+        }
+
+        peer.sent = view.sent;
+        peer.heard_at = now;
+        peer.is_connected = true;
+        peer.has_our_list = view.list == *self.list();
+        peer.epoch = view.list.epoch();
+        peer.hears = view.hears;
+        peer.kernels = view.kernels;
+        peer.is_leaving |= view.is_leaving;
+        if let Some(mine) = view.granted.filter(|mine| *mine <= now) {
+            let until = mine.saturating_add(lease(view.dead.min(self.dead)) + 1);
+            peer.leased_until = peer.leased_until.max(until);
+        }
+        if peer.has_our_list {
+            self.agreement.hear(from, &view.opinion);
+        }
+        self.put(from, peer);
+        if self.grants(from, life, view.list.epoch() == 0) {
+            peer.granted = Some((view.sent, now));
+            self.put(from, peer);
+        }
+        let more = self.conclude(false);
+        changes.and(more)
+    }
+
+    fn put(&mut self, node: NodeId, peer: Peer) {
+        if let Some(place) = self.peers.get_mut(node.index()) {
+            *place = Some(peer);
+        }
+    }
+
+    /// The link to `peer` is down: it counts for nothing until it is heard again.
+    pub fn disconnected(&mut self, now: u64, peer: NodeId) -> Changes {
+        self.now = self.now.max(now);
+        if let Some(Some(peer)) = self.peers.get_mut(peer.index()) {
+            peer.is_connected = false;
+        }
+        self.conclude(false)
+    }
+
+    /// That life of a machine is over for sure: it was reset or switched off, and somebody knows.
+    /// It is removed without waiting.
+    pub fn surely_dead(&mut self, now: u64, peer: NodeId, life: Incarnation) -> Changes {
+        self.now = self.now.max(now);
+        let now = self.now;
+        let known = self.peers.get(peer.index()).copied().flatten();
+        if !known.is_some_and(|known| known.life != life) && peer != self.me {
+            let mut dead = known.unwrap_or(Peer::new(life, now));
+            dead.is_connected = false;
+            dead.is_surely_dead = true;
+            self.put(peer, dead);
+        }
+        self.conclude(false)
+    }
+
+    /// This machine leaves in order: call it when it serves nothing any more. Go on with ticks and
+    /// views until [`Standing::Left`]; if that does not come, the others count it as dead when it
+    /// goes.
+    pub fn leave(&mut self) {
+        self.is_leaving = true;
+        if self.list().members().without(self.me).is_empty() {
+            self.is_out = true;
+        }
+    }
+
+    /// An administrator gives his word that no other machine serves, also none of `absent`, which
+    /// are not coming back in this life: those that are connected go on without them.
+    ///
+    /// # Errors
+    ///
+    /// See [`ForceError`]: he must know how things are.
+    pub fn force(&mut self, now: u64, absent: NodeSet) -> Result<Changes, ForceError> {
+        self.now = self.now.max(now);
+        match self.standing(self.now) {
+            Standing::Suspended(Why::Minority | Why::Undecided) => {}
+            _ => return Err(ForceError::NotSuspended),
+        }
+        let group = self.group(self.now);
+        let named = absent.bits();
+        let missing = NodeSet::from_bits(self.list().members().bits() & !group.bits() & !named);
+        if !missing.is_empty() {
+            return Err(ForceError::NotNamed(missing));
+        }
+        let connected = NodeSet::from_bits(group.bits() & named);
+        if !connected.is_empty() {
+            return Err(ForceError::Connected(connected));
+        }
+        let next = self.list().forced(group).ok_or(ForceError::NotSuspended)?;
+        let changes = self.adopt(next);
+        Ok(changes.and(self.conclude(false)))
+    }
+
+    /// What to send to `to` now.
+    pub fn view(&self, to: NodeId) -> View<N> {
+        let peer = self.peers.get(to.index()).copied().flatten();
+        View {
+            list: *self.list(),
+            opinion: self.agreement.opinion(),
+            sent: self.now,
+            granted: peer.and_then(|peer| peer.granted).map(|(theirs, _)| theirs),
+            dead: self.dead,
+            hears: self.hears(self.now),
+            kernels: self.kernels,
+            is_leaving: self.is_leaving || self.is_resigned,
+        }
+    }
+
+    /// The peer, if it is this member of the list.
+    fn member(&self, list: &List<N>, node: NodeId) -> Option<&Peer> {
+        let peer = self.peers.get(node.index())?.as_ref()?;
+        list.contains(node, peer.life).then_some(peer)
+    }
+
+    /// Those of `nodes` whose grants count, and this node.
+    fn granting(&self, list: &List<N>, nodes: NodeSet, now: u64) -> NodeSet {
+        nodes
+            .into_iter()
+            .filter(|node| {
+                self.member(list, *node)
+                    .is_some_and(|peer| peer.is_connected && now < peer.leased_until)
+            })
+            .fold(NodeSet::only(self.me), NodeSet::with)
+    }
+
+    /// Members that this one counts on: they grant, or a list was adopted so lately that they may
+    /// yet come to; and it does not want them removed.
+    fn hears(&self, now: u64) -> NodeSet {
+        let is_new = now.saturating_sub(self.adopted_at) <= lease(self.dead);
+        let unwanted = self.removes();
+        let known = self.list().members().into_iter().filter(|node| {
+            self.member(self.list(), *node)
+                .map_or(is_new && self.is_unknown(*node), |peer| {
+                    peer.is_connected && (is_new || now < peer.leased_until)
+                })
+        });
+        let known = known.fold(NodeSet::EMPTY, NodeSet::with);
+        NodeSet::from_bits(known.bits() & !unwanted.bits()).without(self.me)
+    }
+
+    fn is_unknown(&self, node: NodeId) -> bool {
+        self.peers.get(node.index()).copied().flatten().is_none()
+    }
+
+    /// What this node has accepted the removal of.
+    fn removes(&self) -> NodeSet {
+        match self
+            .agreement
+            .opinion()
+            .accepted
+            .map(|accepted| accepted.change)
+        {
+            Some(Change::Remove(gone)) => gone,
+            _ => NodeSet::EMPTY,
+        }
+    }
+
+    /// Members that this one hears and that hear it, as far as is known.
+    fn mutual(&self, now: u64) -> NodeSet {
+        self.hears(now)
+            .into_iter()
+            .filter(|node| match self.member(self.list(), *node) {
+                Some(peer) => !peer.has_our_list || peer.hears.contains(self.me),
+                None => true,
+            })
+            .fold(NodeSet::EMPTY, NodeSet::with)
+    }
+
+    /// This node and those that it is connected to, without whoever is not connected to all others.
+    fn group(&self, now: u64) -> NodeSet {
+        let mut group = self.mutual(now).with(self.me);
+        let mut claims = [NodeSet::from_bits(u64::MAX); N];
+        for (place, node) in claims.iter_mut().zip(NodeId::all()) {
+            match self.member(self.list(), node) {
+                Some(peer) if peer.has_our_list => *place = peer.hears,
+                _ => {}
+            }
+        }
+        if let Some(place) = claims.get_mut(self.me.index()) {
+            *place = group;
+        }
+        let claim = |node: NodeId| claims.get(node.index()).copied().unwrap_or(NodeSet::EMPTY);
+        let mut connected = [NodeSet::EMPTY; N];
+        for node in group {
+            let both = group
+                .into_iter()
+                .filter(|other| claim(node).contains(*other) && claim(*other).contains(node))
+                .fold(NodeSet::only(node), NodeSet::with);
+            if let Some(place) = connected.get_mut(node.index()) {
+                *place = both;
+            }
+        }
+        loop {
+            let mut worst: Option<(u32, NodeId)> = None;
+            for node in group.without(self.me) {
+                let bits = connected.get(node.index()).map_or(0, |nodes| nodes.bits());
+                let number = (bits & group.bits()).count_ones();
+                let is_better = worst.is_some_and(|(least, _)| number > least);
+                if number < group.len() && !is_better {
+                    worst = Some((number, node));
+                }
+            }
+            match worst {
+                Some((_, node)) => group = group.without(node),
+                None => return group,
+            }
+        }
+    }
+
+    /// Whether a heartbeat of that node is granted.
+    fn grants(&self, node: NodeId, life: Incarnation, is_candidate: bool) -> bool {
+        if self.is_out {
+            return false;
+        }
+        if self.list().contains(node, life) {
+            let odd_since = self.peers.get(node.index()).copied().flatten();
+            let odd_since = odd_since.and_then(|peer| peer.odd_since);
+            let is_left_out =
+                odd_since.is_some_and(|since| self.now.saturating_sub(since) > lease(self.dead));
+            return !self.removes().contains(node) && !is_left_out;
+        }
+        is_candidate || self.list().epoch() == 0
+    }
+
+    /// Notes who is heard, but not connected to all of `group`, which can do without it. It gets no
+    /// grants any more if that goes on: then the group can remove it. If the group could not do
+    /// without it, grants are what may mend it.
+    fn note_odd(&mut self, group: NodeSet) {
+        let can_do_without = self.list().is_majority(group);
+        let now = self.now;
+        for node in self.list().members().without(self.me) {
+            let is_heard = self.member(self.list(), node).is_some_and(|peer| {
+                peer.is_connected && now.saturating_sub(peer.heard_at) <= lease(self.dead)
+            });
+            let is_odd = can_do_without && is_heard && !group.contains(node);
+            if let Some(Some(peer)) = self.peers.get_mut(node.index()) {
+                peer.odd_since = is_odd.then(|| peer.odd_since.unwrap_or(now));
+            }
+        }
+    }
+
+    /// Members whose removal this node would accept.
+    fn removable(&self, standing: Standing) -> NodeSet {
+        let mut removable = NodeSet::EMPTY;
+        for node in self.list().members() {
+            let is_removable = match self.peers.get(node.index()).copied().flatten() {
+                // It does not serve, and by accepting it will not again in this epoch.
+                _ if node == self.me => standing != Standing::Serving,
+                // The node is there in another life: the one that was a member is over.
+                Some(peer) if !self.list().contains(node, peer.life) => true,
+                Some(peer) if peer.is_leaving || peer.is_surely_dead => true,
+                peer => {
+                    let granted_at = peer.and_then(|peer| peer.granted).map_or(0, |(_, at)| at);
+                    let since = granted_at.max(self.adopted_at);
+                    self.now.saturating_sub(since) >= self.dead
+                }
+            };
+            if is_removable {
+                removable = removable.with(node);
+            }
+        }
+        removable
+    }
+
+    /// What this node would change, with `group` behind it.
+    fn wish(&self, group: NodeSet, removable: NodeSet) -> Option<Change> {
+        let is_useful = |change, with: NodeSet| {
+            self.list()
+                .after(change)
+                .is_some_and(|next| next.is_majority(with))
+        };
+        if !self.list().is_majority(group) {
+            return None;
+        }
+        let leaving = |node: NodeId| {
+            (node == self.me && (self.is_leaving || self.is_resigned))
+                || self
+                    .member(self.list(), node)
+                    .is_some_and(|peer| peer.is_leaving)
+        };
+        let gone = removable
+            .into_iter()
+            .filter(|node| leaving(*node) || !group.contains(*node))
+            .fold(NodeSet::EMPTY, NodeSet::with);
+        if is_useful(Change::Remove(gone), group) {
+            return Some(Change::Remove(gone));
+        }
+        // Who leaves after all may have to wait for its turn.
+        let dead = NodeSet::from_bits(gone.bits() & !group.bits());
+        if is_useful(Change::Remove(dead), group) {
+            return Some(Change::Remove(dead));
+        }
+        NodeId::all().take(N).find_map(|node| {
+            let peer = self.peers.get(node.index()).copied().flatten()?;
+            let is_ready = peer.epoch == 0
+                && peer.is_connected
+                && !peer.is_leaving
+                && !peer.is_surely_dead
+                && self.now < peer.leased_until;
+            let change = Change::Join(node, peer.life);
+            (is_ready && is_useful(change, group.with(node))).then_some(change)
+        })
+    }
+
+    /// Draws the conclusions from what has changed; `is_tick`: also begins what is to be begun.
+    fn conclude(&mut self, is_tick: bool) -> Changes {
+        if self.is_out || self.list().epoch() == 0 {
+            return Changes::default();
+        }
+        let group = self.group(self.now);
+        if is_tick {
+            self.note_odd(group);
+        }
+        let removable = self.removable(self.standing_in(self.now, group));
+        let is_first = group.first() == Some(self.me);
+        let wish = if is_first {
+            self.wish(group, removable)
+        } else {
+            None
+        };
+        let before = self.agreement.highest();
+        // Who has no majority behind him lets others try first: he may yet complete what others
+        // began.
+        let patience = if self.list().is_majority(group) {
+            lease(self.dead)
+        } else {
+            self.dead.saturating_mul(4)
+        };
+        let is_quiet = self.now.saturating_sub(self.attempted_at) > patience
+            || before.bits() == 0 && wish.is_some();
+        let is_wanted = wish.is_some() || self.agreement.is_unfinished();
+        if is_tick && is_first && is_wanted && is_quiet && !self.agreement.is_attempting() {
+            self.agreement.propose();
+        }
+        let may_accept = |change| match change {
+            Change::Remove(gone) => gone.bits() & !removable.bits() == 0,
+            Change::Join(..) => true,
+        };
+        let decided = self.agreement.step(wish, group, may_accept);
+        self.is_resigned |= self.removes().contains(self.me);
+        if self.agreement.highest() != before || is_tick && self.agreement.highest().bits() == 0 {
+            self.attempted_at = self.now;
+        }
+        let changes = match decided {
+            Some(next) => self.adopt(next),
+            None => Changes::default(),
+        };
+        changes.and(self.tell())
+    }
+
+    /// Goes on with another list.
+    fn adopt(&mut self, next: List<N>) -> Changes {
+        let last = *self.list();
+        self.agreement.adopt(next);
+        self.adopted_at = self.now;
+        self.attempted_at = self.now;
+        self.is_out |= !next.contains(self.me, self.life);
+        for peer in self.peers.iter_mut().flatten() {
+            peer.has_our_list = false;
+            peer.odd_since = None;
+        }
+        let mut changes = Changes::default();
+        if self.is_out {
+            return changes;
+        }
+        // In another life, or not there: the kernels of a machine that is gone are gone.
+        for node in last.members().without(self.me) {
+            if next.life(node) == last.life(node) {
+                continue;
+            }
+            let peer = self.peers.get(node.index()).copied().flatten();
+            let peer = peer.filter(|peer| last.contains(node, peer.life));
+            let kernels = peer.map_or(NodeSet::EMPTY, |peer| peer.kernels).with(node);
+            let kernels = NodeSet::from_bits(kernels.bits() & self.told.bits());
+            self.told = NodeSet::from_bits(self.told.bits() & !kernels.bits());
+            if peer.is_some_and(|peer| peer.is_leaving) {
+                changes.left = NodeSet::from_bits(changes.left.bits() | kernels.bits());
+            } else {
+                changes.dead = NodeSet::from_bits(changes.dead.bits() | kernels.bits());
+            }
+        }
+        // What is known of an earlier life says nothing about the one that is a member now.
+        for (node, peer) in NodeId::all().zip(&mut self.peers) {
+            let is_other = |peer: &Peer| next.life(node).is_some_and(|life| life != peer.life);
+            if peer.as_ref().is_some_and(is_other) {
+                *peer = None;
+            }
+        }
+        changes
+    }
+
+    /// Compares the kernels that there are with those that were told of.
+    fn tell(&mut self) -> Changes {
+        if self.is_out {
+            return Changes::default();
+        }
+        let machines = self.list().members();
+        let mut there = machines.without(self.me);
+        let own = machines.bits() | self.kernels.bits();
+        for node in there {
+            if let Some(peer) = self.member(self.list(), node) {
+                // A machine cannot speak for another one's.
+                let foreign = peer.kernels.bits() & !own;
+                there = NodeSet::from_bits(there.bits() | foreign);
+            }
+        }
+        let changes = Changes {
+            left: NodeSet::EMPTY,
+            dead: NodeSet::from_bits(self.told.bits() & !there.bits()),
+            joined: NodeSet::from_bits(there.bits() & !self.told.bits()),
+        };
+        self.told = there;
+        changes
+    }
+
+    /// Whether a majority of those who stay knows that this machine has left.
+    fn is_left(&self) -> bool {
+        let list = self.list();
+        let knowing = list
+            .members()
+            .into_iter()
+            .filter(|node| {
+                self.member(list, *node)
+                    .is_some_and(|peer| peer.epoch >= list.epoch())
+            })
+            .fold(NodeSet::EMPTY, NodeSet::with);
+        // The last one, which leaves nobody behind, is still in the list.
+        list.is_majority(knowing) || list.contains(self.me, self.life)
+    }
+}
+
+impl Changes {
+    /// Both, `more` being the later.
+    #[must_use]
+    fn and(self, more: Changes) -> Changes {
+        let both = |a: NodeSet, b: NodeSet| NodeSet::from_bits(a.bits() | b.bits());
+        // Who came and went in one call was never told of.
+        let went = both(more.left, more.dead);
+        let joined = NodeSet::from_bits(self.joined.bits() & !went.bits());
+        Changes {
+            left: both(self.left, more.left),
+            dead: both(self.dead, more.dead),
+            joined: both(joined, more.joined),
+        }
+    }
+}

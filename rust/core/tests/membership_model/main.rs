@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Agreement on the members, explored: the real `popcorn_core::membership` on two to five machines.
+//!
+//! Once a tick an adversary may cut links (also in one direction), split the cluster, hold a
+//! heartbeat back and let it arrive later, kill, restart or join a machine, or have one leave; in
+//! every order and at every time, up to a number of actions (`explorer.rs`); and at random, many
+//! more of them. After each heartbeat: no two lists of one epoch; a machine that serves is in the
+//! latest list; no two disjoint groups serve, but for as long as a grant counts after a change of
+//! the list. When a minority dies or leaves, nobody else stops serving; when all links are up
+//! again, all that are alive come to serve together, if most of a list are there. The tests at the
+//! end break a rule each and show that it is noticed.
+
+mod cluster;
+mod explorer;
+mod random;
+
+use cluster::Action;
+use cluster::Mutation;
+use explorer::explore;
+use explorer::Config;
+use explorer::Violation;
+
+/// Everything that may happen.
+fn all(n: usize) -> Vec<Action> {
+    let mut actions = network(n);
+    actions.extend(machines(n));
+    actions
+}
+
+/// What may happen to the network.
+fn network(n: usize) -> Vec<Action> {
+    let pairs = (0..n).flat_map(|from| (0..n).map(move |to| (from, to)));
+    let pairs = pairs.filter(|(from, to)| from != to);
+    // Half of the sets: the other half are their complements.
+    let sets = (1..1_u8 << (n - 1)).filter(move |set| *set != 0);
+    let every = 1..(1_u8 << n) - 1;
+    pairs
+        .clone()
+        .map(|(from, to)| Action::Cut(from, to))
+        .chain(pairs.map(|(from, to)| Action::Delay(from, to)))
+        .chain(sets.map(Action::Split))
+        .chain(every.map(Action::Deafen))
+        .chain([Action::Heal, Action::Release])
+        .collect()
+}
+
+/// Splits, and the end of them.
+fn splits(n: usize) -> Vec<Action> {
+    let mut actions: Vec<_> = (1..1_u8 << (n - 1)).map(Action::Split).collect();
+    actions.push(Action::Heal);
+    actions
+}
+
+/// Splits, and what may happen to the machines.
+fn splits_and_machines(n: usize) -> Vec<Action> {
+    let mut actions = splits(n);
+    actions.extend(machines(n));
+    actions
+}
+
+/// What may happen to the machines.
+fn machines(n: usize) -> Vec<Action> {
+    let each = [Action::Kill, Action::Leave, Action::Start];
+    each.iter().flat_map(|action| (0..n).map(*action)).collect()
+}
+
+const BASE: Config = Config {
+    members: 3,
+    repertoire: all,
+    actions: 2,
+    ticks: 14,
+    is_calm: false,
+    must_recover: true,
+    mutation: Mutation::None,
+};
+
+/// Explores all of `config` and prints how much that was.
+fn holds<const N: usize>(name: &str, config: Config) {
+    match explore::<N>(config) {
+        Ok(explored) => println!("{name}: {explored:?}"),
+        Err(Violation { what, trace, state }) => panic!("{name}: {what}\n  {trace:?}\n{state}"),
+    }
+}
+
+/// Explores `config`, in which a rule is broken, up to the violation that must be there.
+fn breaks<const N: usize>(config: Config, expected: &[&str]) {
+    match explore::<N>(config) {
+        Ok(explored) => panic!("nothing found in {explored:?} of {config:?}"),
+        Err(Violation { what, trace, .. }) => {
+            println!("{:?}: {what}, after {trace:?}", config.mutation);
+            assert!(expected.contains(&what), "{what}");
+        }
+    }
+}
+
+#[test]
+fn two_machines() {
+    holds::<2>(
+        "two",
+        Config {
+            members: 2,
+            actions: 3,
+            ..BASE
+        },
+    );
+}
+
+#[test]
+fn three_machines() {
+    holds::<3>("three", BASE);
+}
+
+#[test]
+fn two_machines_and_one_that_joins() {
+    holds::<3>("two and one", Config { members: 2, ..BASE });
+}
+
+#[test]
+fn splits_of_four() {
+    holds::<4>(
+        "splits of four",
+        Config {
+            members: 4,
+            repertoire: splits,
+            actions: 3,
+            ticks: 12,
+            ..BASE
+        },
+    );
+}
+
+#[test]
+fn a_minority_is_not_missed() {
+    let config = Config {
+        repertoire: machines,
+        is_calm: true,
+        actions: 3,
+        ..BASE
+    };
+    holds::<3>("calm, three", config);
+    holds::<4>(
+        "calm, four",
+        Config {
+            members: 4,
+            actions: 2,
+            ..config
+        },
+    );
+}
+
+#[test]
+fn at_random() {
+    random::run::<3>(3, 300);
+    random::run::<4>(3, 300);
+    random::run::<5>(5, 300);
+}
+
+/// The large ones, for `make soak`.
+#[test]
+#[ignore = "takes long; run with --ignored in a release build"]
+fn soak() {
+    holds::<3>(
+        "soak: three",
+        Config {
+            actions: 3,
+            ticks: 12,
+            ..BASE
+        },
+    );
+    holds::<4>("soak: four", Config { members: 4, ..BASE });
+    holds::<5>(
+        "soak: splits of five",
+        Config {
+            members: 5,
+            repertoire: splits_and_machines,
+            ..BASE
+        },
+    );
+    random::run::<5>(4, 20_000);
+}
+
+// The explorer can fail: a broken rule each.
+
+const SERVES_REMOVED: &str = "a machine serves that is not in the latest list";
+const TWO_GROUPS: &str = "two groups serve";
+const TWO_LISTS: &str = "two lists of one epoch";
+
+/// Whether all find each other again is not the question then.
+const BROKEN: Config = Config {
+    must_recover: false,
+    ..BASE
+};
+
+#[test]
+fn mutation_a_grant_counts_from_receipt() {
+    let config = Config {
+        mutation: Mutation::LeaseFromReceipt,
+        ..BROKEN
+    };
+    breaks::<3>(config, &[SERVES_REMOVED, TWO_GROUPS]);
+}
+
+#[test]
+fn mutation_a_grant_counts_too_long() {
+    let config = Config {
+        mutation: Mutation::LongLease,
+        ..BROKEN
+    };
+    breaks::<3>(config, &[SERVES_REMOVED, TWO_GROUPS]);
+}
+
+#[test]
+fn mutation_earlier_attempts_are_ignored() {
+    let config = Config {
+        members: 4,
+        repertoire: splits,
+        actions: 3,
+        mutation: Mutation::IgnoreAttempts,
+        ..BROKEN
+    };
+    breaks::<4>(config, &[SERVES_REMOVED, TWO_GROUPS, TWO_LISTS]);
+}
+
+#[test]
+fn mutation_a_machine_forgets_its_promises() {
+    fn repertoire(n: usize) -> Vec<Action> {
+        let mut actions = splits(n);
+        actions.extend((0..n).map(Action::Amnesia));
+        actions
+    }
+    let config = Config {
+        repertoire,
+        actions: 3,
+        ..BROKEN
+    };
+    breaks::<3>(config, &[SERVES_REMOVED, TWO_GROUPS, TWO_LISTS]);
+}
+
+#[test]
+fn mutation_an_administrator_lies() {
+    fn repertoire(n: usize) -> Vec<Action> {
+        let mut actions = splits(n);
+        actions.extend((0..n).map(Action::Lie));
+        actions
+    }
+    let config = Config {
+        repertoire,
+        ..BROKEN
+    };
+    breaks::<3>(config, &[SERVES_REMOVED, TWO_GROUPS]);
+}

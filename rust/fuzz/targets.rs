@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What bad input is given to, one file each.
+//!
+//! A target does not only look for panics: it says what must hold for whatever comes, in words of its own, and
+//! asserts it. It depends on nothing but its input, so that a finding can be seen again.
+
+/// Something that reads what others wrote.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// How it is called on the command line.
+    pub name: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+    /// Longest input, in bytes.
+    pub most: usize,
+    /// Inputs that are good, or nearly so: others are made of them.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Panics if something does not hold that must.
+    pub run: fn(&[u8]),
+}
+
+macro_rules! targets {
+    ($($name:ident,)*) => {
+        $(mod $name;)*
+
+        /// All of them.
+        pub static TARGETS: &[Target] = &[$($name::TARGET,)*];
+    };
+}
+
+targets! {
+    wire_header,
+    messages,
+    ring,
+    byte_ring,
+    window,
+    directory,
+    console_log,
+    panic_watch,
+    printk_log,
+    vmcoreinfo,
+    elf_core,
+    boot_status,
+    lent_cpus,
+    lent_memory,
+    terminal,
+    bootparams,
+    boot_command_line,
+    acpi,
+    pci,
+    resource_list,
+    user_words,
+    interval,
+}
