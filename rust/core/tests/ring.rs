@@ -241,7 +241,7 @@ fn impossible_runs_are_corrupt() {
         (too_long, 1),
         (8, 0),
         (RECORD_MAX as u64, 8),
-        (64, 4096),
+        (64, 8192),
         (1 << 16, 1 << 31),
     ] {
         let (mut producer, mut consumer, memory) = ring((4 * RECORD_MAX).next_power_of_two());
