@@ -4,6 +4,7 @@
 //!
 //! A failed check returns the line instead of aborting, so that the endpoints are shut down.
 
+mod members;
 mod parting;
 mod proxy;
 mod tcp;
@@ -134,6 +135,12 @@ cases! {
     popcorn_msg_test_tcp_strangers = tcp::strangers;
     popcorn_msg_test_tcp_back_pressure = tcp::back_pressure;
     popcorn_msg_test_tcp_many_callers = tcp::many_callers;
+    popcorn_msg_test_members_two = members::two;
+    popcorn_msg_test_members_short_cut = members::short_cut;
+    popcorn_msg_test_members_three = members::three;
+    popcorn_msg_test_members_restart = members::restart;
+    popcorn_msg_test_members_leave = members::leave;
+    popcorn_msg_test_members_force = members::force;
     popcorn_msg_test_statistics = statistics_tests::exact;
     popcorn_msg_test_failed_calls = statistics_tests::failed_calls;
     popcorn_msg_test_stalls = statistics_tests::stalls;
@@ -163,10 +170,20 @@ struct TestNode(Arc<Endpoint>);
 
 impl TestNode {
     fn new(id: u64, protocol: u64, dead_ms: u32) -> Result<Self> {
+        Self::with(id, protocol, dead_ms, false)
+    }
+
+    /// One that agrees with others on who is a member.
+    fn member(id: u64, dead_ms: u32) -> Result<Self> {
+        Self::with(id, PROTOCOL, dead_ms, true)
+    }
+
+    fn with(id: u64, protocol: u64, dead_ms: u32, agrees: bool) -> Result<Self> {
         let settings = Settings {
             protocol,
             dead_ms: Some(dead_ms),
             queued: Some(QUEUED),
+            agrees,
         };
         Ok(Self(Endpoint::new(node(id), settings)?))
     }

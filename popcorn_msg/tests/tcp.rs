@@ -36,12 +36,12 @@ use popcorn_kernel::socket::Socket;
 use popcorn_kernel::time;
 
 /// Each case has ports of its own: those of the former may linger.
-fn ports(case: u16) -> (Address, Address) {
+pub(super) fn ports(case: u16) -> (Address, Address) {
     let port = 17_000 + 2 * case;
     (Address::loopback(port), Address::loopback(port + 1))
 }
 
-fn listens(address: Address) -> Setup {
+pub(super) fn listens(address: Address) -> Setup {
     Setup {
         role: Role::Listen(address),
         from: None,
@@ -49,7 +49,7 @@ fn listens(address: Address) -> Setup {
     }
 }
 
-fn connects(address: Address) -> Setup {
+pub(super) fn connects(address: Address) -> Setup {
     Setup {
         role: Role::Connect(address),
         from: None,

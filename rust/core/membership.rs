@@ -84,7 +84,7 @@
 //!
 //! # Use
 //!
-//! One object, under one spinlock; nothing here sleeps or allocates, and the work of a call is
+//! One object ([`machine`] has it, and says when a machine begins anew), under one spinlock; nothing here sleeps or allocates, and the work of a call is
 //! bounded (about the square of the number of members). `now` counts ticks of the caller's clock,
 //! of 100 ms, say. In each tick call [`Membership::tick`], and send each peer its
 //! [`Membership::view`]; hand in what comes with [`Membership::heard`]. What a call returns is to
@@ -93,6 +93,7 @@
 pub mod agreement;
 pub mod follower;
 pub mod list;
+pub mod machine;
 pub mod view;
 
 use self::agreement::Agreement;
@@ -154,7 +155,7 @@ pub enum ForceError {
 
 /// What is known of another machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Peer {
+pub struct Peer {
     life: Incarnation,
     /// The clock in the latest of its views, and ours when that came.
     sent: u64,
@@ -201,20 +202,41 @@ const fn lease(dead: u64) -> u64 {
     dead / 4 * 3 + dead % 4 * 3 / 4
 }
 
+/// Where is kept what is known of others: `N` places, by node id. That is some KiB: too much for the stack of a
+/// kernel, which has them elsewhere.
+pub trait Places<T> {
+    /// All of them.
+    fn all(&self) -> &[Option<T>];
+    /// All of them.
+    fn all_mut(&mut self) -> &mut [Option<T>];
+}
+
+impl<T, const N: usize> Places<T> for [Option<T>; N] {
+    fn all(&self) -> &[Option<T>] {
+        self
+    }
+
+    fn all_mut(&mut self) -> &mut [Option<T>] {
+        self
+    }
+}
+
 /// A machine's view of the members. See the module.
 ///
 /// `N` is the number of node ids: [`NODE_MAX`], but fewer in a model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Membership<const N: usize = NODE_MAX> {
+pub struct Membership<const N: usize = NODE_MAX, P = [Option<Peer>; N]> {
     me: NodeId,
     life: Incarnation,
     now: u64,
     dead: u64,
+    /// What was promised for longer: for how many ticks, and until when that counts.
+    longer: Option<(u64, u64)>,
     agreement: Agreement<N>,
     adopted_at: u64,
     /// When the highest ballot was first seen.
     attempted_at: u64,
-    peers: [Option<Peer>; N],
+    peers: P,
     /// Kernels of this machine.
     kernels: NodeSet,
     is_leaving: bool,
@@ -231,21 +253,70 @@ impl<const N: usize> Membership<N> {
     /// a list with it comes). `me` is its primary, `life` was never used before, `cluster` is
     /// random. It counts others as dead that were silent for `dead` ticks.
     pub fn new(me: NodeId, life: Incarnation, cluster: Option<u64>, now: u64, dead: u64) -> Self {
+        Self::in_places(me, life, cluster, now, dead, [None; N])
+    }
+}
+
+impl<const N: usize, P: Places<Peer>> Membership<N, P> {
+    /// [`Membership::new`], in `places` that are all `None`.
+    pub fn in_places(
+        me: NodeId,
+        life: Incarnation,
+        cluster: Option<u64>,
+        now: u64,
+        dead: u64,
+        places: P,
+    ) -> Self {
         let list = cluster.map_or(List::EMPTY, |cluster| List::founded(cluster, me, life));
         Self {
             me,
             life,
             now,
             dead,
+            longer: None,
             agreement: Agreement::new(me, list),
             adopted_at: now,
             attempted_at: now,
-            peers: [None; N],
+            peers: places,
             kernels: NodeSet::only(me),
             is_leaving: false,
             is_out: false,
             is_resigned: false,
             told: NodeSet::EMPTY,
+        }
+    }
+
+    /// Forgets all, as a new one does: begins a cluster of its own, or wants to join one. `life` is another, but
+    /// for a machine that was alone in its first list, or in none: nobody has relied on it.
+    pub fn restart(&mut self, life: Incarnation, cluster: Option<u64>, now: u64) {
+        let list = cluster.map_or(List::EMPTY, |cluster| List::founded(cluster, self.me, life));
+        self.life = life;
+        self.now = self.now.max(now);
+        self.agreement.adopt(list);
+        self.adopted_at = self.now;
+        self.attempted_at = self.now;
+        self.peers.all_mut().fill(None);
+        self.is_leaving = false;
+        self.is_out = false;
+        self.is_resigned = false;
+        self.told = NodeSet::EMPTY;
+    }
+
+    /// Counts others as dead after another number of ticks from now on. What was promised is kept.
+    pub fn set_dead(&mut self, now: u64, dead: u64) {
+        self.now = self.now.max(now);
+        let promised = self.promised();
+        if dead < promised {
+            self.longer = Some((promised, self.now.saturating_add(promised)));
+        }
+        self.dead = dead;
+    }
+
+    /// For how many ticks a grant has been promised to hold, at most.
+    fn promised(&self) -> u64 {
+        match self.longer {
+            Some((dead, until)) if self.now < until => dead.max(self.dead),
+            _ => self.dead,
         }
     }
 
@@ -307,10 +378,15 @@ impl<const N: usize> Membership<N> {
     /// For how many ticks from `now` this machine serves if it hears nothing more; 0 if it does not
     /// serve. What a secondary may be told ([`follower`]).
     pub fn lease(&self, now: u64) -> u64 {
+        self.lease_within(now, lease(self.dead) + 1)
+    }
+
+    /// [`Membership::lease`], but no more than `most`.
+    pub fn lease_within(&self, now: u64, most: u64) -> u64 {
         let group = self.group(now);
-        (0..=lease(self.dead))
+        (0..most)
             .find(|ticks| self.standing_in(now.saturating_add(*ticks), group) != Standing::Serving)
-            .unwrap_or(0)
+            .unwrap_or(most)
     }
 
     /// The machines with which this one serves, if it serves at `now`, itself among them.
@@ -335,7 +411,7 @@ impl<const N: usize> Membership<N> {
     pub fn heard(&mut self, now: u64, from: NodeId, life: Incarnation, view: &View<N>) -> Changes {
         self.now = self.now.max(now);
         let now = self.now;
-        let known = match self.peers.get(from.index()) {
+        let known = match self.peers.all().get(from.index()) {
             Some(known) if from != self.me => *known,
             _ => return Changes::default(),
         };
@@ -381,7 +457,7 @@ impl<const N: usize> Membership<N> {
     }
 
     fn put(&mut self, node: NodeId, peer: Peer) {
-        if let Some(place) = self.peers.get_mut(node.index()) {
+        if let Some(place) = self.peers.all_mut().get_mut(node.index()) {
             *place = Some(peer);
         }
     }
@@ -389,7 +465,7 @@ impl<const N: usize> Membership<N> {
     /// The link to `peer` is down: it counts for nothing until it is heard again.
     pub fn disconnected(&mut self, now: u64, peer: NodeId) -> Changes {
         self.now = self.now.max(now);
-        if let Some(Some(peer)) = self.peers.get_mut(peer.index()) {
+        if let Some(Some(peer)) = self.peers.all_mut().get_mut(peer.index()) {
             peer.is_connected = false;
         }
         self.conclude(false)
@@ -400,7 +476,7 @@ impl<const N: usize> Membership<N> {
     pub fn surely_dead(&mut self, now: u64, peer: NodeId, life: Incarnation) -> Changes {
         self.now = self.now.max(now);
         let now = self.now;
-        let known = self.peers.get(peer.index()).copied().flatten();
+        let known = self.peers.all().get(peer.index()).copied().flatten();
         if !known.is_some_and(|known| known.life != life) && peer != self.me {
             let mut dead = known.unwrap_or(Peer::new(life, now));
             dead.is_connected = false;
@@ -449,7 +525,7 @@ impl<const N: usize> Membership<N> {
 
     /// What to send to `to` now.
     pub fn view(&self, to: NodeId) -> View<N> {
-        let peer = self.peers.get(to.index()).copied().flatten();
+        let peer = self.peers.all().get(to.index()).copied().flatten();
         View {
             list: *self.list(),
             opinion: self.agreement.opinion(),
@@ -464,7 +540,7 @@ impl<const N: usize> Membership<N> {
 
     /// The peer, if it is this member of the list.
     fn member(&self, list: &List<N>, node: NodeId) -> Option<&Peer> {
-        let peer = self.peers.get(node.index())?.as_ref()?;
+        let peer = self.peers.all().get(node.index())?.as_ref()?;
         list.contains(node, peer.life).then_some(peer)
     }
 
@@ -495,7 +571,12 @@ impl<const N: usize> Membership<N> {
     }
 
     fn is_unknown(&self, node: NodeId) -> bool {
-        self.peers.get(node.index()).copied().flatten().is_none()
+        self.peers
+            .all()
+            .get(node.index())
+            .copied()
+            .flatten()
+            .is_none()
     }
 
     /// What this node has accepted the removal of.
@@ -569,7 +650,7 @@ impl<const N: usize> Membership<N> {
             return false;
         }
         if self.list().contains(node, life) {
-            let odd_since = self.peers.get(node.index()).copied().flatten();
+            let odd_since = self.peers.all().get(node.index()).copied().flatten();
             let odd_since = odd_since.and_then(|peer| peer.odd_since);
             let is_left_out =
                 odd_since.is_some_and(|since| self.now.saturating_sub(since) > lease(self.dead));
@@ -589,7 +670,7 @@ impl<const N: usize> Membership<N> {
                 peer.is_connected && now.saturating_sub(peer.heard_at) <= lease(self.dead)
             });
             let is_odd = can_do_without && is_heard && !group.contains(node);
-            if let Some(Some(peer)) = self.peers.get_mut(node.index()) {
+            if let Some(Some(peer)) = self.peers.all_mut().get_mut(node.index()) {
                 peer.odd_since = is_odd.then(|| peer.odd_since.unwrap_or(now));
             }
         }
@@ -599,7 +680,7 @@ impl<const N: usize> Membership<N> {
     fn removable(&self, standing: Standing) -> NodeSet {
         let mut removable = NodeSet::EMPTY;
         for node in self.list().members() {
-            let is_removable = match self.peers.get(node.index()).copied().flatten() {
+            let is_removable = match self.peers.all().get(node.index()).copied().flatten() {
                 // It does not serve, and by accepting it will not again in this epoch.
                 _ if node == self.me => standing != Standing::Serving,
                 // The node is there in another life: the one that was a member is over.
@@ -608,7 +689,7 @@ impl<const N: usize> Membership<N> {
                 peer => {
                     let granted_at = peer.and_then(|peer| peer.granted).map_or(0, |(_, at)| at);
                     let since = granted_at.max(self.adopted_at);
-                    self.now.saturating_sub(since) >= self.dead
+                    self.now.saturating_sub(since) >= self.promised()
                 }
             };
             if is_removable {
@@ -647,7 +728,7 @@ impl<const N: usize> Membership<N> {
             return Some(Change::Remove(dead));
         }
         NodeId::all().take(N).find_map(|node| {
-            let peer = self.peers.get(node.index()).copied().flatten()?;
+            let peer = self.peers.all().get(node.index()).copied().flatten()?;
             let is_ready = peer.epoch == 0
                 && peer.is_connected
                 && !peer.is_leaving
@@ -711,7 +792,7 @@ impl<const N: usize> Membership<N> {
         self.adopted_at = self.now;
         self.attempted_at = self.now;
         self.is_out |= !next.contains(self.me, self.life);
-        for peer in self.peers.iter_mut().flatten() {
+        for peer in self.peers.all_mut().iter_mut().flatten() {
             peer.has_our_list = false;
             peer.odd_since = None;
         }
@@ -724,7 +805,7 @@ impl<const N: usize> Membership<N> {
             if next.life(node) == last.life(node) {
                 continue;
             }
-            let peer = self.peers.get(node.index()).copied().flatten();
+            let peer = self.peers.all().get(node.index()).copied().flatten();
             let peer = peer.filter(|peer| last.contains(node, peer.life));
             let kernels = peer.map_or(NodeSet::EMPTY, |peer| peer.kernels).with(node);
             let kernels = NodeSet::from_bits(kernels.bits() & self.told.bits());
@@ -736,7 +817,7 @@ impl<const N: usize> Membership<N> {
             }
         }
         // What is known of an earlier life says nothing about the one that is a member now.
-        for (node, peer) in NodeId::all().zip(&mut self.peers) {
+        for (node, peer) in NodeId::all().zip(self.peers.all_mut()) {
             let is_other = |peer: &Peer| next.life(node).is_some_and(|life| life != peer.life);
             if peer.as_ref().is_some_and(is_other) {
                 *peer = None;

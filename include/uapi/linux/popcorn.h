@@ -71,6 +71,9 @@ struct popcorn_migrate {
 
 /* popcorn_node_info.flags */
 #define POPCORN_NODE_SELF (1u << 0) /* the kernel that answers */
+#define POPCORN_NODE_MEMBER (1u << 1) /* its machine is in the list that machines agree on */
+#define POPCORN_NODE_MISSING (1u << 2) /* online, but silent: the machines have yet to decide what that means */
+#define POPCORN_NODE_SUSPENDED (1u << 3) /* the kernel that answers does not serve other machines now */
 
 /**
  * struct popcorn_node_info - what is known of one node

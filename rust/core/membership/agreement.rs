@@ -135,7 +135,9 @@ impl<const N: usize> Agreement<N> {
 
     /// Goes on with another list: a decided one, or one that supersedes its own.
     pub fn adopt(&mut self, list: List<N>) {
-        *self = Self::new(self.me, list);
+        self.list = list;
+        self.opinions.fill(Opinion::NONE);
+        self.attempt = None;
     }
 
     /// Takes note of what member `from`, which has the same list, stands to.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a heartbeat between two machines says, and its bytes.
+//! What a heartbeat between two machines says, and its bytes: first the sender's life as a machine,
+//! then its view.
 
 use super::agreement::Accepted;
 use super::agreement::Ballot;
@@ -36,6 +37,43 @@ pub struct View<const N: usize = NODE_MAX> {
 const FIXED: usize = 13 * 8;
 /// The longest view in bytes.
 pub const VIEW_MAX: usize = FIXED + 8 * NODE_MAX;
+
+/// A machine's life, and its view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Said<const N: usize = NODE_MAX> {
+    /// The life that the machine has as a member: other than that of a session or a window, it is the same
+    /// towards all.
+    pub life: Incarnation,
+    /// What it says.
+    pub view: View<N>,
+}
+
+/// The shortest and the longest in bytes.
+pub const SAID_MIN: usize = 8 + FIXED;
+/// See [`SAID_MIN`].
+pub const SAID_MAX: usize = 8 + VIEW_MAX;
+
+impl<const N: usize> Said<N> {
+    /// As bytes: how many; `None` if `out` is too short, which one of [`SAID_MAX`] is not.
+    pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
+        let (life, view) = out.split_first_chunk_mut()?;
+        *life = self.life.get().to_le_bytes();
+        Some(life.len() + self.view.encode(view)?)
+    }
+
+    /// From bytes that a peer wrote.
+    ///
+    /// # Errors
+    ///
+    /// As [`View::decode`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadView> {
+        let (life, view) = bytes.split_first_chunk().ok_or(BadView)?;
+        Ok(Self {
+            life: Incarnation::new(u64::from_le_bytes(*life)).ok_or(BadView)?,
+            view: View::decode(view)?,
+        })
+    }
+}
 
 /// Not a view. Nothing else is said: the peer is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -56,6 +56,7 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Node(NodeCommand::Join(args)) => node::join::run(args, output),
         Command::Node(NodeCommand::Accept(args)) => node::accept::run(args, output),
         Command::Node(NodeCommand::Leave(args)) => node::leave::run(args, output),
+        Command::Node(NodeCommand::Force(args)) => node::force::run(args, output),
         Command::Node(NodeCommand::Show(args)) => node::show::show(&Device::open()?, args, output),
         Command::Node(NodeCommand::Ping(args)) => node::ping::ping(&Device::open()?, args, output),
         Command::Msg(MsgCommand::Stat(args)) => msg::stat(&Device::open()?, args, output),

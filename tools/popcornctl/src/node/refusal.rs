@@ -14,6 +14,8 @@ pub(crate) enum Action {
     Join,
     Leave,
     LeaveByForce,
+    /// To go on without it.
+    Force,
     /// To remove its directory.
     Remove,
     Look,
@@ -27,6 +29,7 @@ impl Action {
             Self::Join => format!("joining node {node}"),
             Self::Leave => format!("leaving node {node}"),
             Self::LeaveByForce => format!("leaving node {node} by force"),
+            Self::Force => format!("going on without node {node}"),
             Self::Remove => format!("forgetting node {node}"),
             Self::Look => format!("looking at node {node}"),
         }
@@ -144,6 +147,18 @@ fn special(action: Action, node: u32, errno: Errno) -> Option<(String, String)> 
         (Action::LeaveByForce, Errno::EINVAL) => (
             "this kernel does not know how to do that",
             format!("`popcornctl node leave {node}`, without --force"),
+        ),
+        (Action::Force, Errno::EALREADY) => (
+            "this machine is not suspended, so nothing is to be forced",
+            "`popcornctl node list` shows who is there".into(),
+        ),
+        (Action::Force, Errno::EBUSY) => (
+            "it is connected, or was until just now",
+            format!("see `popcornctl node list`; if node {node} is missing there, try again in a while"),
+        ),
+        (Action::Force, Errno::ENOTCONN) => (
+            "it has not joined",
+            "`popcornctl node list` shows who is missing".into(),
         ),
         (Action::Remove, Errno::EBUSY) => (
             "it has joined again, by another command",

@@ -15,7 +15,11 @@ use std::fmt;
 pub(crate) enum State {
     Configured,
     Offline,
+    /// There is a connection; this machine joins when it has one to each machine of that system.
+    Waiting,
     Online,
+    /// It is silent, and the machines have yet to decide what that means.
+    Missing,
     Dead,
     Mismatch,
     /// One that this program does not know.
@@ -23,10 +27,12 @@ pub(crate) enum State {
 }
 
 impl State {
-    const ALL: [(&'static str, Self); 5] = [
+    const ALL: [(&'static str, Self); 7] = [
         ("configured", Self::Configured),
         ("offline", Self::Offline),
+        ("waiting", Self::Waiting),
         ("online", Self::Online),
+        ("missing", Self::Missing),
         ("dead", Self::Dead),
         ("mismatch", Self::Mismatch),
     ];
@@ -46,7 +52,11 @@ impl State {
         match self {
             Self::Configured => "is set up, and not joined",
             Self::Offline => "is not there",
+            Self::Waiting => {
+                "is connected, and waits until this machine has joined all others of its system, too"
+            }
             Self::Online => "is online",
+            Self::Missing => "is silent",
             Self::Dead => "was online, and is gone",
             Self::Mismatch => "does not match this one",
             Self::Other(text) => return format!("is {text}, which this popcornctl does not know"),

@@ -79,6 +79,11 @@ pub(crate) fn wait_online(
         let state = State::read(peers, node)?;
         match state {
             State::Online => return Ok(()),
+            // The next command may be what it waits for.
+            State::Waiting => {
+                output.progress(&format!("node {node} {}", state.text()));
+                return Ok(());
+            }
             State::Mismatch => return Err(mismatch(peers, setup)),
             State::Configured => {
                 return Err(Failure::new(

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Machines that meet, part, die, come back and are cut off: they become one system again, and nobody is driven
+//! out without need. Whether two sides ever serve at once is for `membership_model`.
+
+#![cfg(not(loom))]
+
+mod world;
+
+use world::below;
+use world::seed;
+use world::World;
+
+const SEEDS: u64 = 60;
+/// For all to be well again, in ticks; generous.
+const LONG: u64 = 600;
+
+fn each_seed(test: impl Fn()) {
+    for number in 1..=SEEDS {
+        seed(number);
+        // The number that fails is what is printed last.
+        println!("seed {number}");
+        test();
+    }
+}
+
+fn whole(count: usize) -> Vec<usize> {
+    (0..count).collect()
+}
+
+#[test]
+fn machines_that_begin_at_once_become_one_system() {
+    each_seed(|| {
+        for count in 2..6 {
+            let ids: Vec<u64> = (0..count as u64).map(|n| 8 * n).collect();
+            let mut world = World::mesh(&ids);
+            world.until("one", LONG, |world| world.is_one(&whole(count)));
+            let epoch = world.epoch(0);
+            world.run(100);
+            assert!(world.is_one(&whole(count)));
+            assert_eq!(world.epoch(0), epoch);
+            assert!(world.deaths.iter().all(|deaths| *deaths == 0));
+        }
+    });
+}
+
+#[test]
+fn of_two_that_are_cut_apart_the_higher_waits_and_comes_back() {
+    each_seed(|| {
+        let mut world = World::mesh(&[0, 1]);
+        world.until("one", LONG, |world| world.is_one(&[0, 1]));
+        world.cut(0, 1, true);
+        world.until("removed", LONG, |world| world.members(0) == 0b01);
+        assert!(!world.serves(1));
+        world.run(below(100));
+        assert!(!world.serves(1) && world.serves(0));
+        assert_eq!((world.members(1), &world.deaths[..]), (0b11, &[1, 0][..]));
+        world.cut(0, 1, false);
+        world.until("one again", LONG, |world| world.is_one(&[0, 1]));
+        assert_eq!(world.deaths, [1, 1]);
+        world.cut(0, 1, true);
+        world.run(below(40));
+        world.cut(0, 1, false);
+        world.until("one after a short cut", LONG, |world| world.is_one(&[0, 1]));
+    });
+}
+
+#[test]
+fn of_two_either_may_be_started_anew() {
+    each_seed(|| {
+        let mut world = World::mesh(&[0, 1]);
+        for again in [0, 1, 0] {
+            world.until("one", LONG, |world| world.is_one(&[0, 1]));
+            world.kill(again);
+            world.run(below(60));
+            world.boot(again);
+        }
+        world.until("one", LONG, |world| world.is_one(&[0, 1]));
+    });
+}
+
+#[test]
+fn two_go_on_without_the_third() {
+    each_seed(|| {
+        let mut world = World::mesh(&[0, 1, 2]);
+        world.until("one", LONG, |world| world.is_one(&[0, 1, 2]));
+        let away = below(3) as usize;
+        let rest: Vec<usize> = (0..3).filter(|n| *n != away).collect();
+        for n in &rest {
+            world.cut(*n, away, true);
+        }
+        world.until("two", LONG, |world| world.is_one(&rest));
+        assert!(!world.serves(away));
+        world.run(below(80));
+        for n in &rest {
+            world.cut(*n, away, false);
+            world.run(below(40));
+        }
+        world.until("one again", LONG, |world| world.is_one(&[0, 1, 2]));
+        for n in &rest {
+            assert_eq!(world.deaths[*n], 1);
+        }
+    });
+}
+
+#[test]
+fn who_is_not_connected_to_all_drives_nobody_out() {
+    each_seed(|| {
+        let mut world = World::new(&[0, 8, 16]);
+        world.boot(1);
+        world.boot(2);
+        world.link(1, 2);
+        world.until("two", LONG, |world| world.is_one(&[1, 2]));
+        world.boot(0);
+        world.link(0, 1);
+        world.run(200);
+        assert!(world.is_one(&[1, 2]));
+        assert_eq!(world.members(0), 1);
+        world.link(0, 2);
+        world.until("one", LONG, |world| world.is_one(&[0, 1, 2]));
+        assert!(world.deaths.iter().all(|deaths| *deaths == 0));
+    });
+}
+
+#[test]
+fn an_administrator_ends_the_waiting() {
+    each_seed(|| {
+        let mut world = World::mesh(&[0, 1]);
+        world.until("one", LONG, |world| world.is_one(&[0, 1]));
+        assert!(world.force(1, 0).is_err());
+        world.cut(0, 1, true);
+        world.until("suspended", LONG, |world| !world.serves(1));
+        while world.force(1, 0).is_err() {
+            world.run(1);
+        }
+        assert!(world.members(1) == 0b10 && world.serves(1));
+        world.run(below(60));
+        world.cut(0, 1, false);
+        world.until("one again", LONG, |world| world.is_one(&[0, 1]));
+    });
+}
+
+#[test]
+fn who_leaves_is_not_waited_for() {
+    each_seed(|| {
+        for leaver in [0, 1] {
+            let mut world = World::mesh(&[0, 1]);
+            world.until("one", LONG, |world| world.is_one(&[0, 1]));
+            world.leave(leaver);
+            world.until("left", LONG, |world| world.is_gone(leaver));
+            assert_eq!(world.members(1 - leaver), 1 << (1 - leaver));
+            world.kill(leaver);
+            world.until("serves", LONG, |world| world.serves(1 - leaver));
+        }
+    });
+}
+
+#[test]
+fn after_whatever_happens_they_are_one_again() {
+    each_seed(|| {
+        let count = 2 + below(3) as usize;
+        let any = || below(count as u64) as usize;
+        let ids: Vec<u64> = (0..count as u64).collect();
+        let mut world = World::mesh(&ids);
+        for _ in 0..below(60) {
+            match below(4) {
+                0 => world.cut(any(), any(), below(2) == 0),
+                1 => {
+                    let n = any();
+                    if world.is_on(n) {
+                        world.kill(n);
+                    } else {
+                        world.boot(n);
+                    }
+                }
+                _ => world.run(below(60)),
+            }
+        }
+        for n in 0..count {
+            for other in 0..n {
+                world.cut(n, other, false);
+            }
+            if !world.is_on(n) {
+                world.boot(n);
+            }
+        }
+        world.until("one", LONG, |world| world.is_one(&whole(count)));
+    });
+}
