@@ -153,11 +153,17 @@ impl Port {
         self.interface.set_carrier(!members.is_empty());
     }
 
+    /// Whether a node may be on this network: it is of this machine. One that is reached over another network may
+    /// exchange messages with this one, which does not let it into the network of this machine.
+    pub(crate) fn may_join(&self, node: NodeId) -> bool {
+        node != self.own() && self.endpoint.shares_memory(node)
+    }
+
     /// A node has an interface. May sleep.
     pub(crate) fn joined(&self, node: NodeId) {
         let _turn = self.turn.lock();
         // Its end may have been told already: then nobody would tell it again. It is told after this.
-        if node != self.own() && self.endpoint.is_online(node) {
+        if self.may_join(node) && self.endpoint.is_online(node) {
             self.set_members(self.members().with(node));
         }
     }
@@ -171,11 +177,14 @@ impl Port {
         self.forget_pieces(node);
     }
 
-    /// Asks a node that is online whether it has an interface, and says that this one has; later, for it may
-    /// take a while, and others wait for the next news of nodes. May sleep.
+    /// Asks a node that is online, if it may join, whether it has an interface, and says that this one has; later,
+    /// for it may take a while, and others wait for the next news of nodes. May sleep.
     pub(crate) fn greet(self: &Arc<Self>, node: NodeId) {
         let port = self.clone();
         let greeting = self.greetings.spawn(GFP_KERNEL, move || {
+            if !port.may_join(node) {
+                return;
+            }
             let options = CallOptions::killable(HELLO_MS);
             // Any error: it has none, or is not there. Should it get one, it greets.
             if port
@@ -194,7 +203,7 @@ impl Port {
     /// Greets all that are online. May sleep.
     pub(crate) fn greet_all(self: &Arc<Self>) {
         for node in NodeId::all() {
-            if node != self.own() && self.endpoint.is_online(node) {
+            if self.endpoint.is_online(node) {
                 self.greet(node);
             }
         }

@@ -8,6 +8,7 @@
 use super::connection::Body;
 use super::connection::Connection;
 use super::end::Arrival;
+use super::security::Kind;
 use super::security::Security;
 use super::setup::Role;
 use super::Tcp;
@@ -283,7 +284,7 @@ fn identify(shared: &Shared, socket: Socket) {
 fn hear(shared: &Shared, socket: Socket) -> core::result::Result<(), &'static str> {
     const NO_MEMORY: &str = "no memory";
     let from = socket.peer_address().map_err(|_| "it is gone")?;
-    let key = secure(shared, &socket)?;
+    let (kind, key) = secure(shared, &socket)?;
     let mut connection = Connection::new(socket).map_err(|_| NO_MEMORY)?;
     let goes_on = || !shared.ends.load(Ordering::Acquire);
     let Ok(Body::Hello(hello)) = connection.hear(HELLO_MS, goes_on) else {
@@ -307,6 +308,10 @@ fn hear(shared: &Shared, socket: Socket) -> core::result::Result<(), &'static st
     if setup.from.is_some_and(|host| host.ip() != from.ip()) {
         return Err("its node is expected from another host");
     }
+    // Who was expected here may have changed since the connection was made.
+    if setup.security.kind() != kind {
+        return Err("its node is expected with another kind of security");
+    }
     if setup.security.key().is_some_and(|own| key != Some(own)) {
         return Err("its key is another node's");
     }
@@ -317,11 +322,11 @@ fn hear(shared: &Shared, socket: Socket) -> core::result::Result<(), &'static st
     Ok(())
 }
 
-/// Protects the connection, as is usual at that address; the key that the other side has shown.
+/// Protects the connection, as is usual at that address; how, and the key that the other side has shown.
 fn secure(
     shared: &Shared,
     socket: &Socket,
-) -> core::result::Result<Option<KeySerial>, &'static str> {
+) -> core::result::Result<(Kind, Option<KeySerial>), &'static str> {
     let mut keys = KVec::new();
     for tcp in shared.roster.expected_at(shared.address) {
         if let Some(key) = tcp.setup().security.key() {
@@ -330,10 +335,11 @@ fn secure(
     }
     let one = shared.roster.expected_at(shared.address).next();
     let one = one.ok_or("nobody is expected there any more")?;
-    one.setup()
-        .security
+    let security = &one.setup().security;
+    let key = security
         .accepted(socket, &keys)
-        .map_err(|_| "it does not prove who it is")
+        .map_err(|_| "it does not prove who it is")?;
+    Ok((security.kind(), key))
 }
 
 /// Lets who is of another build, or means another node, see that for itself.

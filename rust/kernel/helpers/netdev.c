@@ -307,6 +307,8 @@ struct pcn_interface *pcn_interface_create(const char *name, const char *driver,
 	device->features = features | NETIF_F_HIGHDMA | NETIF_F_GSO_ROBUST;
 	/* netpoll sends where nobody may be woken. */
 	device->priv_flags |= IFF_DISABLE_NETPOLL;
+	/* A packet is on our list, which it can be only once: pktgen would send the same one again and again. */
+	device->priv_flags &= ~IFF_TX_SKB_SHARING;
 
 	for (i = 0; i < queues; i++) {
 		struct pcn_interface_queue *queue = &interface->queue[i];

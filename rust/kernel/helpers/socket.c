@@ -316,6 +316,9 @@ static ssize_t pcn_send_message(struct pcn_socket *socket, struct msghdr *messag
 	sent = sock_sendmsg(socket->socket, message);
 	if ((sent == -EINTR || sent == -ERESTARTSYS) && !fatal_signal_pending(current))
 		return -EAGAIN;
+	/* kTLS had no memory for a record, and took nothing; where TCP has none it says so. */
+	if (sent == -ENOMEM && !READ_ONCE(socket->socket->sk->sk_err))
+		return -EAGAIN;
 	return sent;
 }
 

@@ -175,6 +175,9 @@ int pcn_tls_handshake(struct pcn_socket *socket, const struct pcn_tls_parameters
 		return error;
 	}
 	error = handshake.status;
+	/* A failure has either sign: kernels differ in how they pass on what tlshd says, and what they say themselves. */
+	if (error > 0)
+		error = -error;
 	if (error)
 		goto failed;
 	error = -EPROTO;
