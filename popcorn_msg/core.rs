@@ -107,12 +107,18 @@ impl Core {
         self.workers.spawn(GFP_KERNEL, work)
     }
 
-    /// Tells the services about a node, later and in order. May sleep.
-    pub(crate) fn tell(self: &Arc<Self>, node: NodeId, event: NodeEvent) {
+    /// Tells the services about a node, later and in order; `then` follows. May sleep.
+    pub(crate) fn tell(
+        self: &Arc<Self>,
+        node: NodeId,
+        event: NodeEvent,
+        then: impl FnOnce() + Send + 'static,
+    ) {
         let core = self.clone();
-        let told = self
-            .events
-            .spawn(GFP_KERNEL, move || core.services.node_event(node, event));
+        let told = self.events.spawn(GFP_KERNEL, move || {
+            core.services.node_event(node, event);
+            then();
+        });
         if told.is_err() {
             pr_err!("no memory to say that node {} is {:?}\n", node, event);
         }

@@ -10,12 +10,18 @@ use crate::link::LinkState;
 use crate::service::NodeEvent;
 
 use kernel::prelude::*;
+use kernel::sync::Arc;
 
+use core::sync::atomic::Ordering;
 use popcorn_core::ids::Incarnation;
+use popcorn_kernel::info_ratelimited;
 use popcorn_kernel::system;
 
 /// Between two heartbeats.
 pub(crate) const TICK_MS: u64 = 100;
+
+/// Events of a peer that wait to be told.
+const UNTOLD_MAX: u32 = 4;
 
 /// A new life; no two are the same, but by chance of one in 2^64.
 pub(crate) fn new_life() -> Incarnation {
@@ -26,20 +32,34 @@ pub(crate) fn new_life() -> Incarnation {
     }
 }
 
+/// Whether another life of the peer may begin: not before the services have dealt with the end of earlier
+/// ones, or a peer that does nothing but begin anew would have them fall behind, with ever more to be told.
+pub(crate) fn may_begin(link: &Link) -> bool {
+    link.untold.load(Ordering::Acquire) < UNTOLD_MAX
+}
+
+fn tell(link: &Arc<Link>, event: NodeEvent) {
+    link.untold.fetch_add(1, Ordering::Relaxed);
+    let told = link.clone();
+    link.core().tell(link.peer(), event, move || {
+        told.untold.fetch_sub(1, Ordering::Release);
+    });
+}
+
 /// That life of the peer can be talked to.
-pub(crate) fn begin(link: &Link, life: Incarnation) {
+pub(crate) fn begin(link: &Arc<Link>, life: Incarnation) {
     link.doors().lock().begin_life();
     link.set_state(LinkState::Online);
     link.statistics().node_event(NodeEvent::Online, life);
     if let Some(peer) = link.introduction() {
-        pr_info!(
+        info_ratelimited!(
             "node {} is online: {} processors, {} MiB\n",
             link.peer(),
             peer.cpus,
             peer.memory >> 20
         );
     }
-    link.core().tell(link.peer(), NodeEvent::Online);
+    tell(link, NodeEvent::Online);
 }
 
 /// The peer is not to be talked to any more: its state says so.
@@ -51,10 +71,10 @@ pub(crate) fn close(link: &Link, event: NodeEvent) {
 }
 
 /// That life of the peer is over: every call to it fails, and the services hear of it.
-pub(crate) fn end(link: &Link, life: Incarnation, event: NodeEvent) {
+pub(crate) fn end(link: &Arc<Link>, life: Incarnation, event: NodeEvent) {
     link.core().pending().fail(link.peer());
     link.statistics().node_event(event, life);
-    pr_info!(
+    info_ratelimited!(
         "node {} {}\n",
         link.peer(),
         if event == NodeEvent::Dead {
@@ -63,7 +83,7 @@ pub(crate) fn end(link: &Link, life: Incarnation, event: NodeEvent) {
             "has left"
         }
     );
-    link.core().tell(link.peer(), event);
+    tell(link, event);
 }
 
 /// Watches whether a peer that owes us room for responses still takes them.

@@ -91,6 +91,8 @@ pub struct Link {
     pub(crate) queued: AtomicU32,
     /// Answers that wait for room.
     waiting: AtomicU32,
+    /// What became of the peer, and not all services have dealt with.
+    pub(crate) untold: AtomicU32,
     statistics: Arc<Statistics>,
     #[pin]
     introduction: SpinLock<Option<Introduction>>,
@@ -126,6 +128,7 @@ impl Link {
                 missing: AtomicBool::new(false),
                 queued: AtomicU32::new(0),
                 waiting: AtomicU32::new(0),
+                untold: AtomicU32::new(0),
                 statistics,
                 introduction <- new_spinlock!(None, "popcorn_msg::Link::introduction"),
                 doors <- new_spinlock!(Doors::new(), "popcorn_msg::Link::doors"),

@@ -21,6 +21,7 @@ use popcorn_core::ids::Incarnation;
 use popcorn_core::stream::frame::lane_index;
 use popcorn_core::stream::hello::Checked;
 use popcorn_core::stream::lane::Fault;
+use popcorn_core::stream::meeting::Greeting;
 use popcorn_core::window::Lane;
 use popcorn_core::wire::HEADER_SIZE;
 use popcorn_core::wire::PAYLOAD_MAX;
@@ -224,15 +225,17 @@ impl End {
         number
     }
 
-    /// For the thread, on a new connection: the peer has received that many of each lane.
-    pub(super) fn rewind(&self, received: [u64; 2]) -> core::result::Result<(), Fault> {
+    /// For the thread, on a new connection: what the `peer` has received is not sent again. `None`: it speaks of
+    /// another session.
+    pub(super) fn rewind(&self, peer: &Greeting) -> Option<core::result::Result<(), Fault>> {
         let mut guard = self.lanes.lock();
-        if let Some(lanes) = guard.as_mut() {
-            for (queue, received) in lanes.queues.iter_mut().zip(received) {
-                queue.rewind(received)?;
-            }
+        let lanes = guard.as_mut()?;
+        let Lives { own, peer: life } = lanes.lives;
+        if life != peer.own || peer.accepted.is_some_and(|accepted| accepted != own) {
+            return None;
         }
-        Ok(())
+        let mut queues = lanes.queues.iter_mut().zip(peer.received);
+        Some(queues.try_for_each(|(queue, received)| queue.rewind(received)))
     }
 
     /// Hands a connection to the thread, instead of one that it has not yet looked at.

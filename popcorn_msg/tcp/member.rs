@@ -12,6 +12,7 @@ use super::connection::Connection;
 use super::end::Arrival;
 use super::end::End;
 use super::end::Lives;
+use super::security::HANDSHAKE_MS;
 use super::Session;
 use super::Tcp;
 use crate::dispatch;
@@ -67,6 +68,8 @@ const UNSAID_BYTES: usize = 128 << 10;
 /// For a connection to be made, and for the other side's hello.
 const CONNECT_MS: u32 = 1000;
 const HELLO_MS: u64 = 2000;
+/// The longest attempt: connecting, proving who one is, a hello each way.
+const ATTEMPT_MAX_MS: u64 = CONNECT_MS as u64 + HANDSHAKE_MS as u64 + 2 * HELLO_MS;
 /// Between two attempts to connect: from, to.
 const RETRY_MS: (u64, u64) = (100, 1000);
 /// For what was sent to be acknowledged when this side leaves.
@@ -280,7 +283,7 @@ impl Worker {
     fn waited(&mut self, time_ms: u64) {
         if self.connection.is_none() {
             // What is longer was a machine that stood still.
-            let time_ms = time_ms.min(u64::from(CONNECT_MS) + HELLO_MS);
+            let time_ms = time_ms.min(ATTEMPT_MAX_MS);
             self.missed = self.missed.saturating_add((time_ms / TICK_MS) as u32);
         }
     }
@@ -404,7 +407,7 @@ impl Worker {
         }
         match self.meet(&checked) {
             Meeting::Begin if self.is_urgent() => self.up(&checked)?,
-            Meeting::Resume(received) => self.resume(received)?,
+            Meeting::Resume(_) => self.resume(&checked.greeting)?,
             Meeting::Replaced if self.is_urgent() => {
                 self.down(NodeEvent::Dead);
                 return Err(EAGAIN);
@@ -432,10 +435,10 @@ impl Worker {
         }
         let met = match meeting {
             Meeting::Begin if self.is_urgent() => self.up(&hello),
-            Meeting::Resume(received) => {
+            Meeting::Resume(_) => {
                 // So that nothing more is received than what is said below.
                 self.connection = None;
-                self.resume(received)
+                self.resume(&hello.greeting)
             }
             // It sees by our hello that the life it knows is over.
             Meeting::Stale if self.is_urgent() => {
@@ -471,11 +474,17 @@ impl Worker {
         meet(&self.greeting(&session), session.refused, &hello.greeting)
     }
 
-    fn resume(&mut self, received: [u64; 2]) -> Result {
-        self.end().rewind(received).map_err(|_| {
-            self.fault("it claims to have received what was not sent");
-            EINVAL
-        })
+    /// The session that the peer means goes on. For that of the bulk channel it may have ended meanwhile, and
+    /// another begun: what the peer says is not of that one.
+    fn resume(&mut self, peer: &Greeting) -> Result {
+        match self.end().rewind(peer) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) => {
+                self.fault("it claims to have received what was not sent");
+                Err(EINVAL)
+            }
+            None => Err(EAGAIN),
+        }
     }
 
     /// A hello that is not of a node that we can talk to.
@@ -497,6 +506,10 @@ impl Worker {
 
     /// Both have accepted each other.
     fn up(&mut self, hello: &Checked) -> Result {
+        if !life::may_begin(&self.link) {
+            // It comes again.
+            return Err(EAGAIN);
+        }
         let peer = hello.greeting.own;
         let lives = Lives {
             own: self.tcp.session().own,

@@ -13,7 +13,7 @@ use popcorn_kernel::tls::Authentication;
 use popcorn_kernel::tls::Parameters;
 
 /// For a handshake: both `tlshd`, and the way between.
-const HANDSHAKE_MS: u32 = 5000;
+pub(super) const HANDSHAKE_MS: u32 = 5000;
 
 /// What both sides prove themselves by.
 pub(crate) enum Credentials {
