@@ -17,6 +17,9 @@
 //! `Endpoint::listeners`, then `Endpoint::ticker`; `Tcp::gate`. Callers may hold sleeping locks when they call, but must not hold
 //! one that a service needs to answer them (the lock law in `docs/locking.md`).
 
+// The fields of a link.
+#![recursion_limit = "256"]
+
 mod configuration;
 mod core;
 mod dispatch;
