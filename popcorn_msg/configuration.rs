@@ -339,9 +339,11 @@ fn security(peer: &Peer, state: &State) -> Result<Security> {
                     return Err(EINVAL);
                 }
             };
-            let peer_name = match &state.peer_name {
-                Some(name) => Some(CString::try_from(&**name)?),
-                None => None,
+            // tlshd would look the address up, and where there are no names find that its name is "unknown".
+            let peer_name = match (&state.peer_name, state.connect) {
+                (Some(name), _) => Some(CString::try_from(&**name)?),
+                (None, Some(address)) => Some(CString::try_from_fmt(fmt!("{}", address.ip()))?),
+                (None, None) => None,
             };
             Credentials::X509 { own, peer_name }
         }
