@@ -650,6 +650,7 @@ fn bad_window() -> Outcome {
     const STATE: usize = 48;
     let own = window::HEADER_SIZE;
     let mut scene = Scene::new(LONG_MS)?;
+    time::sleep_ms(RATE_LIMIT_MS);
     // Another life, or other words about ours, without leaving: it is dead.
     for (word, value) in [
         (INCARNATION, 0),
@@ -667,6 +668,7 @@ fn bad_window() -> Outcome {
         check!(log::lines_since(MARK, c_str!("node 1 is d")) == 1);
         check!(scene.honest_goes_on());
         scene.hostile.join()?;
+        time::sleep_ms(PACE_MS);
     }
     // Any state but "joined" is "left".
     for value in [0, 2, u64::MAX] {
@@ -678,6 +680,7 @@ fn bad_window() -> Outcome {
             .until(|_| Told::get(&TOLD.left, HOSTILE) > before));
         check!(log::lines_since(MARK, c_str!("node 1 has left")) == 1);
         scene.hostile.join()?;
+        time::sleep_ms(PACE_MS);
     }
     // A doorbell that must not be rung is none.
     for vector in [0u64, 2, 0x80, 0xeb, 0xff, 0x100] {
