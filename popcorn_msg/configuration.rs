@@ -34,6 +34,7 @@ use popcorn_kernel::configfs::Group;
 use popcorn_kernel::configfs::Hold;
 use popcorn_kernel::configfs::Item;
 use popcorn_kernel::configfs::Text;
+use popcorn_kernel::current;
 use popcorn_kernel::errno;
 use popcorn_kernel::key::KeySerial;
 use popcorn_kernel::key::Keyring;
@@ -169,8 +170,19 @@ fn number(text: &[u8]) -> Option<u64> {
     is_plain.then_some(value)
 }
 
+/// Who may change a peer: whoever does so says who gets into this kernel. The files' modes alone would let a
+/// process of root in that has given all else away.
+fn check_may() -> Result {
+    if current::is_admin() {
+        Ok(())
+    } else {
+        Err(EPERM)
+    }
+}
+
 /// Changes something while the peer is not joined.
 fn change(peer: &Peer, with: impl FnOnce(&mut State)) -> Result {
+    check_may()?;
     let mut state = peer.state.lock();
     if state.joined.is_some() {
         pr_err!("node {} is joined: it has to leave first\n", peer.node);
@@ -368,6 +380,7 @@ fn check_go(text: &[u8]) -> Result {
 }
 
 fn store_join(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    check_may()?;
     check_go(text)?;
     let mut state = peer.state.lock();
     if state.joined.is_some() {
@@ -416,6 +429,7 @@ fn leaving(text: &[u8]) -> Result<Option<u32>> {
 }
 
 fn store_leave(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    check_may()?;
     let timeout_ms = leaving(text)?;
     if peer.state.lock().joined.is_none() {
         return Err(errno::not_connected());

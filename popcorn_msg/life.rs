@@ -38,12 +38,19 @@ pub(crate) fn may_begin(link: &Link) -> bool {
     link.untold.load(Ordering::Acquire) < UNTOLD_MAX
 }
 
+/// Counts an event that waits to be told, until this is dropped.
+struct Untold(Arc<Link>);
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        self.0.untold.fetch_sub(1, Ordering::Release);
+    }
+}
+
 fn tell(link: &Arc<Link>, event: NodeEvent) {
     link.untold.fetch_add(1, Ordering::Relaxed);
-    let told = link.clone();
-    link.core().tell(link.peer(), event, move || {
-        told.untold.fetch_sub(1, Ordering::Release);
-    });
+    let untold = Untold(link.clone());
+    link.core().tell(link.peer(), event, move || drop(untold));
 }
 
 /// That life of the peer can be talked to.

@@ -20,6 +20,7 @@ use kernel::sync::Arc;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
 use popcorn_core::parting::Refusal;
+use popcorn_core::parting::Turn;
 use popcorn_core::proto;
 use popcorn_core::wire::Wire;
 use popcorn_kernel::current;
@@ -66,16 +67,16 @@ impl Drop for Parting {
 }
 
 /// Whose wish it is to part.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Whose {
-    Ours,
-    Theirs,
+    /// With its number.
+    Ours(u64),
+    Theirs(Turn),
 }
 
 /// For how long a service may try to bring home what is at a node.
 pub struct Limit<'a> {
     link: &'a Link,
-    number: u64,
     whose: Whose,
     until_ms: u64,
 }
@@ -94,8 +95,8 @@ impl Limit<'_> {
         let doors = self.link.doors().lock();
         let (goes_on, else_error) = match self.whose {
             // It can only have been ended by another life of the peer.
-            Whose::Ours => (doors.is_ours(self.number), errno::host_down()),
-            Whose::Theirs => (doors.is_theirs(self.number), errno::canceled()),
+            Whose::Ours(number) => (doors.is_ours(number), errno::host_down()),
+            Whose::Theirs(turn) => (doors.is_theirs(turn), errno::canceled()),
         };
         drop(doors);
         if !goes_on {
@@ -163,8 +164,7 @@ impl Endpoint {
         let Parting { link, number } = parting;
         let limit = Limit {
             link,
-            number: *number,
-            whose: Whose::Ours,
+            whose: Whose::Ours(*number),
             until_ms: time::now_ms() + u64::from(timeout_ms),
         };
         limit.check()?;
@@ -237,24 +237,25 @@ pub(crate) fn asked(request: Request) {
 fn follow(request: &Request) -> Result {
     let message = request.decode::<proto::Part>()?;
     let link = request.link();
-    if !request.is_of_present_life() {
-        return Err(errno::stale());
-    }
     let number = message.number;
     let until_ms = time::now_ms() + u64::from(message.timeout_ms.min(PARTING_MAX_MS));
     let begun = link.doors().lock().asked(number, until_ms + LEAVING_MS);
-    begun.map_err(|refusal| match refusal {
+    let turn = begun.map_err(|refusal| match refusal {
         Refusal::Busy => EBUSY,
         Refusal::CalledOff => errno::canceled(),
     })?;
+    // Afterwards: if the peer begins another life after this look, that opens the door.
+    if !request.is_of_present_life() {
+        link.doors().lock().followed(turn, false);
+        return Err(errno::stale());
+    }
     let limit = Limit {
         link,
-        number,
-        whose: Whose::Theirs,
+        whose: Whose::Theirs(turn),
         until_ms,
     };
     let result = link.core().services().part(link.peer(), &limit);
-    let goes_on = link.doors().lock().followed(number, result.is_ok());
+    let goes_on = link.doors().lock().followed(turn, result.is_ok());
     result?;
     if goes_on {
         Ok(())

@@ -283,7 +283,13 @@ fn identify(shared: &Shared, socket: Socket) {
 
 fn hear(shared: &Shared, socket: Socket) -> core::result::Result<(), &'static str> {
     const NO_MEMORY: &str = "no memory";
+    const FROM_ELSEWHERE: &str = "its node is expected from another host";
     let from = socket.peer_address().map_err(|_| "it is gone")?;
+    // Before time is spent on strangers, who would keep others out meanwhile.
+    let mut expected = shared.roster.expected_at(shared.address).peekable();
+    if expected.peek().is_some() && !expected.any(|tcp| tcp.setup().may_come_from(&from)) {
+        return Err(FROM_ELSEWHERE);
+    }
     let (kind, key) = secure(shared, &socket)?;
     let mut connection = Connection::new(socket).map_err(|_| NO_MEMORY)?;
     let goes_on = || !shared.ends.load(Ordering::Acquire);
@@ -305,8 +311,8 @@ fn hear(shared: &Shared, socket: Socket) -> core::result::Result<(), &'static st
     if setup.role != Role::Listen(shared.address) {
         return Err("its node is expected elsewhere");
     }
-    if setup.from.is_some_and(|host| host.ip() != from.ip()) {
-        return Err("its node is expected from another host");
+    if !setup.may_come_from(&from) {
+        return Err(FROM_ELSEWHERE);
     }
     // Who was expected here may have changed since the connection was made.
     if setup.security.kind() != kind {

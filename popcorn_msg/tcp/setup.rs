@@ -25,6 +25,11 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
+    /// For who listens: whether connections of the peer may come from that host.
+    pub(super) fn may_come_from(&self, from: &Address) -> bool {
+        self.from.is_none_or(|host| host.ip() == from.ip())
+    }
+
     /// Where to connect to, if it is this node that does.
     pub(crate) fn target(&self) -> Option<Address> {
         match self.role {

@@ -20,10 +20,16 @@ pub enum Refusal {
     CalledOff,
 }
 
+/// What one request to part is followed by; no two are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn(u64);
+
 /// The peer's parting.
 #[derive(Clone, Copy, Debug)]
 struct Theirs {
     number: u64,
+    /// Of whoever follows it here: other lives of the peer count from 1 again.
+    turn: Turn,
     /// Our side is being brought home for it.
     running: bool,
     until_ms: u64,
@@ -36,6 +42,8 @@ pub struct Doors {
     latest: u64,
     ours: Option<u64>,
     theirs: Option<Theirs>,
+    /// Of the peer's requests that were followed; never starts anew.
+    turns: u64,
     /// The highest number that the peer has called off in this life.
     called_off: u64,
 }
@@ -47,6 +55,7 @@ impl Doors {
             latest: 0,
             ours: None,
             theirs: None,
+            turns: 0,
             called_off: 0,
         }
     }
@@ -90,36 +99,39 @@ impl Doors {
     }
 
     /// The peer parts, and needs no longer than until then. If this succeeds, [`Doors::followed`]
-    /// follows.
+    /// follows, with the result.
     ///
     /// # Errors
     ///
     /// See [`Refusal`].
-    pub fn asked(&mut self, number: u64, until_ms: u64) -> Result<(), Refusal> {
+    pub fn asked(&mut self, number: u64, until_ms: u64) -> Result<Turn, Refusal> {
         if number <= self.called_off {
             return Err(Refusal::CalledOff);
         }
         if self.theirs.is_some_and(|theirs| theirs.running) {
             return Err(Refusal::Busy);
         }
+        self.turns = self.turns.wrapping_add(1);
+        let turn = Turn(self.turns);
         self.theirs = Some(Theirs {
             number,
+            turn,
             running: true,
             until_ms,
         });
-        Ok(())
+        Ok(turn)
     }
 
-    /// Whether the peer's parting of this number goes on.
-    pub fn is_theirs(&self, number: u64) -> bool {
-        self.theirs.is_some_and(|theirs| theirs.number == number)
+    /// Whether the parting of the peer that is followed in this turn goes on.
+    pub fn is_theirs(&self, turn: Turn) -> bool {
+        self.theirs.is_some_and(|theirs| theirs.turn == turn)
     }
 
     /// All of ours are home (`done`), or that did not succeed, and the door is open again. Whether
     /// the parting goes on: done, and not called off.
-    pub fn followed(&mut self, number: u64, done: bool) -> bool {
+    pub fn followed(&mut self, turn: Turn, done: bool) -> bool {
         match &mut self.theirs {
-            Some(theirs) if theirs.number == number => {
+            Some(theirs) if theirs.turn == turn => {
                 theirs.running = false;
                 if !done {
                     self.theirs = None;
