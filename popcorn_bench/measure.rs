@@ -229,10 +229,12 @@ impl Run<'_> {
     fn end(&self) -> Result<BenchCounted> {
         let end = BenchEnd { run: self.number };
         let options = self.options();
-        let counted = self
-            .bench
-            .endpoint
-            .call_typed::<_, BenchCounted>(self.wish.node, &end, &[], options)?;
+        let counted = self.bench.endpoint.call_typed::<_, BenchCounted>(
+            self.wish.node,
+            &end,
+            &[],
+            options,
+        )?;
         if counted.messages > u64::from(self.wish.count) || counted.in_order > counted.messages {
             return Err(errno::protocol());
         }
