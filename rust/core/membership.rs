@@ -171,6 +171,7 @@ pub struct Peer {
     epoch: u64,
     hears: NodeSet,
     kernels: NodeSet,
+    /// It leaves, or has accepted its own removal: it does not serve any more.
     is_leaving: bool,
     is_surely_dead: bool,
     /// Since when it is heard, but not connected to all of a group that can do without it.
@@ -240,6 +241,9 @@ pub struct Membership<const N: usize = NODE_MAX, P = [Option<Peer>; N]> {
     /// Kernels of this machine.
     kernels: NodeSet,
     is_leaving: bool,
+    /// Members that leave in order, as far as is known, and nodes that are no members and did so. This changes
+    /// nothing but what is said of them; whoever hears of a list hears of this with it.
+    leaving: NodeSet,
     /// It was a member and is none any more.
     is_out: bool,
     /// It has accepted its own removal: it does not serve any more, whatever comes of that.
@@ -280,6 +284,7 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             peers: places,
             kernels: NodeSet::only(me),
             is_leaving: false,
+            leaving: NodeSet::EMPTY,
             is_out: false,
             is_resigned: false,
             told: NodeSet::EMPTY,
@@ -297,6 +302,7 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         self.attempted_at = self.now;
         self.peers.all_mut().fill(None);
         self.is_leaving = false;
+        self.leaving = NodeSet::EMPTY;
         self.is_out = false;
         self.is_resigned = false;
         self.told = NodeSet::EMPTY;
@@ -429,8 +435,9 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         let is_mine = view.list.contains(self.me, self.life);
         let is_candidate = self.list().epoch() == 0;
         if is_candidate && is_mine || !is_candidate && view.list.supersedes(self.list()) {
-            changes = self.adopt(view.list);
+            changes = self.adopt(view.list, view.leaving);
         }
+        self.note_leaving(from, life, view);
 
         peer.sent = view.sent;
         peer.heard_at = now;
@@ -454,6 +461,21 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         }
         let more = self.conclude(false);
         changes.and(more)
+    }
+
+    /// Notes who leaves, of those that `from` and this machine mean the same life of.
+    fn note_leaving(&mut self, from: NodeId, life: Incarnation, view: &View<N>) {
+        for node in view.leaving {
+            let ours = self.list().life(node);
+            let is_same = match ours {
+                Some(_) => ours == view.list.life(node) || node == from && ours == Some(life),
+                // It may have been removed before it could say so.
+                None => node == from,
+            };
+            if is_same {
+                self.leaving = self.leaving.with(node);
+            }
+        }
     }
 
     fn put(&mut self, node: NodeId, peer: Peer) {
@@ -491,6 +513,7 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
     /// goes.
     pub fn leave(&mut self) {
         self.is_leaving = true;
+        self.leaving = self.leaving.with(self.me);
         if self.list().members().without(self.me).is_empty() {
             self.is_out = true;
         }
@@ -519,7 +542,7 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             return Err(ForceError::Connected(connected));
         }
         let next = self.list().forced(group).ok_or(ForceError::NotSuspended)?;
-        let changes = self.adopt(next);
+        let changes = self.adopt(next, NodeSet::EMPTY);
         Ok(changes.and(self.conclude(false)))
     }
 
@@ -535,7 +558,13 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             hears: self.hears(self.now),
             kernels: self.kernels,
             is_leaving: self.is_leaving || self.is_resigned,
+            leaving: self.leaving,
         }
+    }
+
+    /// Whether `node` is no member any more, and has left in order.
+    pub fn has_left(&self, node: NodeId) -> bool {
+        self.list().life(node).is_none() && self.leaving.contains(node)
     }
 
     /// The peer, if it is this member of the list.
@@ -779,15 +808,22 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             self.attempted_at = self.now;
         }
         let changes = match decided {
-            Some(next) => self.adopt(next),
+            Some(next) => self.adopt(next, NodeSet::EMPTY),
             None => Changes::default(),
         };
         changes.and(self.tell())
     }
 
-    /// Goes on with another list.
-    fn adopt(&mut self, next: List<N>) -> Changes {
+    /// Goes on with another list. `leaving` is said with it, by who has it: members that leave, and others that
+    /// did.
+    fn adopt(&mut self, next: List<N>, leaving: NodeSet) -> Changes {
         let last = *self.list();
+        let were_leaving = self.leaving;
+        // What was known counts for the same lives, and for those that are members no more.
+        let still = were_leaving
+            .into_iter()
+            .filter(|node| next.life(*node).is_none() || next.life(*node) == last.life(*node));
+        self.leaving = still.fold(leaving, NodeSet::with);
         self.agreement.adopt(next);
         self.adopted_at = self.now;
         self.attempted_at = self.now;
@@ -810,7 +846,9 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             let kernels = peer.map_or(NodeSet::EMPTY, |peer| peer.kernels).with(node);
             let kernels = NodeSet::from_bits(kernels.bits() & self.told.bits());
             self.told = NodeSet::from_bits(self.told.bits() & !kernels.bits());
-            if peer.is_some_and(|peer| peer.is_leaving) {
+            // Of an earlier life of one that is back nobody else says more.
+            let has_left = self.has_left(node) || were_leaving.contains(node);
+            if has_left {
                 changes.left = NodeSet::from_bits(changes.left.bits() | kernels.bits());
             } else {
                 changes.dead = NodeSet::from_bits(changes.dead.bits() | kernels.bits());

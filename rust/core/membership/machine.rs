@@ -24,7 +24,6 @@
 
 use super::list::List;
 use super::view::Said;
-use super::Changes;
 use super::ForceError;
 use super::Membership;
 use super::Peer;
@@ -117,8 +116,6 @@ pub struct Machine<const N: usize = NODE_MAX, P = [Option<Peer>; N], H = [Option
     /// The cluster and epoch of the list that this is of.
     heard_under: (u64, u64),
     is_leaving: bool,
-    /// Nodes that left the list in order.
-    left: NodeSet,
     /// Of whom an administrator said that they serve no more.
     absent: NodeSet,
     /// Nodes of other systems that were told of.
@@ -172,7 +169,6 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
             heard,
             heard_under: (0, 0),
             is_leaving: false,
-            left: NodeSet::EMPTY,
             absent: NodeSet::EMPTY,
             foreign: NodeSet::EMPTY,
             linked: NodeSet::EMPTY,
@@ -248,7 +244,7 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
                 }
             }
             // Whoever leaves is heard until the others know it.
-            _ if self.is_leaving || self.left.contains(peer) => Bond::Left,
+            _ if self.is_leaving || self.membership.has_left(peer) => Bond::Left,
             _ => Bond::Stranger,
         }
     }
@@ -267,8 +263,7 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
             self.dead = dead;
             self.membership.set_dead(now, dead);
         }
-        let changes = self.membership.tick(now);
-        self.note(changes);
+        self.membership.tick(now);
     }
 
     /// Takes in what a machine said.
@@ -287,16 +282,14 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
             }
         }
         if theirs.epoch() != 0 || !self.looks_for_lower(now, from) {
-            let changes = self.membership.heard(now, from, said.life, &said.view);
-            self.note(changes);
+            self.membership.heard(now, from, said.life, &said.view);
         }
         self.remember(from, said);
     }
 
     /// The connection to that machine is over.
     pub fn disconnected(&mut self, now: u64, peer: NodeId) {
-        let changes = self.membership.disconnected(now, peer);
-        self.note(changes);
+        self.membership.disconnected(now, peer);
         if let Some(place) = self.heard.all_mut().get_mut(peer.index()) {
             *place = None;
         }
@@ -304,8 +297,7 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
 
     /// That life of a machine is over for sure.
     pub fn surely_dead(&mut self, now: u64, peer: NodeId, life: Incarnation) {
-        let changes = self.membership.surely_dead(now, peer, life);
-        self.note(changes);
+        self.membership.surely_dead(now, peer, life);
     }
 
     /// A link to that machine comes, or goes.
@@ -345,10 +337,7 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
         let members = self.membership.list().members().bits();
         self.absent = NodeSet::from_bits(self.absent.bits() & members).with(node);
         match self.membership.force(now, self.absent) {
-            Ok(changes) => {
-                self.note(changes);
-                Ok(())
-            }
+            Ok(_) => Ok(()),
             Err(error) => {
                 if !matches!(error, ForceError::NotNamed(_)) {
                     self.absent = NodeSet::EMPTY;
@@ -385,12 +374,6 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
 
     fn heard_of(&self, node: NodeId) -> Option<Heard> {
         self.heard.all().get(node.index()).copied().flatten()
-    }
-
-    /// What a call of the agreement returned.
-    fn note(&mut self, changes: Changes) {
-        let left = self.left.bits() | changes.left.bits();
-        self.left = NodeSet::from_bits(left & !changes.joined.bits());
     }
 
     fn remember(&mut self, from: NodeId, said: &Said<N>) {
@@ -488,7 +471,6 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
         self.life = life;
         self.is_leaving = false;
         self.membership.restart(life, cluster, now);
-        self.left = NodeSet::EMPTY;
         self.absent = NodeSet::EMPTY;
         self.begun_at = now;
         self.forget_outdated();

@@ -29,12 +29,15 @@ pub struct View<const N: usize = NODE_MAX> {
     pub hears: NodeSet,
     /// Kernels of the sender's machine.
     pub kernels: NodeSet,
-    /// It leaves in order, and does not serve any more.
+    /// It leaves in order, or has accepted its removal, and does not serve any more.
     pub is_leaving: bool,
+    /// Members of the list that leave in order, and nodes that are not in it and did so, as far as the sender
+    /// knows.
+    pub leaving: NodeSet,
 }
 
 /// Bytes before the lives of the members.
-const FIXED: usize = 13 * 8;
+const FIXED: usize = 14 * 8;
 /// The longest view in bytes.
 pub const VIEW_MAX: usize = FIXED + 8 * NODE_MAX;
 
@@ -86,7 +89,7 @@ const LEAVING: u64 = 1;
 const GRANTED: u64 = 2;
 
 impl<const N: usize> View<N> {
-    /// As bytes: 13 words, then the life of each member, lowest id first. How many bytes; `None` if
+    /// As bytes: 14 words, then the life of each member, lowest id first. How many bytes; `None` if
     /// `out` is too short, which one of [`VIEW_MAX`] is not.
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
         let (ballot, kind, argument, life) = match self.opinion.accepted {
@@ -113,6 +116,7 @@ impl<const N: usize> View<N> {
             self.dead,
             self.hears.bits(),
             self.kernels.bits(),
+            self.leaving.bits(),
         ];
         let lives = members
             .into_iter()
@@ -147,7 +151,7 @@ impl<const N: usize> View<N> {
         for place in &mut fixed {
             *place = words.next().ok_or(BadView)?;
         }
-        let [cluster, epoch, members, promised, ballot, kind, argument, life, sent, granted, dead, hears, kernels] =
+        let [cluster, epoch, members, promised, ballot, kind, argument, life, sent, granted, dead, hears, kernels, leaves] =
             fixed;
         let mut lives = [None; N];
         for node in NodeSet::from_bits(members) {
@@ -192,6 +196,7 @@ impl<const N: usize> View<N> {
             hears: NodeSet::from_bits(hears),
             kernels: NodeSet::from_bits(kernels),
             is_leaving: flags & LEAVING != 0,
+            leaving: NodeSet::from_bits(leaves),
         })
     }
 }

@@ -143,14 +143,48 @@ fn an_administrator_ends_the_waiting() {
 fn who_leaves_is_not_waited_for() {
     each_seed(|| {
         for leaver in [0, 1] {
+            let other = 1 - leaver;
             let mut world = World::mesh(&[0, 1]);
             world.until("one", LONG, |world| world.is_one(&[0, 1]));
             world.leave(leaver);
             world.until("left", LONG, |world| world.is_gone(leaver));
-            assert_eq!(world.members(1 - leaver), 1 << (1 - leaver));
-            world.kill(leaver);
-            world.until("serves", LONG, |world| world.serves(1 - leaver));
+            assert_eq!(world.members(other), 1 << other);
+            world.run(below(20));
+            world.depart(leaver);
+            world.until("told", LONG, |world| world.leaves[other] == 1);
+            assert_eq!(
+                (&world.leaves[..], &world.deaths[..]),
+                (&[1, 1][..], &[0, 0][..])
+            );
+            assert!(world.serves(other));
         }
+    });
+}
+
+#[test]
+fn who_leaves_several_is_dead_to_none() {
+    each_seed(|| {
+        let count = 3 + below(3) as usize;
+        let leaver = below(count as u64) as usize;
+        let mut rest = whole(count);
+        rest.remove(leaver);
+        let mut world = World::mesh(&whole(count).iter().map(|n| *n as u64).collect::<Vec<_>>());
+        world.until("one", LONG, |world| world.is_one(&whole(count)));
+        // So others hear of the list without it before they hear that it leaves.
+        let far = rest[below(rest.len() as u64) as usize];
+        world.slow(leaver, far, 6);
+        world.run(30);
+        world.leave(leaver);
+        world.until("left", LONG, |world| world.is_gone(leaver));
+        world.run(below(10));
+        world.depart(leaver);
+        world.until("the rest", LONG, |world| {
+            world.is_one(&rest) && rest.iter().all(|n| world.leaves[*n] == 1)
+        });
+        world.run(100);
+        assert!(world.is_one(&rest));
+        assert!(world.deaths.iter().all(|deaths| *deaths == 0));
+        assert_eq!(world.leaves[leaver], count as u32 - 1);
     });
 }
 

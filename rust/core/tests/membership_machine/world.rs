@@ -14,6 +14,8 @@ use std::mem;
 
 /// Ticks of silence until others are dead.
 const DEAD: u64 = 20;
+/// See [`Pair::lag`].
+const LAG: u64 = 3;
 /// How far ahead a machine looks whether it serves.
 const AHEAD: u64 = 50;
 
@@ -40,14 +42,21 @@ pub(crate) fn below(limit: u64) -> u64 {
     (random() >> 20) % limit
 }
 
+/// What travels in a session.
+enum Word {
+    View(Said),
+    /// The sender leaves.
+    Goodbye,
+}
+
 /// One side of a session.
 #[derive(Default)]
 struct Half {
     own: Option<Incarnation>,
     peer: Option<Incarnation>,
     is_online: bool,
-    /// What comes to it, and when.
-    coming: Vec<(u64, Said)>,
+    /// What comes to it, and when, in order.
+    coming: Vec<(u64, Word)>,
 }
 
 /// Two machines that look for each other.
@@ -56,6 +65,10 @@ struct Pair {
     halves: [Half; 2],
     retry_at: u64,
     is_cut: bool,
+    /// One of them does not seek the other any more.
+    is_over: bool,
+    /// How many ticks it may take from one to the other, at most, and one more.
+    lag: u64,
 }
 
 pub(crate) struct World {
@@ -67,6 +80,15 @@ pub(crate) struct World {
     pairs: Vec<Pair>,
     /// By machine, how often it said that another one is dead.
     pub(crate) deaths: Vec<u32>,
+    /// By machine, how often it said that another one has left.
+    pub(crate) leaves: Vec<u32>,
+}
+
+/// Which of the two it tells of.
+#[derive(Clone, Copy)]
+enum End {
+    Dead,
+    Left,
 }
 
 fn node(id: u64) -> NodeId {
@@ -83,6 +105,7 @@ impl World {
             skews: vec![0; ids.len()],
             pairs: Vec::new(),
             deaths: vec![0; ids.len()],
+            leaves: vec![0; ids.len()],
         }
     }
 
@@ -139,6 +162,8 @@ impl World {
             halves: Default::default(),
             retry_at: self.now + 1,
             is_cut: false,
+            is_over: false,
+            lag: LAG,
         });
         for (n, other) in [(a, b), (b, a)] {
             let peer = node(self.ids[other]);
@@ -154,22 +179,39 @@ impl World {
         }
     }
 
+    /// How long it takes between these two, at most.
+    pub(crate) fn slow(&mut self, a: usize, b: usize, ticks: u64) {
+        for pair in &mut self.pairs {
+            if pair.ends == [a, b] || pair.ends == [b, a] {
+                pair.lag = ticks + 1;
+            }
+        }
+    }
+
     /// One side ends a session; the other hears of it if it can.
     fn end(&mut self, at: usize, side: usize) {
         for end in [side, 1 - side] {
-            if end != side && self.pairs[at].is_cut {
-                continue;
+            if end == side || !self.pairs[at].is_cut {
+                self.down(at, end, End::Dead);
             }
-            let wait = 1 + below(5);
-            let pair = &mut self.pairs[at];
-            pair.retry_at = self.now + wait;
-            let half = mem::take(&mut pair.halves[end]);
-            let (n, other) = (pair.ends[end], pair.ends[1 - end]);
-            self.deaths[n] += u32::from(half.is_online);
-            if half.own.is_some() {
-                let peer = node(self.ids[other]);
-                self.with(n, |machine, now| machine.disconnected(now, peer));
-            }
+        }
+    }
+
+    /// The session is over for one side.
+    fn down(&mut self, at: usize, side: usize, how: End) {
+        let wait = 1 + below(5);
+        let pair = &mut self.pairs[at];
+        pair.retry_at = self.now + wait;
+        let half = mem::take(&mut pair.halves[side]);
+        let (n, other) = (pair.ends[side], pair.ends[1 - side]);
+        let told = match how {
+            End::Dead => &mut self.deaths,
+            End::Left => &mut self.leaves,
+        };
+        told[n] += u32::from(half.is_online);
+        if half.own.is_some() {
+            let peer = node(self.ids[other]);
+            self.with(n, |machine, now| machine.disconnected(now, peer));
         }
     }
 
@@ -196,11 +238,14 @@ impl World {
             return;
         };
         if let Some(said) = machine.says(peer, own).filter(|_| !pair.is_cut) {
-            let comes_at = self.now + below(3);
-            self.pairs[at].halves[1 - side]
-                .coming
-                .push((comes_at, said));
+            self.send(at, 1 - side, Word::View(said));
         }
+    }
+
+    fn send(&mut self, at: usize, to: usize, word: Word) {
+        let pair = &mut self.pairs[at];
+        let comes_at = self.now + below(pair.lag);
+        pair.halves[to].coming.push((comes_at, word));
     }
 
     fn hear(&mut self, at: usize, side: usize) {
@@ -214,10 +259,13 @@ impl World {
             if pair.is_cut || !is_there {
                 return;
             }
-            let (_, said) = half.coming.remove(0);
+            let (_, word) = half.coming.remove(0);
             if half.own.is_none() {
                 continue;
             }
+            let Word::View(said) = word else {
+                return self.down(at, side, End::Left);
+            };
             let known = half.peer.replace(said.life);
             let (n, other) = (pair.ends[side], pair.ends[1 - side]);
             if known.is_some_and(|known| known != said.life) {
@@ -238,7 +286,7 @@ impl World {
             return;
         };
         let is_up = pair.halves.iter().all(|half| half.own.is_some());
-        if is_up || pair.is_cut || self.now < pair.retry_at {
+        if is_up || pair.is_cut || pair.is_over || self.now < pair.retry_at {
             return;
         }
         for side in 0..2 {
@@ -249,6 +297,7 @@ impl World {
         }
         for (half, life) in self.pairs[at].halves.iter_mut().zip([first, second]) {
             half.own = Some(life);
+            half.coming.clear();
         }
     }
 
@@ -328,6 +377,37 @@ impl World {
 
     pub(crate) fn leave(&mut self, n: usize) {
         self.with(n, |machine, _| assert!(machine.leave()));
+    }
+
+    /// One side says goodbye and ends its session.
+    fn part(&mut self, at: usize, side: usize) {
+        if self.pairs[at].halves[side].own.is_some() {
+            self.send(at, 1 - side, Word::Goodbye);
+            self.down(at, side, End::Left);
+        }
+    }
+
+    /// Its links end, in order, and it is switched off.
+    pub(crate) fn depart(&mut self, n: usize) {
+        for at in 0..self.pairs.len() {
+            if let Some(side) = self.pairs[at].ends.iter().position(|end| *end == n) {
+                self.part(at, side);
+            }
+        }
+        self.machines[n] = None;
+    }
+
+    /// The first one does not seek the second any more.
+    pub(crate) fn unlink(&mut self, n: usize, other: usize) {
+        for at in 0..self.pairs.len() {
+            let ends = self.pairs[at].ends;
+            if ends == [n, other] || ends == [other, n] {
+                self.part(at, usize::from(ends[1] == n));
+                self.pairs[at].is_over = true;
+            }
+        }
+        let peer = node(self.ids[other]);
+        self.with(n, |machine, now| machine.link(now, peer, false));
     }
 
     pub(crate) fn is_gone(&self, n: usize) -> bool {
