@@ -751,6 +751,11 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         if is_useful(Change::Remove(gone), group) {
             return Some(Change::Remove(gone));
         }
+        // When all leave somebody is the last.
+        let others = gone.without(self.me);
+        if is_useful(Change::Remove(others), group) {
+            return Some(Change::Remove(others));
+        }
         // Who leaves after all may have to wait for its turn.
         let dead = NodeSet::from_bits(gone.bits() & !group.bits());
         if is_useful(Change::Remove(dead), group) {

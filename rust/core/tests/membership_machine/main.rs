@@ -189,6 +189,25 @@ fn who_leaves_several_is_dead_to_none() {
 }
 
 #[test]
+fn all_may_leave_at_once() {
+    each_seed(|| {
+        for count in 2..5 {
+            let ids: Vec<u64> = (0..count as u64).collect();
+            let mut world = World::mesh(&ids);
+            world.until("one", LONG, |world| world.is_one(&whole(count)));
+            for n in 0..count {
+                world.leave(n);
+            }
+            for n in 0..count {
+                world.until("left", LONG, |world| world.is_gone(n));
+                world.depart(n);
+            }
+            assert!(world.deaths.iter().all(|deaths| *deaths == 0));
+        }
+    });
+}
+
+#[test]
 fn after_whatever_happens_they_are_one_again() {
     each_seed(|| {
         let count = 2 + below(3) as usize;
