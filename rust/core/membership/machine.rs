@@ -300,7 +300,7 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
         self.membership.surely_dead(now, peer, life);
     }
 
-    /// A link to that machine comes, or goes.
+    /// A link to that machine comes, or goes, which is the end of [`Machine::leave`].
     pub fn link(&mut self, now: u64, peer: NodeId, is_there: bool) {
         if is_there {
             if self.linked.is_empty() {
@@ -311,8 +311,8 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
         }
         self.linked = self.linked.without(peer);
         self.foreign = self.foreign.without(peer);
-        if self.linked.is_empty() {
-            // Nobody else is there any more.
+        if self.linked.is_empty() || self.is_leaving {
+            // Nobody else is there any more; or that was what it left for, and another link has come meanwhile.
             self.begin_anew(now);
         }
     }

@@ -208,6 +208,26 @@ fn all_may_leave_at_once() {
 }
 
 #[test]
+fn a_link_that_comes_while_it_leaves_finds_it_alone_afterwards() {
+    each_seed(|| {
+        let mut world = World::new(&[0, 1, 2]);
+        for n in 0..3 {
+            world.boot(n);
+        }
+        world.link(0, 1);
+        world.until("one", LONG, |world| world.is_one(&[0, 1]));
+        let leaver = below(2) as usize;
+        world.leave(leaver);
+        world.link(leaver, 2);
+        world.until("left", LONG, |world| world.is_gone(leaver));
+        world.unlink(leaver, 1 - leaver);
+        world.until("another one", LONG, |world| world.is_one(&[leaver, 2]));
+        world.until("alone", LONG, |world| world.serves(1 - leaver));
+        assert_eq!((world.deaths[0], world.deaths[1]), (0, 0));
+    });
+}
+
+#[test]
 fn after_whatever_happens_they_are_one_again() {
     each_seed(|| {
         let count = 2 + below(3) as usize;
