@@ -140,6 +140,7 @@ cases! {
     popcorn_msg_test_members_three = members::three;
     popcorn_msg_test_members_restart = members::restart;
     popcorn_msg_test_members_leave = members::leave;
+    popcorn_msg_test_members_lost_goodbye = members::lost_goodbye;
     popcorn_msg_test_members_force = members::force;
     popcorn_msg_test_statistics = statistics_tests::exact;
     popcorn_msg_test_failed_calls = statistics_tests::failed_calls;

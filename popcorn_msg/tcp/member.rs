@@ -547,6 +547,12 @@ impl Worker {
 
     /// The session is over: nobody sends or receives any more, every call to the peer fails.
     fn down(&mut self, event: NodeEvent) {
+        // However the session ends: its goodbye may be lost.
+        let event = if self.has_left() {
+            NodeEvent::Left
+        } else {
+            event
+        };
         self.connection = None;
         let was = self.lives.filter(|_| self.acquaintance.is_online);
         if was.is_some() {

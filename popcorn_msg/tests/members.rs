@@ -232,6 +232,23 @@ pub(super) fn leave() -> Outcome {
     Ok(())
 }
 
+/// Who has left the others is not dead to them, though nobody hears its goodbye.
+pub(super) fn lost_goodbye() -> Outcome {
+    static ONE: Events = Events::new();
+    let (zero, one, proxy) = two_members(58)?;
+    one.settle();
+    ONE.reset();
+    let _one = one.register(0x531..=0x531, &ONE)?;
+    zero.leave_members();
+    check!(members(&one) == 0b10);
+    check!(one.is_online(node(0)) && ONE.counts() == (0, 0, 0));
+    cuts(&proxy, true);
+    drop(zero);
+    check!(eventually(|| ONE.counts() == (0, 1, 0)));
+    check!(!one.is_online(node(0)) && members(&one) == 0b10 && serves(&one));
+    Ok(())
+}
+
 /// An administrator's word ends the waiting; when the other is there after all, it is the one that was removed.
 pub(super) fn force() -> Outcome {
     static ONE: Events = Events::new();

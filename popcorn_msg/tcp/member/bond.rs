@@ -120,6 +120,12 @@ impl Worker {
         }
     }
 
+    /// Whether the peer's machine has left the others in order, or this one leaves.
+    pub(super) fn has_left(&self) -> bool {
+        let Acquaintance { own, peer, .. } = self.acquaintance;
+        own.is_some_and(|own| self.members().bond(self.link.peer(), peer, own) == Bond::Left)
+    }
+
     /// Whether the session is about to end, whatever the peer says.
     pub(super) fn is_decided(&self) -> bool {
         let Acquaintance {
