@@ -218,10 +218,25 @@ impl Members {
     /// Leaves the others in order, as far as that can be done in time, if there are others. Links are there
     /// still. May sleep.
     pub(crate) fn leave(&self, timeout_ms: u32) {
-        let is_over = || self.state.lock().is_gone(ticks());
         let has_others = self.with(|state, _| state.leave());
-        if has_others && !self.changed.wait_idle(Some(timeout_ms), is_over) {
+        if has_others && !self.wait_gone(timeout_ms) {
             pr_warn!("the other machines do not know that this one leaves\n");
+        }
+    }
+
+    /// Waits until this machine, which leaves, may go; whether that was in time.
+    fn wait_gone(&self, timeout_ms: u32) -> bool {
+        let is_gone = || self.state.lock().is_gone(ticks());
+        let until = time::now_ms().saturating_add(timeout_ms.into());
+        loop {
+            // That the last one falls silent who could hear it is no news: nobody is woken by that.
+            let left = until.saturating_sub(time::now_ms()).min(TICK_MS);
+            if self.changed.wait_idle(Some(left as u32), is_gone) {
+                return true;
+            }
+            if left == 0 {
+                return false;
+            }
         }
     }
 
