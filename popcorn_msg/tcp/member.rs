@@ -691,10 +691,11 @@ impl Worker {
         }
     }
 
-    /// Takes requests, while they may be.
+    /// Takes requests, while they may be: of a node that is online, so that the services have heard of it, and
+    /// will hear of its end.
     fn take(&mut self) -> bool {
         let mut number = 0;
-        while number < BUDGET && takes_requests(&self.link) {
+        while number < BUDGET && self.link.is_online() && takes_requests(&self.link) {
             let Some((header, payload)) = self.lying.pop() else {
                 break;
             };

@@ -19,6 +19,7 @@ use popcorn_core::ids::Incarnation;
 use popcorn_core::membership::machine::Bond;
 use popcorn_core::membership::view::Said;
 use popcorn_core::stream::hello::Reason;
+use popcorn_core::stream::Channel;
 use popcorn_kernel::info_ratelimited;
 use popcorn_kernel::time;
 use popcorn_kernel::warn_ratelimited;
@@ -75,6 +76,8 @@ impl Worker {
         self.acquaintance.is_online = true;
         life::begin(&self.link, lives.peer);
         self.link.core().online().wake_all();
+        // Requests may have come to the other channel.
+        self.tcp.end(Channel::Bulk).signal();
     }
 
     /// What to say in a heartbeat, beyond that this node lives.
