@@ -375,8 +375,11 @@ impl World {
         result
     }
 
-    pub(crate) fn leave(&mut self, n: usize) {
-        self.with(n, |machine, _| assert!(machine.leave()));
+    /// It begins to leave, if there are others.
+    pub(crate) fn leave(&mut self, n: usize) -> bool {
+        let mut has_others = false;
+        self.with(n, |machine, _| has_others = machine.leave());
+        has_others
     }
 
     /// One side says goodbye and ends its session.
