@@ -195,7 +195,9 @@ pub(super) fn restart() -> Outcome {
     cuts(&proxy, true);
     drop(zero);
     proxy.faults.cut_after.store(0, Ordering::SeqCst);
-    check!(eventually(|| is_suspended(&one)));
+    check!(eventually(|| {
+        is_suspended(&one) && proxy.faults.cuts.load(Ordering::SeqCst) == 1
+    }));
     let zero = TestNode::member(0, DEAD_MS)?;
     zero.connect(node(1), listens(far))?;
     cuts(&proxy, false);
