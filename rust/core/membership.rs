@@ -79,7 +79,8 @@
 //! A do not hear each other, not all can stay: everybody leaves out whoever has the fewest
 //! connections, of equal ones the highest id, until all that remain are connected. Who is left out
 //! for long, by those who can do without it, gets no grants any more, suspends, and is removed
-//! `dead` ticks later, unless it is connected again. A suspended machine accepts its own removal,
+//! `dead` ticks later, unless it is connected again. Nobody begins to remove one whom enough others hear and want to
+//! keep: whoever accepts a removal cannot go back on it. A suspended machine accepts its own removal,
 //! if that is what was begun, and serves no more from then on, whatever comes of it.
 //!
 //! # Use
@@ -555,7 +556,7 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             sent: self.now,
             granted: peer.and_then(|peer| peer.granted).map(|(theirs, _)| theirs),
             dead: self.dead,
-            hears: self.hears(self.now),
+            hears: self.claims(self.now),
             kernels: self.kernels,
             is_leaving: self.is_leaving || self.is_resigned,
             leaving: self.leaving,
@@ -597,6 +598,37 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         });
         let known = known.fold(NodeSet::EMPTY, NodeSet::with);
         NodeSet::from_bits(known.bits() & !unwanted.bits()).without(self.me)
+    }
+
+    /// [`Membership::hears`], without whoever is left out and would be let go: what others go by.
+    fn claims(&self, now: u64) -> NodeSet {
+        self.hears(now)
+            .into_iter()
+            .filter(|node| {
+                let is_odd = self
+                    .member(self.list(), *node)
+                    .is_some_and(|peer| peer.odd_since.is_some());
+                !(is_odd && self.is_silent(*node, now))
+            })
+            .fold(NodeSet::EMPTY, NodeSet::with)
+    }
+
+    /// Whether this node has not granted anything to that member for so long that it would accept its removal.
+    fn is_silent(&self, node: NodeId, now: u64) -> bool {
+        let peer = self.peers.all().get(node.index()).copied().flatten();
+        let granted_at = peer.and_then(|peer| peer.granted).map_or(0, |(_, at)| at);
+        now.saturating_sub(granted_at.max(self.adopted_at)) >= self.promised()
+    }
+
+    /// Whether as many of `group` as can decide it say that they do not hear that member. Who accepts a removal does
+    /// not go back on it: so none is begun while enough others would not have it.
+    fn is_unheard(&self, node: NodeId, group: NodeSet) -> bool {
+        let deaf = group.without(self.me).into_iter().filter(|other| {
+            self.member(self.list(), *other)
+                .is_some_and(|peer| peer.has_our_list && !peer.hears.contains(node))
+        });
+        let deaf = deaf.fold(NodeSet::only(self.me), NodeSet::with);
+        self.list().is_majority(deaf)
     }
 
     fn is_unknown(&self, node: NodeId) -> bool {
@@ -715,11 +747,7 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
                 // The node is there in another life: the one that was a member is over.
                 Some(peer) if !self.list().contains(node, peer.life) => true,
                 Some(peer) if peer.is_leaving || peer.is_surely_dead => true,
-                peer => {
-                    let granted_at = peer.and_then(|peer| peer.granted).map_or(0, |(_, at)| at);
-                    let since = granted_at.max(self.adopted_at);
-                    self.now.saturating_sub(since) >= self.promised()
-                }
+                _ => self.is_silent(node, self.now),
             };
             if is_removable {
                 removable = removable.with(node);
@@ -744,9 +772,16 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
                     .member(self.list(), node)
                     .is_some_and(|peer| peer.is_leaving)
         };
+        let is_over = |node: NodeId| {
+            let peer = self.peers.all().get(node.index()).copied().flatten();
+            peer.is_some_and(|peer| peer.is_surely_dead || !self.list().contains(node, peer.life))
+        };
         let gone = removable
             .into_iter()
-            .filter(|node| leaving(*node) || !group.contains(*node))
+            .filter(|node| {
+                let is_absent = || is_over(*node) || self.is_unheard(*node, group);
+                leaving(*node) || !group.contains(*node) && is_absent()
+            })
             .fold(NodeSet::EMPTY, NodeSet::with);
         if is_useful(Change::Remove(gone), group) {
             return Some(Change::Remove(gone));

@@ -9,6 +9,7 @@ mod world;
 use world::below;
 use world::seed;
 use world::World;
+use world::DEAD;
 
 const SEEDS: u64 = 60;
 /// For all to be well again, in ticks; generous.
@@ -101,6 +102,29 @@ fn two_go_on_without_the_third() {
         for n in &rest {
             assert_eq!(world.deaths[*n], 1);
         }
+    });
+}
+
+#[test]
+fn of_two_that_do_not_hear_each_other_one_goes_but_not_at_once() {
+    each_seed(|| {
+        let mut world = World::mesh(&[0, 1, 2]);
+        world.until("one", LONG, |world| world.is_one(&[0, 1, 2]));
+        let (a, b) = [(0, 1), (0, 2), (1, 2)][below(3) as usize];
+        let epoch = world.epoch(0);
+        world.cut(a, b, true);
+        // Longer than the two wait for each other, but the third hears both.
+        world.run(DEAD + below(DEAD));
+        world.cut(a, b, false);
+        world.until("one again", LONG, |world| world.is_one(&[0, 1, 2]));
+        world.run(4 * DEAD);
+        assert!(world.is_one(&[0, 1, 2]));
+        assert_eq!((world.epoch(0), &world.deaths[..]), (epoch, &[0; 3][..]));
+        world.cut(a, b, true);
+        let rest: Vec<usize> = (0..3).filter(|n| *n != b).collect();
+        world.until("without the higher", 4 * DEAD, |world| world.is_one(&rest));
+        world.cut(a, b, false);
+        world.until("one at last", LONG, |world| world.is_one(&[0, 1, 2]));
     });
 }
 

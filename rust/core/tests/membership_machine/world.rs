@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::mem;
 
 /// Ticks of silence until others are dead.
-const DEAD: u64 = 20;
+pub(crate) const DEAD: u64 = 20;
 /// See [`Pair::lag`].
 const LAG: u64 = 3;
 /// How far ahead a machine looks whether it serves.
