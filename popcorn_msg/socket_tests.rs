@@ -484,7 +484,8 @@ fn tls_without_a_daemon() -> Outcome {
         authentication: tls::Authentication::Keys(&[]),
         keyring: None,
     };
-    check!(tls::handshake(&one, tls::Role::Client, &none, LONG_MS).err() == Some(EINVAL));
+    let client = tls::Role::Client;
+    check!(tls::handshake(&one, client, &none, LONG_MS, || false).err() == Some(EINVAL));
     one.send_all(&[b"plain"], LONG_MS)?;
     two.receive_all(&mut [0; 5], LONG_MS)?;
 
@@ -505,7 +506,7 @@ fn tls_without_a_daemon() -> Outcome {
         keyring: keyring.as_ref(),
     };
     // No handshakes in this kernel; no tlshd; or one that knows no such key.
-    check!(tls::handshake(&one, tls::Role::Client, &parameters, 2000).is_err());
+    check!(tls::handshake(&one, client, &parameters, 2000, || false).is_err());
     check!(one.is_shut_down());
     check!(one.try_send(&[b"plain"], false).err() == Some(errno::shutdown()));
     Ok(())

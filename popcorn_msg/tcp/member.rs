@@ -347,10 +347,11 @@ impl Worker {
         if !self.is_urgent() && self.lives.is_none() {
             return;
         }
-        let connected = Socket::connect(&address, CONNECT_MS, should_stop).and_then(|socket| {
+        let should_end = || should_stop() || self.is_decided();
+        let connected = Socket::connect(&address, CONNECT_MS, should_end).and_then(|socket| {
             let security = &self.tcp.setup().security;
             security
-                .connected(&socket)
+                .connected(&socket, should_end)
                 .inspect_err(|error| self.not_secure(*error))?;
             let connection = Connection::new(socket)?;
             connection.set_options(&super::setup::options(self.channel))?;
@@ -367,6 +368,9 @@ impl Worker {
 
     /// Somebody is there, but one side does not prove to the other who it is.
     fn not_secure(&self, error: Error) {
+        if error == errno::canceled() {
+            return;
+        }
         warn_ratelimited!(
             "node {}: no secure connection ({:?}); does tlshd run on both sides, with the same key or authority?\n",
             self.link.peer(),
