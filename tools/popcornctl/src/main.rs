@@ -19,8 +19,10 @@ mod node;
 mod output;
 mod patience;
 mod ps;
+mod refusal;
 mod run;
 mod signals;
+mod state;
 mod uapi;
 
 use clap::Parser;

@@ -5,6 +5,8 @@
 #![cfg(not(loom))]
 
 mod world;
+#[path = "../xorshift/mod.rs"]
+mod xorshift;
 
 use world::below;
 use world::seed;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Machines, the sessions between them as `popcorn_msg/tcp/member/bond.rs` has them, and a network that fails.
 
+use crate::xorshift::Xorshift;
 use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
@@ -9,7 +10,7 @@ use popcorn_core::membership::machine::Bond;
 use popcorn_core::membership::machine::Machine;
 use popcorn_core::membership::view::Said;
 use popcorn_core::membership::ForceError;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::mem;
 
 /// Ticks of silence until others are dead.
@@ -19,23 +20,15 @@ const LAG: u64 = 3;
 /// How far ahead a machine looks whether it serves.
 const AHEAD: u64 = 50;
 
-thread_local!(static SEED: Cell<u64> = const { Cell::new(1) });
+thread_local!(static NUMBERS: RefCell<Xorshift> = const { RefCell::new(Xorshift::new(1)) });
 
 /// Begins another sequence of random numbers.
 pub(crate) fn seed(seed: u64) {
-    SEED.with(|state| state.set(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
+    NUMBERS.set(Xorshift::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
 }
 
-/// Xorshift.
 fn random() -> u64 {
-    SEED.with(|state| {
-        let mut x = state.get();
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        state.set(x);
-        x.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    })
+    NUMBERS.with_borrow_mut(Xorshift::number)
 }
 
 pub(crate) fn below(limit: u64) -> u64 {

@@ -14,6 +14,8 @@
 mod cluster;
 mod explorer;
 mod random;
+#[path = "../xorshift/mod.rs"]
+mod xorshift;
 
 use cluster::Action;
 use cluster::Mutation;
