@@ -47,7 +47,7 @@ impl Ballot {
     /// The next attempt after it, made by `node`; `None` if there are no more.
     fn next(self, node: NodeId) -> Option<Self> {
         let round = (self.0 >> 8).checked_add(1).filter(|n| *n < 1 << 56)?;
-        Some(Self(round << 8 | u64::from(node.get())))
+        Some(Self((round << 8) | u64::from(node.get())))
     }
 }
 

@@ -108,7 +108,7 @@ impl<const N: usize> View<N> {
             members.bits(),
             self.opinion.promised.bits(),
             ballot.bits(),
-            kind | (leaving | granted) << 32,
+            kind | ((leaving | granted) << 32),
             argument,
             life,
             self.sent,
@@ -145,7 +145,7 @@ impl<const N: usize> View<N> {
             chunk
                 .iter()
                 .rev()
-                .fold(0_u64, |word, byte| word << 8 | u64::from(*byte))
+                .fold(0_u64, |word, byte| (word << 8) | u64::from(*byte))
         });
         let mut fixed = [0_u64; FIXED / 8];
         for place in &mut fixed {

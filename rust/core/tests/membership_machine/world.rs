@@ -37,7 +37,7 @@ pub(crate) fn below(limit: u64) -> u64 {
 
 /// What travels in a session.
 enum Word {
-    View(Said),
+    View(Box<Said>),
     /// The sender leaves.
     Goodbye,
 }
@@ -231,7 +231,7 @@ impl World {
             return;
         };
         if let Some(said) = machine.says(peer, own).filter(|_| !pair.is_cut) {
-            self.send(at, 1 - side, Word::View(said));
+            self.send(at, 1 - side, Word::View(Box::new(said)));
         }
     }
 

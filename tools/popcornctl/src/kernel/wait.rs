@@ -67,7 +67,7 @@ pub(crate) fn wait_online(
             );
             return Err(with_console(kernels, name, what));
         }
-        if let Some(seconds) = patience.to_say() {
+        if let Some(seconds) = patience.say_again() {
             let last =
                 log::last_line(kernels, name).map_or(String::new(), |line| format!(" | {line}"));
             output.progress(&format!(

@@ -95,7 +95,7 @@ pub(crate) fn wait_online(
             _ if patience.is_over() => return Err(absent(peers, world, setup, limit)),
             _ => {}
         }
-        if let Some(seconds) = patience.to_say() {
+        if let Some(seconds) = patience.say_again() {
             output.progress(&format!(
                 "{seconds} s: node {node} {}; on its machine: {}",
                 state.text(),
