@@ -242,8 +242,8 @@ pub struct Membership<const N: usize = NODE_MAX, P = [Option<Peer>; N]> {
     /// Kernels of this machine.
     kernels: NodeSet,
     is_leaving: bool,
-    /// Members that leave in order, as far as is known, and nodes that are no members and did so. This changes
-    /// nothing but what is said of them; whoever hears of a list hears of this with it.
+    /// Members that leave in order, as far as is known, and nodes that are no members and did so; whoever hears of a
+    /// list hears of this with it.
     leaving: NodeSet,
     /// It was a member and is none any more.
     is_out: bool,
@@ -689,13 +689,15 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             }
         }
         loop {
-            let mut worst: Option<(u32, NodeId)> = None;
+            // Who leaves ends its connections one after the other: that shall drive nobody else out.
+            let mut worst: Option<((bool, u32), NodeId)> = None;
             for node in group.without(self.me) {
                 let bits = connected.get(node.index()).map_or(0, |nodes| nodes.bits());
                 let number = (bits & group.bits()).count_ones();
-                let is_better = worst.is_some_and(|(least, _)| number > least);
+                let value = (!self.leaving.contains(node), number);
+                let is_better = worst.is_some_and(|(least, _)| value > least);
                 if number < group.len() && !is_better {
-                    worst = Some((number, node));
+                    worst = Some((value, node));
                 }
             }
             match worst {
@@ -747,6 +749,8 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
                 // The node is there in another life: the one that was a member is over.
                 Some(peer) if !self.list().contains(node, peer.life) => true,
                 Some(peer) if peer.is_leaving || peer.is_surely_dead => true,
+                // So it has said, in that life, if not to this node.
+                _ if self.leaving.contains(node) => true,
                 _ => self.is_silent(node, self.now),
             };
             if is_removable {
@@ -768,6 +772,7 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         }
         let leaving = |node: NodeId| {
             (node == self.me && (self.is_leaving || self.is_resigned))
+                || self.leaving.contains(node)
                 || self
                     .member(self.list(), node)
                     .is_some_and(|peer| peer.is_leaving)
@@ -928,19 +933,24 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         changes
     }
 
-    /// Whether a majority of those who stay knows that this machine has left.
+    /// Whether those who stay know that this machine has left: a majority of them, or all that it is connected to,
+    /// who tell the others.
     fn is_left(&self) -> bool {
         let list = self.list();
-        let knowing = list
-            .members()
-            .into_iter()
-            .filter(|node| {
-                self.member(list, *node)
-                    .is_some_and(|peer| peer.epoch >= list.epoch())
-            })
-            .fold(NodeSet::EMPTY, NodeSet::with);
+        let those = |which: fn(&Peer, u64) -> bool| {
+            let members = list.members().into_iter();
+            members
+                .filter(|node| {
+                    self.member(list, *node)
+                        .is_some_and(|peer| which(peer, list.epoch()))
+                })
+                .fold(NodeSet::EMPTY, NodeSet::with)
+        };
+        let knowing = those(|peer, epoch| peer.epoch >= epoch);
+        let connected = those(|peer, _| peer.is_connected);
+        let is_told = !knowing.is_empty() && connected.bits() & !knowing.bits() == 0;
         // The last one, which leaves nobody behind, is still in the list.
-        list.is_majority(knowing) || list.contains(self.me, self.life)
+        is_told || list.is_majority(knowing) || list.contains(self.me, self.life)
     }
 }
 

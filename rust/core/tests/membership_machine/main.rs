@@ -217,6 +217,26 @@ fn who_leaves_several_is_dead_to_none() {
 }
 
 #[test]
+fn who_leaves_one_after_the_other_drives_nobody_out() {
+    each_seed(|| {
+        let mut world = World::mesh(&[0, 1, 2]);
+        world.until("one", LONG, |world| world.is_one(&whole(3)));
+        let (leaver, first) = [(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)][below(6) as usize];
+        let rest: Vec<usize> = (0..3).filter(|n| *n != leaver).collect();
+        // As `popcornctl node leave` does it, a command for each.
+        world.unlink(leaver, first);
+        world.run(below(10));
+        assert!(world.leave(leaver));
+        world.until("left", LEAVE, |world| world.is_gone(leaver));
+        world.unlink(leaver, 3 - leaver - first);
+        world.until("the rest", LONG, |world| world.is_one(&rest));
+        world.run(100);
+        assert!(world.is_one(&rest) && world.serves(leaver));
+        assert_eq!(world.deaths, [0; 3]);
+    });
+}
+
+#[test]
 fn all_may_leave_at_once() {
     each_seed(|| {
         for count in 2..5 {
