@@ -7,6 +7,7 @@
 //! Lock: `Peer::state`, a mutex, held while a peer is joined or left; not while this node parts from it.
 
 use crate::endpoint::Endpoint;
+use crate::link::Link;
 use crate::link::LinkState;
 use crate::parting::PARTING_MS;
 use crate::tcp::security::Credentials;
@@ -15,6 +16,7 @@ use crate::tcp::setup::Role;
 use crate::tcp::Setup;
 
 use core::fmt::Write;
+use core::sync::atomic::Ordering;
 
 use kernel::c_str;
 use kernel::fmt;
@@ -153,6 +155,8 @@ impl Item for Peer {
         Attribute::read_only(c_str!("keyring"), show_keyring),
         Attribute::write_only(c_str!("join"), store_join),
         Attribute::write_only(c_str!("leave"), store_leave),
+        Attribute::write_only(c_str!("force"), store_force),
+        Attribute::read_only(c_str!("members"), show_members),
         Attribute::read_only(c_str!("state"), show_state),
     ];
 }
@@ -448,11 +452,37 @@ fn store_leave(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
     Ok(())
 }
 
+/// The writer gives his word that this node, and all others that are missing, serve no more.
+fn store_force(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    check_go(text)?;
+    if peer.state.lock().joined.is_none() {
+        return Err(errno::not_connected());
+    }
+    peer.endpoint.core().members().force(peer.node)
+}
+
+/// What this machine and others have agreed on: the same in the directory of each.
+fn show_members(peer: &Peer, text: &mut Text<'_>) -> Result {
+    Ok(writeln!(
+        text,
+        "{}",
+        peer.endpoint.core().members().describe()
+    )?)
+}
+
 fn show_state(peer: &Peer, text: &mut Text<'_>) -> Result {
     let joined = peer.state.lock().joined.is_some();
     let link = peer.endpoint.link(peer.node).filter(|_| joined);
-    let name = match link.map(|link| link.state()) {
+    let members = peer.endpoint.core().members();
+    let is_waiting =
+        |link: &Arc<Link>| link.met.load(Ordering::Acquire) && members.awaits(peer.node);
+    let is_missing = |link: &Arc<Link>| link.missing.load(Ordering::Acquire);
+    let name = match link.as_ref().map(|link| link.state()) {
         None => "configured",
+        Some(LinkState::Online) if link.as_ref().is_some_and(is_missing) => "missing",
+        Some(LinkState::Offline | LinkState::Dead) if link.as_ref().is_some_and(is_waiting) => {
+            "waiting"
+        }
         Some(LinkState::Offline) => "offline",
         Some(LinkState::Online) => "online",
         Some(LinkState::Dead) => "dead",

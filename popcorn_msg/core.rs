@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What the links of an endpoint share: its identity, services, outstanding calls, workers.
 
+use crate::members::Members;
 use crate::pending::Pending;
 use crate::service::NodeEvent;
 use crate::service::Services;
@@ -34,6 +35,8 @@ pub(crate) struct Core {
     online: WaitQueue,
     /// Who may connect to this node.
     roster: Arc<Roster>,
+    /// Which machines there are.
+    members: Arc<Members>,
     workers: WorkQueue,
     events: WorkQueue,
 }
@@ -45,6 +48,7 @@ impl Core {
         let workers = WorkQueue::new(c_str!("popcorn_msg"), 2 * QUEUED_MAX)?;
         let events = WorkQueue::ordered(c_str!("popcorn_nodes"))?;
         let roster = Roster::new(node, settings.protocol)?;
+        let members = Members::new(node, &settings)?;
         Arc::pin_init(
             pin_init!(Self {
                 node,
@@ -54,6 +58,7 @@ impl Core {
                 room <- new_waitqueue!("popcorn_msg::Core::room"),
                 online <- new_waitqueue!("popcorn_msg::Core::online"),
                 roster,
+                members,
                 workers,
                 events,
             }),
@@ -91,6 +96,10 @@ impl Core {
 
     pub(crate) fn roster(&self) -> &Arc<Roster> {
         &self.roster
+    }
+
+    pub(crate) fn members(&self) -> &Arc<Members> {
+        &self.members
     }
 
     /// Runs something on a worker. May sleep.

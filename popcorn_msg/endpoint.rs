@@ -3,7 +3,8 @@
 //!
 //! There is one for the kernel; tests make several and let them talk in one kernel.
 //!
-//! Locks: `links`, a leaf; `listeners`, a mutex, under which sockets are made and closed.
+//! Locks: `links`, a leaf; `listeners`, a mutex, under which sockets are made and closed; below it `ticker`, a
+//! mutex, under which the thread of [`members`](crate::members) begins and ends.
 
 use crate::core::Core;
 use crate::link::Link;
@@ -47,9 +48,12 @@ use popcorn_kernel::system;
 use popcorn_kernel::time;
 use popcorn_kernel::uapi::popcorn_node_info;
 use popcorn_kernel::uapi::POPCORN_NODE_DEAD;
+use popcorn_kernel::uapi::POPCORN_NODE_MEMBER;
+use popcorn_kernel::uapi::POPCORN_NODE_MISSING;
 use popcorn_kernel::uapi::POPCORN_NODE_OFFLINE;
 use popcorn_kernel::uapi::POPCORN_NODE_ONLINE;
 use popcorn_kernel::uapi::POPCORN_NODE_SELF;
+use popcorn_kernel::uapi::POPCORN_NODE_SUSPENDED;
 use popcorn_kernel::wait::Sleep;
 
 /// Message types that belong to this module.
@@ -57,6 +61,8 @@ pub(crate) const OWN_TYPES: RangeInclusive<u16> = 0..=0xff;
 
 /// In [`Endpoint::poll_while`]: after so many looks in vain it says again that it does not sleep.
 const IDLE_LOOKS: u32 = 256;
+/// How long the others may take to shorten their list when this machine leaves: from, to.
+const LEAVE_MS: (u32, u32) = (2_000, 10_000);
 
 /// How to wait for a response.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +146,9 @@ pub struct Endpoint {
     /// Where peers connect to.
     #[pin]
     listeners: Mutex<Listeners>,
+    /// While there are links to other machines.
+    #[pin]
+    ticker: Mutex<Option<Kthread>>,
 }
 
 /// A registered service; dropping it takes it back and waits until none of its functions runs.
@@ -165,6 +174,7 @@ impl Endpoint {
                 core,
                 links <- new_spinlock!([const { None }; NODE_MAX], "popcorn_msg::Endpoint"),
                 listeners <- new_mutex!(Listeners::default(), "popcorn_msg::Endpoint::listeners"),
+                ticker <- new_mutex!(None, "popcorn_msg::Endpoint::ticker"),
             }),
             GFP_KERNEL,
         )
@@ -216,16 +226,19 @@ impl Endpoint {
             let worker = Worker::new(link.clone(), tcp.clone(), channel)?;
             Kthread::spawn(c_str!("popcorn_msg"), move || worker.run()).map(Some)
         };
-        let result = match (spawn(Channel::Urgent), spawn(Channel::Bulk)) {
-            (Ok(urgent), Ok(bulk)) => self.add(Attached {
-                link,
-                threads: [urgent, bulk],
-            }),
-            (Err(error), _) | (_, Err(error)) => Err(error),
-        };
+        let threads = self
+            .begin_ticking()
+            .and_then(|()| Ok([spawn(Channel::Urgent)?, spawn(Channel::Bulk)?]));
+        let result = threads.and_then(|threads| self.add(Attached { link, threads }));
         match result {
-            Ok(()) => self.core.roster().set(peer, Some(tcp)),
-            Err(_) => listeners.leave_unused(self.core.roster()),
+            Ok(()) => {
+                self.core.roster().set(peer, Some(tcp));
+                self.core.members().link(peer, true);
+            }
+            Err(_) => {
+                listeners.leave_unused(self.core.roster());
+                self.end_ticking();
+            }
         }
         result
     }
@@ -262,11 +275,69 @@ impl Endpoint {
         self.core.roster().set(peer, None);
         // Closes the link: whoever holds it still finds that before touching what is behind it.
         drop(threads);
-        self.listeners.lock().leave_unused(self.core.roster());
+        {
+            let mut listeners = self.listeners.lock();
+            listeners.leave_unused(self.core.roster());
+            if !link.transport().shares_memory() {
+                self.core.members().link(peer, false);
+            }
+            self.end_ticking();
+        }
         // Workers may hold it; wait for them, so that the mapping goes now.
         self.core.flush();
         drop(link);
         Ok(())
+    }
+
+    /// Links to other machines.
+    fn links_to_machines(&self) -> usize {
+        let links = self.links.lock();
+        links
+            .iter()
+            .flatten()
+            .filter(|attached| !attached.link.transport().shares_memory())
+            .count()
+    }
+
+    /// Whether `peer` is the only other machine that there is a link to.
+    pub(crate) fn is_last_machine(&self, peer: NodeId) -> bool {
+        let is_machine = |link: Arc<Link>| !link.transport().shares_memory();
+        self.link(peer).is_some_and(is_machine) && self.links_to_machines() == 1
+    }
+
+    /// From the first link to another machine on there is somebody to agree with.
+    fn begin_ticking(&self) -> Result {
+        if !self.core.settings().agrees {
+            return Ok(());
+        }
+        let mut ticker = self.ticker.lock();
+        if ticker.is_none() {
+            let core = self.core.clone();
+            let thread = Kthread::spawn(c_str!("popcorn_members"), move || {
+                core.members().run(core.settings());
+            })?;
+            *ticker = Some(thread);
+        }
+        Ok(())
+    }
+
+    /// Without a link to another machine there is nobody.
+    fn end_ticking(&self) {
+        if self.links_to_machines() != 0 {
+            return;
+        }
+        let ticker = self.ticker.lock().take();
+        drop(ticker);
+    }
+
+    /// The last link to another machine is about to be left, in order: the others shorten their list first. May
+    /// sleep.
+    pub(crate) fn leave_members(&self) {
+        if self.core.settings().agrees && self.links_to_machines() != 0 {
+            let dead_ms = self.core.settings().dead_ms();
+            let timeout_ms = dead_ms.saturating_mul(2).clamp(LEAVE_MS.0, LEAVE_MS.1);
+            self.core.members().leave(timeout_ms);
+        }
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {
@@ -488,6 +559,30 @@ impl Endpoint {
         encoded(message, tail, |parts| self.post(node, Q::TYPE, parts))
     }
 
+    /// Waits until this machine may deal with `node`: at once with a kernel of its own, or one that is not online;
+    /// else until this machine serves, which one does not that has lost most of the others.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR`: by a signal that `sleep` heeds.
+    pub fn wait_serving(&self, node: NodeId, sleep: Sleep) -> Result {
+        if self.core.members().serves() {
+            return Ok(());
+        }
+        match self.link(node) {
+            Some(link) if !link.transport().shares_memory() => self
+                .core
+                .members()
+                .wait_serving(sleep, || !link.is_online()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this machine may deal with `node` now; see [`Endpoint::wait_serving`].
+    pub fn serves(&self, node: NodeId) -> bool {
+        self.core.members().serves() || self.shares_memory(node)
+    }
+
     /// Whether messages can be sent to `node`.
     pub fn is_online(&self, node: NodeId) -> bool {
         self.link(node).is_some_and(|link| link.is_online())
@@ -530,12 +625,24 @@ impl Endpoint {
     /// `ENOMEM`.
     pub fn nodes(&self) -> Result<KVec<popcorn_node_info>> {
         let mut nodes = KVec::new();
+        let members = self.core.members();
+        let list = members.describe().status.members;
         for id in NodeId::all() {
-            if id == self.node() {
-                nodes.push(self.own_info(), GFP_KERNEL)?;
+            let mut info = if id == self.node() {
+                self.own_info()
             } else if let Some(link) = self.link(id) {
-                nodes.push(link_info(&link), GFP_KERNEL)?;
+                link_info(&link)
+            } else {
+                continue;
+            };
+            // Without other machines there is no list to speak of.
+            if list.len() > 1 && list.contains(id) {
+                info.flags |= POPCORN_NODE_MEMBER;
             }
+            if id == self.node() && !members.serves() {
+                info.flags |= POPCORN_NODE_SUSPENDED;
+            }
+            nodes.push(info, GFP_KERNEL)?;
         }
         Ok(nodes)
     }
@@ -562,6 +669,7 @@ impl Endpoint {
 
     /// Ends everything: leaves all peers, waits for all workers. May sleep.
     pub(crate) fn shut_down(&self) {
+        self.leave_members();
         for id in NodeId::all() {
             let attached = self.links.lock().get_mut(id.index()).and_then(Option::take);
             if let Some(Attached { link, threads }) = attached {
@@ -570,7 +678,11 @@ impl Endpoint {
                 drop(link);
             }
         }
-        self.listeners.lock().leave_unused(self.core.roster());
+        {
+            let mut listeners = self.listeners.lock();
+            listeners.leave_unused(self.core.roster());
+            self.end_ticking();
+        }
         self.core.flush();
     }
 }
@@ -596,6 +708,11 @@ fn link_info(link: &Link) -> popcorn_node_info {
         sent_bytes: totals.sent_bytes,
         received_bytes: totals.received_bytes,
         doorbells: link.statistics().doorbells.get(),
+        flags: if link.missing.load(Ordering::Acquire) {
+            POPCORN_NODE_MISSING
+        } else {
+            0
+        },
         ..Default::default()
     };
     if let Some(peer) = link.introduction() {

@@ -9,7 +9,6 @@ use crate::link::Link;
 use crate::link::LinkState;
 use crate::service::NodeEvent;
 
-use kernel::prelude::*;
 use kernel::sync::Arc;
 
 use core::sync::atomic::Ordering;

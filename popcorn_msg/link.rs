@@ -83,6 +83,10 @@ pub struct Link {
     pub(crate) faulty: AtomicBool,
     /// Somebody knows that the peer is dead.
     pub(crate) killed: AtomicBool,
+    /// There is a session between two machines.
+    pub(crate) met: AtomicBool,
+    /// It is silent, and the machines have not yet decided what that means.
+    pub(crate) missing: AtomicBool,
     /// Requests that wait for or are in a worker, or whose answers are.
     pub(crate) queued: AtomicU32,
     /// Answers that wait for room.
@@ -120,6 +124,8 @@ impl Link {
                 kicked: AtomicBool::new(false),
                 faulty: AtomicBool::new(false),
                 killed: AtomicBool::new(false),
+                met: AtomicBool::new(false),
+                missing: AtomicBool::new(false),
                 queued: AtomicU32::new(0),
                 waiting: AtomicU32::new(0),
                 untold: AtomicU32::new(0),

@@ -209,6 +209,9 @@ impl Endpoint {
         if !self.link(peer).is_some_and(is_same) {
             return Err(ENODEV);
         }
+        if self.is_last_machine(peer) {
+            self.leave_members();
+        }
         self.detach(peer)
     }
 

@@ -12,10 +12,14 @@
 //! # Locks
 //!
 //! All spinlocks of this module are leaves: `Endpoint::links`, `Services::table`, `Pending::slots`,
-//! `Waiter::result`, `Link::introduction`, `Link::doors`, `Window::transmit`, and those of `tcp`. No function that may
-//! sleep is called under one, nor another taken. Mutexes: `Peer::state` of `configuration`, then
-//! `Endpoint::listeners`; `Tcp::gate`. Callers may hold sleeping locks when they call, but must not hold
-//! one that a service needs to answer them (the lock law in `docs/locking.md`).
+//! `Waiter::result`, `Link::introduction`, `Link::doors`, `Window::transmit`, `Members::state`, and those
+//! of `tcp`. No function that may sleep is called under one, nor another taken. Mutexes: `Peer::state` of
+//! `configuration`, then `Endpoint::listeners`, then `Endpoint::ticker`; `Tcp::gate`. Callers may hold
+//! sleeping locks when they call, but must not hold one that a service needs to answer them (the lock law
+//! in `docs/locking.md`).
+
+// The fields of a link.
+#![recursion_limit = "256"]
 
 mod configuration;
 mod core;
@@ -23,6 +27,7 @@ mod dispatch;
 mod endpoint;
 mod life;
 mod link;
+mod members;
 mod parting;
 mod pending;
 mod ping;
@@ -69,6 +74,7 @@ use popcorn_kernel::param;
 use popcorn_kernel::shared_memory::SharedMemory;
 use popcorn_kernel::uapi::popcorn_msg_info;
 use popcorn_kernel::uapi::popcorn_node_info;
+use popcorn_kernel::wait::Sleep;
 
 module! {
     type: PopcornMsg,
@@ -190,6 +196,20 @@ pub fn takes_threads(node: NodeId) -> bool {
 /// As there.
 pub fn part(node: NodeId, timeout_ms: u32) -> Result<Parting> {
     endpoint()?.part(node, timeout_ms)
+}
+
+/// See [`Endpoint::serves`].
+pub fn serves(node: NodeId) -> bool {
+    ENDPOINT.get().is_some_and(|endpoint| endpoint.serves(node))
+}
+
+/// See [`Endpoint::wait_serving`].
+///
+/// # Errors
+///
+/// As there, or `ESHUTDOWN`.
+pub fn wait_serving(node: NodeId, sleep: Sleep) -> Result {
+    endpoint()?.wait_serving(node, sleep)
 }
 
 /// See [`Endpoint::shares_memory`].

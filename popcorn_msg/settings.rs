@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What can be set about messaging.
 
+use crate::life::TICK_MS;
+
 use popcorn_kernel::param;
 
 /// See [`Settings::queued_max`].
 pub(crate) const QUEUED_MAX: u32 = 256;
+
+/// The agreement needs that many (`popcorn_core::membership`), and its work grows with them.
+const DEAD_TICKS_MIN: u64 = 8;
+const DEAD_TICKS_MAX: u64 = 6000;
 
 include!("protocol_generated.rs");
 
@@ -17,6 +23,8 @@ pub(crate) struct Settings {
     pub(crate) dead_ms: Option<u32>,
     /// Instead of the default; for tests.
     pub(crate) queued: Option<u32>,
+    /// Machines agree on who is a member. Tests of the transport do without.
+    pub(crate) agrees: bool,
 }
 
 impl Settings {
@@ -26,6 +34,7 @@ impl Settings {
             protocol: PROTOCOL_HASH,
             dead_ms: None,
             queued: None,
+            agrees: true,
         }
     }
 
@@ -33,6 +42,13 @@ impl Settings {
     pub(crate) fn dead_ms(&self) -> u32 {
         self.dead_ms
             .unwrap_or_else(|| param!(popcorn_msg_dead_ms: u32))
+    }
+
+    /// As many ticks, for the agreement: what it can count with.
+    pub(crate) fn dead_ticks(&self) -> u64 {
+        u64::from(self.dead_ms())
+            .div_ceil(TICK_MS)
+            .clamp(DEAD_TICKS_MIN, DEAD_TICKS_MAX)
     }
 
     /// Requests of one peer that, or whose answers, may be queued or in a worker before its ring is left

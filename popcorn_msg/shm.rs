@@ -36,7 +36,6 @@ use popcorn_core::window;
 use popcorn_core::window::Lane;
 use popcorn_core::window::Layout;
 use popcorn_core::window::Side;
-use popcorn_core::wire::Header;
 use popcorn_core::wire::HEADER_SIZE;
 use popcorn_kernel::doorbell;
 use popcorn_kernel::err_ratelimited;
@@ -189,19 +188,7 @@ impl Transport for Window {
             return Err(errno::host_down().into());
         }
         let sender = &mut transmit.lanes[lane_index(message.lane())];
-        let header = Header {
-            kind: message.kind,
-            class: message.class,
-            flags: 0,
-            source: link.own(),
-            destination: link.peer(),
-            length: message.length as u32,
-            status: message.status,
-            sequence: sender.sequence,
-            request: message.request,
-            incarnation: transmit.own,
-        }
-        .encode();
+        let header = message.header(link, sender.sequence, transmit.own).encode();
         let parts = message.parts;
         let mut all: [&[u8]; PARTS_MAX + 1] = [&[]; PARTS_MAX + 1];
         all[0] = &header;

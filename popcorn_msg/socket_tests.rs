@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! KUnit: sockets of the kernel (`popcorn_kernel::socket`), over the loopback device.
 //!
-//! They run in a kernel thread, as those who use sockets do. A failed check returns the line instead of aborting, so
-//! that sockets are closed and threads end.
+//! They run in a kernel thread, as those who use sockets do. The suite is in `suite_socket_kunit.c`.
 
 use kernel::c_str;
-use kernel::error::Error;
-use kernel::ffi::c_void;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -14,10 +11,16 @@ use core::sync::atomic::AtomicI32;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 use popcorn_core::address::Address;
+use popcorn_kernel::check;
 use popcorn_kernel::errno;
 use popcorn_kernel::key::KeySerial;
 use popcorn_kernel::key::Keyring;
 use popcorn_kernel::kthread::Kthread;
+use popcorn_kernel::kunit::eventually;
+use popcorn_kernel::kunit::Failure;
+use popcorn_kernel::kunit::Outcome;
+use popcorn_kernel::kunit::LONG_MS;
+use popcorn_kernel::kunit_cases;
 use popcorn_kernel::pages;
 use popcorn_kernel::pages::PageBuffer;
 use popcorn_kernel::socket::Listener;
@@ -28,53 +31,13 @@ use popcorn_kernel::socket::PARTS_MAX;
 use popcorn_kernel::time;
 use popcorn_kernel::tls;
 
-/// Long enough for any machine: reached only by a failure.
-const LONG_MS: u32 = 30_000;
 /// What is waited for in vain.
 const BRIEF_MS: u32 = 60;
 /// A thread that has not ended; no errno.
 const RUNS: i32 = 1;
 
-/// What went wrong: a line of this file, or an error on the way there.
-enum Failure {
-    Line(u32),
-    Error(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Error(error)
-    }
-}
-
-impl From<kernel::alloc::AllocError> for Failure {
-    fn from(_: kernel::alloc::AllocError) -> Self {
-        Failure::Error(ENOMEM)
-    }
-}
-
-type Outcome = core::result::Result<(), Failure>;
-
-macro_rules! check {
-    ($condition:expr) => {
-        if !$condition {
-            return Err(Failure::Line(line!()));
-        }
-    };
-}
-
-macro_rules! cases {
-    ($($symbol:ident = $function:ident;)*) => {$(
-        /// Called by the suite in `suite_socket_kunit.c`.
-        #[no_mangle]
-        pub(crate) extern "C" fn $symbol(_test: *mut c_void) {
-            let passed = report($function());
-            kernel::kunit_assert!("popcorn_socket", "popcorn_msg/socket_tests.rs", 0, passed);
-        }
-    )*};
-}
-
-cases! {
+kunit_cases! {
+    "popcorn_socket", "popcorn_msg/socket_tests.rs";
     popcorn_socket_test_exchange = exchange;
     popcorn_socket_test_mistakes = mistakes;
     popcorn_socket_test_time_outs = time_outs;
@@ -84,31 +47,6 @@ cases! {
     popcorn_socket_test_watch = watch;
     popcorn_socket_test_pages = pages_without_a_copy;
     popcorn_socket_test_tls = tls_without_a_daemon;
-}
-
-fn report(outcome: Outcome) -> bool {
-    match outcome {
-        Ok(()) => true,
-        Err(Failure::Line(line)) => {
-            pr_err!("socket_tests.rs:{}: check failed\n", line);
-            false
-        }
-        Err(Failure::Error(error)) => {
-            pr_err!("socket_tests.rs: {:?}\n", error);
-            false
-        }
-    }
-}
-
-/// Looks at a condition until it holds; false only after a very long time.
-fn eventually(mut condition: impl FnMut() -> bool) -> bool {
-    for _ in 0..LONG_MS / 5 {
-        if condition() {
-            return true;
-        }
-        time::sleep_ms(5);
-    }
-    false
 }
 
 /// Listens where nobody else does.
@@ -484,7 +422,8 @@ fn tls_without_a_daemon() -> Outcome {
         authentication: tls::Authentication::Keys(&[]),
         keyring: None,
     };
-    check!(tls::handshake(&one, tls::Role::Client, &none, LONG_MS).err() == Some(EINVAL));
+    let client = tls::Role::Client;
+    check!(tls::handshake(&one, client, &none, LONG_MS, || false).err() == Some(EINVAL));
     one.send_all(&[b"plain"], LONG_MS)?;
     two.receive_all(&mut [0; 5], LONG_MS)?;
 
@@ -505,7 +444,7 @@ fn tls_without_a_daemon() -> Outcome {
         keyring: keyring.as_ref(),
     };
     // No handshakes in this kernel; no tlshd; or one that knows no such key.
-    check!(tls::handshake(&one, tls::Role::Client, &parameters, 2000).is_err());
+    check!(tls::handshake(&one, client, &parameters, 2000, || false).is_err());
     check!(one.is_shut_down());
     check!(one.try_send(&[b"plain"], false).err() == Some(errno::shutdown()));
     Ok(())

@@ -2,6 +2,7 @@
 //! KUnit: what is counted of known traffic, to the last message. A part of `tests.rs`.
 
 use super::call_aside;
+use super::check;
 use super::eventually;
 use super::node;
 use super::two_nodes;

@@ -31,6 +31,13 @@ void popcorn_msg_test_tcp_leaves_and_returns(struct kunit *test);
 void popcorn_msg_test_tcp_strangers(struct kunit *test);
 void popcorn_msg_test_tcp_back_pressure(struct kunit *test);
 void popcorn_msg_test_tcp_many_callers(struct kunit *test);
+void popcorn_msg_test_members_two(struct kunit *test);
+void popcorn_msg_test_members_short_cut(struct kunit *test);
+void popcorn_msg_test_members_three(struct kunit *test);
+void popcorn_msg_test_members_restart(struct kunit *test);
+void popcorn_msg_test_members_leave(struct kunit *test);
+void popcorn_msg_test_members_lost_goodbye(struct kunit *test);
+void popcorn_msg_test_members_force(struct kunit *test);
 void popcorn_msg_test_statistics(struct kunit *test);
 void popcorn_msg_test_failed_calls(struct kunit *test);
 void popcorn_msg_test_stalls(struct kunit *test);
@@ -66,6 +73,13 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_strangers),
 	KUNIT_CASE(popcorn_msg_test_tcp_back_pressure),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_many_callers),
+	KUNIT_CASE_SLOW(popcorn_msg_test_members_two),
+	KUNIT_CASE_SLOW(popcorn_msg_test_members_short_cut),
+	KUNIT_CASE_SLOW(popcorn_msg_test_members_three),
+	KUNIT_CASE_SLOW(popcorn_msg_test_members_restart),
+	KUNIT_CASE_SLOW(popcorn_msg_test_members_leave),
+	KUNIT_CASE_SLOW(popcorn_msg_test_members_lost_goodbye),
+	KUNIT_CASE_SLOW(popcorn_msg_test_members_force),
 	KUNIT_CASE(popcorn_msg_test_statistics),
 	KUNIT_CASE(popcorn_msg_test_failed_calls),
 	KUNIT_CASE(popcorn_msg_test_stalls),

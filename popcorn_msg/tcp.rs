@@ -48,7 +48,6 @@ use kernel::sync::SpinLock;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::stream::Channel;
-use popcorn_core::wire::Header;
 
 /// Responses with a longer payload than this are bulk: they do not delay others.
 const BULK_FROM: usize = 2048;
@@ -131,19 +130,8 @@ impl Transport for Tcp {
         } else {
             GFP_NOWAIT
         };
-        let header = Header {
-            kind: message.kind,
-            class: message.class,
-            flags: 0,
-            source: link.own(),
-            destination: link.peer(),
-            length: message.length as u32,
-            status: message.status,
-            // Both are set when they are known.
-            sequence: 0,
-            request: message.request,
-            incarnation: self.session().own,
-        };
+        // Number and life are set when they are known.
+        let header = message.header(link, 0, self.session().own);
         let build = || {
             // For want of memory it waits as it does for want of room.
             Payload::new(message.parts, message.length, message.may_sleep)

@@ -2,10 +2,14 @@
 //! KUnit: two or more endpoints in one kernel, over ordinary memory. Their doorbells are real
 //! interrupts, which this kernel sends to itself.
 //!
-//! A failed check returns the line instead of aborting, so that the endpoints are shut down.
+//! The suite is in `suite_kunit.c`.
 
+mod hostile;
+mod members;
 mod parting;
 mod proxy;
+#[path = "statistics_tests.rs"]
+mod statistics_tests;
 mod tcp;
 
 use crate::endpoint::CallOptions;
@@ -19,8 +23,6 @@ use crate::service::NodeEvent;
 use crate::settings::Settings;
 
 use kernel::c_str;
-use kernel::error::Error;
-use kernel::ffi::c_void;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -41,8 +43,14 @@ use popcorn_core::wire;
 use popcorn_core::wire::PAYLOAD_MAX;
 use popcorn_core::wire_message;
 use popcorn_kernel::boot::processor;
+use popcorn_kernel::check;
 use popcorn_kernel::errno;
 use popcorn_kernel::kthread::Kthread;
+use popcorn_kernel::kunit::eventually;
+use popcorn_kernel::kunit::Failure;
+use popcorn_kernel::kunit::Outcome;
+use popcorn_kernel::kunit::LONG_MS;
+use popcorn_kernel::kunit_cases;
 use popcorn_kernel::shared_memory::SharedMemory;
 use popcorn_kernel::system;
 use popcorn_kernel::time;
@@ -50,61 +58,13 @@ use popcorn_kernel::uapi::POPCORN_NODE_SELF;
 use popcorn_kernel::wait::Sleep;
 
 const WINDOW: usize = 2 << 20;
-/// Long enough for any machine: reached only by a failure.
-const LONG_MS: u32 = 30_000;
 const OPTIONS: CallOptions = CallOptions::killable(LONG_MS);
 const PROTOCOL: u64 = 0x7e57;
 /// Few, so that the test of back-pressure needs few workers.
 const QUEUED: u32 = 16;
 
-/// What went wrong: a line of a file, or an error on the way there.
-enum Failure {
-    Line(&'static str, u32),
-    Error(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Error(error)
-    }
-}
-
-impl From<kernel::alloc::AllocError> for Failure {
-    fn from(_: kernel::alloc::AllocError) -> Self {
-        Failure::Error(ENOMEM)
-    }
-}
-
-type Outcome = core::result::Result<(), Failure>;
-
-macro_rules! check {
-    ($condition:expr) => {
-        if !$condition {
-            return Err($crate::tests::Failure::Line(file!(), line!()));
-        }
-    };
-}
-
-use check;
-
-// Behind the macro that it uses.
-mod hostile;
-
-macro_rules! cases {
-    ($($symbol:ident = $function:path;)*) => {$(
-        /// Called by the suite in `suite_kunit.c`.
-        #[no_mangle]
-        pub(crate) extern "C" fn $symbol(_test: *mut c_void) {
-            let passed = report("tests.rs", $function());
-            kernel::kunit_assert!("popcorn_msg", "popcorn_msg/tests.rs", 0, passed);
-        }
-    )*};
-}
-
-#[path = "statistics_tests.rs"]
-mod statistics_tests;
-
-cases! {
+kunit_cases! {
+    "popcorn_msg", "popcorn_msg/tests.rs";
     popcorn_msg_test_echo = echo;
     popcorn_msg_test_errors = errors;
     popcorn_msg_test_late_reply = late_reply;
@@ -134,24 +94,17 @@ cases! {
     popcorn_msg_test_tcp_strangers = tcp::strangers;
     popcorn_msg_test_tcp_back_pressure = tcp::back_pressure;
     popcorn_msg_test_tcp_many_callers = tcp::many_callers;
+    popcorn_msg_test_members_two = members::two;
+    popcorn_msg_test_members_short_cut = members::short_cut;
+    popcorn_msg_test_members_three = members::three;
+    popcorn_msg_test_members_restart = members::restart;
+    popcorn_msg_test_members_leave = members::leave;
+    popcorn_msg_test_members_lost_goodbye = members::lost_goodbye;
+    popcorn_msg_test_members_force = members::force;
     popcorn_msg_test_statistics = statistics_tests::exact;
     popcorn_msg_test_failed_calls = statistics_tests::failed_calls;
     popcorn_msg_test_stalls = statistics_tests::stalls;
     popcorn_msg_test_many_types = statistics_tests::many_types;
-}
-
-fn report(file: &str, outcome: Outcome) -> bool {
-    match outcome {
-        Ok(()) => true,
-        Err(Failure::Line(file, line)) => {
-            pr_err!("{}:{}: check failed\n", file, line);
-            false
-        }
-        Err(Failure::Error(error)) => {
-            pr_err!("{}: {:?}\n", file, error);
-            false
-        }
-    }
 }
 
 fn node(id: u64) -> NodeId {
@@ -163,10 +116,20 @@ struct TestNode(Arc<Endpoint>);
 
 impl TestNode {
     fn new(id: u64, protocol: u64, dead_ms: u32) -> Result<Self> {
+        Self::with(id, protocol, dead_ms, false)
+    }
+
+    /// One that agrees with others on who is a member.
+    fn member(id: u64, dead_ms: u32) -> Result<Self> {
+        Self::with(id, PROTOCOL, dead_ms, true)
+    }
+
+    fn with(id: u64, protocol: u64, dead_ms: u32, agrees: bool) -> Result<Self> {
         let settings = Settings {
             protocol,
             dead_ms: Some(dead_ms),
             queued: Some(QUEUED),
+            agrees,
         };
         Ok(Self(Endpoint::new(node(id), settings)?))
     }
@@ -271,21 +234,9 @@ impl Puppet {
     }
 }
 
-/// Looks at a condition until it holds; false only after a very long time.
-fn eventually(mut condition: impl FnMut() -> bool) -> bool {
-    for _ in 0..LONG_MS / 5 {
-        if condition() {
-            return true;
-        }
-        time::sleep_ms(5);
-    }
-    false
-}
-
-/// Payloads of all kinds of lengths come back, both ways, at once and from a worker.
-fn echo() -> Outcome {
-    let (zero, one, _memory) = two_nodes()?;
-    for length in [0, 1, 7, 64, 4096, 65000, PAYLOAD_MAX] {
+/// Payloads of these lengths come back, both ways, at once and from a worker.
+fn come_back(zero: &TestNode, one: &TestNode, lengths: &[usize]) -> Outcome {
+    for &length in lengths {
         let mut bytes = KVec::from_elem(0u8, length, GFP_KERNEL)?;
         for (n, byte) in bytes.iter_mut().enumerate() {
             *byte = (n * 31) as u8;
@@ -298,6 +249,13 @@ fn echo() -> Outcome {
             check!(response.payload() == &bytes[..]);
         }
     }
+    Ok(())
+}
+
+/// Payloads of all kinds of lengths come back, and pings.
+fn echo() -> Outcome {
+    let (zero, one, _memory) = two_nodes()?;
+    come_back(&zero, &one, &[0, 1, 7, 64, 4096, 65000, PAYLOAD_MAX])?;
     let ping = zero.ping(node(1), 64, 20, false)?;
     check!(ping.min_ns <= ping.max_ns && ping.max_ns <= ping.total_ns);
     zero.ping(node(1), 4096, 20, true)?;

@@ -17,6 +17,7 @@ use kernel::sync::Arc;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::window::Lane;
+use popcorn_core::wire::Header;
 
 /// A message on its way out.
 pub(crate) struct Outbound<'a> {
@@ -46,6 +47,22 @@ impl Outbound<'_> {
         match self.class {
             Class::Response => Lane::Responses,
             Class::OneWay | Class::Request => Lane::Requests,
+        }
+    }
+
+    /// As the peer of `link` gets it, with the number and the life of its sender that the transport gives it.
+    pub(crate) fn header(&self, link: &Link, sequence: u64, incarnation: Incarnation) -> Header {
+        Header {
+            kind: self.kind,
+            class: self.class,
+            flags: 0,
+            source: link.own(),
+            destination: link.peer(),
+            length: self.length as u32,
+            status: self.status,
+            sequence,
+            request: self.request,
+            incarnation,
         }
     }
 }

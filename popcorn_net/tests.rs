@@ -2,13 +2,11 @@
 //! KUnit: packets, and what becomes of frames that a peer sends. The interface is not registered, so no frame
 //! gets to the network stack: one that is for it counts as not taken.
 //!
-//! A failed check returns the line instead of aborting, so that everything is taken down.
+//! The suite is in `suite_kunit.c`.
 
 use crate::counters::Counters;
 use crate::network::Port;
 
-use kernel::error::Error;
-use kernel::ffi::c_void;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -25,6 +23,9 @@ use popcorn_core::net_route::address_of;
 use popcorn_core::proto::NetFrame;
 use popcorn_core::proto::NetSegments;
 use popcorn_core::wire::Wire;
+use popcorn_kernel::check;
+use popcorn_kernel::kunit::Outcome;
+use popcorn_kernel::kunit_cases;
 use popcorn_kernel::netdev::Draft;
 use popcorn_kernel::system;
 
@@ -32,65 +33,13 @@ const QUEUES: usize = 2;
 /// An Ethernet header and an IPv4 header.
 const HEADERS: u16 = 14 + 20;
 
-/// What went wrong: a line of this file, or an error on the way there.
-enum Failure {
-    Line(u32),
-    Error(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Error(error)
-    }
-}
-
-impl From<kernel::alloc::AllocError> for Failure {
-    fn from(_: kernel::alloc::AllocError) -> Self {
-        Failure::Error(ENOMEM)
-    }
-}
-
-type Outcome = core::result::Result<(), Failure>;
-
-macro_rules! check {
-    ($condition:expr) => {
-        if !$condition {
-            return Err(Failure::Line(line!()));
-        }
-    };
-}
-
-macro_rules! cases {
-    ($($symbol:ident = $function:ident;)*) => {$(
-        /// Called by the suite in `suite_kunit.c`.
-        #[no_mangle]
-        pub(crate) extern "C" fn $symbol(_test: *mut c_void) {
-            let passed = report($function());
-            kernel::kunit_assert!("popcorn_net", "popcorn_net/tests.rs", 0, passed);
-        }
-    )*};
-}
-
-cases! {
+kunit_cases! {
+    "popcorn_net", "popcorn_net/tests.rs";
     popcorn_net_test_packets_hold_their_bytes = packets;
     popcorn_net_test_offload_that_is_left = offload;
     popcorn_net_test_pieces_that_are_lost = pieces;
     popcorn_net_test_garbage_from_a_peer = garbage;
     popcorn_net_test_routes_of_frames = routes;
-}
-
-fn report(outcome: Outcome) -> bool {
-    match outcome {
-        Ok(()) => true,
-        Err(Failure::Line(line)) => {
-            pr_err!("tests.rs:{}: check failed\n", line);
-            false
-        }
-        Err(Failure::Error(error)) => {
-            pr_err!("tests.rs: {:?}\n", error);
-            false
-        }
-    }
 }
 
 fn port() -> Result<Arc<Port>> {

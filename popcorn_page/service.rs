@@ -18,6 +18,7 @@ use popcorn_core::wire::Wire;
 use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
 use popcorn_kernel::mm::PAGE_SIZE;
+use popcorn_kernel::time;
 use popcorn_msg::Handler;
 use popcorn_msg::Limit;
 use popcorn_msg::NodeEvent;
@@ -57,6 +58,9 @@ fn remote_of(id: u64, from: NodeId) -> Result<Arc<Space>> {
     Ok(space)
 }
 
+/// How long who asks for a page is put off while this machine does not serve others.
+const PUT_OFF_MS: u32 = 20;
+
 fn page_address(raw: u64) -> Result<usize> {
     let address = usize::try_from(raw).map_err(|_| errno::protocol())?;
     if address % PAGE_SIZE != 0 {
@@ -66,6 +70,11 @@ fn page_address(raw: u64) -> Result<usize> {
 }
 
 fn page_request(request: &Request) -> Result<Reply> {
+    if !popcorn_msg::serves(request.from()) {
+        // It asks again, and can be killed meanwhile.
+        time::sleep_ms(PUT_OFF_MS);
+        return Err(EAGAIN);
+    }
     let (message, _) = request.decode_prefix::<proto::PageRequest>()?;
     let space = origin_of(message.space, request.from())?;
     let address = page_address(message.address)?;

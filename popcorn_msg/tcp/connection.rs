@@ -11,6 +11,8 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 
 use core::ops::Range;
+use popcorn_core::membership::view::Said;
+use popcorn_core::membership::view::SAID_MAX;
 use popcorn_core::stream::frame::HEAD_SIZE;
 use popcorn_core::stream::hello::Beat;
 use popcorn_core::stream::hello::Goodbye;
@@ -19,6 +21,7 @@ use popcorn_core::stream::Head;
 use popcorn_core::stream::Hello;
 use popcorn_core::window::Lane;
 use popcorn_core::wire::Wire;
+use popcorn_core::wire::WireError;
 use popcorn_core::wire::HEADER_SIZE;
 use popcorn_kernel::errno;
 use popcorn_kernel::pages::PageBuffer;
@@ -39,7 +42,8 @@ const FRONT: usize = HEAD_SIZE + HEADER_SIZE;
 /// longest messages are 33.
 const SENDS_MAX: u64 = RECORDS_MAX / 40;
 /// The longest frame that is no message.
-const SMALL_MAX: usize = HEAD_SIZE + Hello::SIZE;
+const SMALL_MAX: usize = HEAD_SIZE + SAID_MAX;
+const _: () = assert!(Hello::SIZE <= SAID_MAX);
 
 /// Why a connection is no more.
 pub(super) enum Broken {
@@ -62,6 +66,7 @@ pub(super) enum Body {
     Hello(Hello),
     Beat,
     Goodbye(Goodbye),
+    View(KBox<Said>),
 }
 
 /// Where in a frame the reader is.
@@ -79,6 +84,12 @@ enum Reading {
         payload: Result<KVVec<u8>>,
         have: usize,
     },
+}
+
+/// What a peer says of the members. Without memory for that it is a heartbeat like any other.
+fn view(bytes: &[u8]) -> Option<Body> {
+    let said = Said::decode(bytes).ok()?;
+    Some(KBox::new(said, GFP_KERNEL).map_or(Body::Beat, Body::View))
 }
 
 /// Bytes that were read ahead.
@@ -102,6 +113,16 @@ impl Ahead {
         let taken = bytes.try_into().ok()?;
         self.begin += N;
         Some(taken)
+    }
+
+    /// Takes exactly so many bytes, if they are there.
+    fn take_all(&mut self, length: usize) -> Option<&[u8]> {
+        if self.len() < length {
+            return None;
+        }
+        let begin = self.begin;
+        self.begin += length;
+        self.bytes.get(begin..self.begin)
     }
 
     /// Takes what fits into `room`; how much.
@@ -254,6 +275,10 @@ impl Connection {
                             .ahead
                             .take::<{ Beat::SIZE }>()
                             .map(|bytes| Beat::decode(&bytes).map(|_| Body::Beat)),
+                        Frame::View => self
+                            .ahead
+                            .take_all(head.length as usize)
+                            .map(|bytes| view(bytes).ok_or(WireError::Field("view"))),
                         _ => self
                             .ahead
                             .take::<{ Goodbye::SIZE }>()
@@ -317,22 +342,39 @@ impl Connection {
     /// Puts a frame that is no message before all that is not being sent yet. There is room if the
     /// connection [is idle](Self::is_idle).
     fn put_small<T: Wire>(&mut self, frame: Frame, acknowledged: [u64; 2], body: &T) -> Result {
+        self.put(frame, acknowledged, |room| {
+            body.encode(room).ok().map(|_| T::SIZE)
+        })
+    }
+
+    fn put(
+        &mut self,
+        frame: Frame,
+        acknowledged: [u64; 2],
+        body: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Result {
         if !self.is_idle() {
             return Err(EBUSY);
         }
-        let head = Head {
-            frame,
-            length: T::SIZE as u32,
-            acknowledged,
-        };
         let batch = &mut *self.batch;
         batch.clear();
         let (first, rest) = batch.small.split_at_mut(HEAD_SIZE);
+        let length = body(rest).ok_or(EINVAL)?;
+        let head = Head {
+            frame,
+            length: length as u32,
+            acknowledged,
+        };
         first.copy_from_slice(&head.encode());
-        body.encode(rest).map_err(|_| EINVAL)?;
-        batch.small_length = HEAD_SIZE + T::SIZE;
+        batch.small_length = HEAD_SIZE + length;
         batch.total = batch.small_length;
         Ok(())
+    }
+
+    /// As [`Connection::beat`], with what this machine says of the members.
+    pub(super) fn view(&mut self, acknowledged: [u64; 2], said: &Said) -> bool {
+        self.put(Frame::View, acknowledged, |room| said.encode(room))
+            .is_ok()
     }
 
     /// A heartbeat, if there is room for one now.

@@ -343,7 +343,7 @@ fn secure(
     let one = one.ok_or("nobody is expected there any more")?;
     let security = &one.setup().security;
     let key = security
-        .accepted(socket, &keys)
+        .accepted(socket, &keys, || shared.ends.load(Ordering::Acquire))
         .map_err(|_| "it does not prove who it is")?;
     Ok((security.kind(), key))
 }

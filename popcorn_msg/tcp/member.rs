@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The thread of a channel: connects, receives, sends.
 //!
-//! That of the urgent channel also decides whether the peer is a member, and alone begins and ends sessions;
-//! that of the bulk channel follows it.
+//! That of the urgent channel alone begins and ends sessions, and knows what the machines have agreed on about the
+//! peer ([`bond`]); that of the bulk channel follows it.
+
+mod bond;
 
 use super::connection::Body;
 use super::connection::Broken;
@@ -23,6 +25,8 @@ use crate::life::TICK_MS;
 use crate::link::Link;
 use crate::link::LinkState;
 use crate::service::NodeEvent;
+use bond::Acquaintance;
+use bond::Silence;
 
 use kernel::error::Error;
 use kernel::prelude::*;
@@ -120,6 +124,7 @@ pub(crate) struct Worker {
     connection: Option<Connection>,
     /// The session that the rest is of.
     lives: Option<Lives>,
+    acquaintance: Acquaintance,
     incoming: [Incoming; 2],
     lying: Lying,
     /// The acknowledgements that the peer was last told, and bytes that came since.
@@ -145,6 +150,7 @@ impl Worker {
             channel,
             connection: None,
             lives: None,
+            acquaintance: Acquaintance::default(),
             incoming: [Incoming::new(); 2],
             lying: Lying::new()?,
             said: [0; 2],
@@ -201,6 +207,9 @@ impl Worker {
             self.link.kicked.store(false, Ordering::Release);
             let killed = self.link.killed.swap(false, Ordering::AcqRel);
             let faulty = self.link.faulty.swap(false, Ordering::AcqRel);
+            if killed {
+                self.is_surely_dead();
+            }
             if killed && self.lives.is_none() {
                 self.link.set_state(LinkState::Dead);
             } else if killed || faulty {
@@ -231,26 +240,34 @@ impl Worker {
     fn tick(&mut self, now_ms: u64) {
         self.next_tick_ms = now_ms + TICK_MS;
         self.beats += 1;
-        let acknowledged = self.acknowledged();
-        if let (Some(connection), Some(_)) = (&mut self.connection, self.lives) {
-            if connection.beat(acknowledged, self.beats) {
-                self.said = acknowledged;
-                self.unsaid_bytes = 0;
-            }
-        }
-        if !self.is_urgent() || self.lives.is_none() {
+        self.consider(false);
+        self.beat();
+        if self.lives.is_none() {
             return;
         }
         self.missed = self.missed.saturating_add(1);
-        self.progress.tick(&self.link);
         let limit = u64::from(self.link.core().settings().dead_ms()).div_ceil(TICK_MS);
-        if u64::from(self.missed) > limit {
-            err_ratelimited!(
-                "node {}: no heartbeat for {} ms\n",
-                self.link.peer(),
-                u64::from(self.missed) * TICK_MS
-            );
-            self.give_up(Reason::Refused);
+        let is_silent = u64::from(self.missed) > limit;
+        if !self.is_urgent() {
+            if is_silent && self.agrees() {
+                self.drop_silent();
+            }
+            return;
+        }
+        // Who is not heard need not be stuck.
+        if !self.agrees() || self.missed <= 1 {
+            self.progress.tick(&self.link);
+        }
+        if is_silent {
+            let missed_ms = u64::from(self.missed) * TICK_MS;
+            if let Silence::Ends = self.fall_silent() {
+                err_ratelimited!(
+                    "node {}: no heartbeat for {} ms\n",
+                    self.link.peer(),
+                    missed_ms
+                );
+                self.give_up(Reason::Refused);
+            }
         } else if u64::from(self.progress.stuck()) > limit {
             // Its requests hold workers that others need, too.
             err_ratelimited!(
@@ -268,6 +285,21 @@ impl Worker {
             // What is longer was a machine that stood still.
             let time_ms = time_ms.min(ATTEMPT_MAX_MS);
             self.missed = self.missed.saturating_add((time_ms / TICK_MS) as u32);
+        }
+    }
+
+    fn beat(&mut self) {
+        let acknowledged = self.acknowledged();
+        let said = self.says();
+        if let (Some(connection), Some(_)) = (&mut self.connection, self.lives) {
+            let is_sent = match said {
+                Some(said) => connection.view(acknowledged, &said),
+                None => connection.beat(acknowledged, self.beats),
+            };
+            if is_sent {
+                self.said = acknowledged;
+                self.unsaid_bytes = 0;
+            }
         }
     }
 
@@ -315,10 +347,11 @@ impl Worker {
         if !self.is_urgent() && self.lives.is_none() {
             return;
         }
-        let connected = Socket::connect(&address, CONNECT_MS, should_stop).and_then(|socket| {
+        let should_end = || should_stop() || self.is_decided();
+        let connected = Socket::connect(&address, CONNECT_MS, should_end).and_then(|socket| {
             let security = &self.tcp.setup().security;
             security
-                .connected(&socket)
+                .connected(&socket, should_end)
                 .inspect_err(|error| self.not_secure(*error))?;
             let connection = Connection::new(socket)?;
             connection.set_options(&super::setup::options(self.channel))?;
@@ -335,6 +368,9 @@ impl Worker {
 
     /// Somebody is there, but one side does not prove to the other who it is.
     fn not_secure(&self, error: Error) {
+        if error == errno::canceled() {
+            return;
+        }
         warn_ratelimited!(
             "node {}: no secure connection ({:?}); does tlshd run on both sides, with the same key or authority?\n",
             self.link.peer(),
@@ -346,7 +382,7 @@ impl Worker {
     fn call(&mut self, mut connection: Connection) -> Result {
         let session = self.tcp.session();
         connection.say_hello(&self.hello(&session), HELLO_MS)?;
-        let body = connection.hear(HELLO_MS, || !should_stop());
+        let body = connection.hear(HELLO_MS, || !should_stop() && !self.is_decided());
         let hello = match body {
             Ok(Body::Hello(hello)) => hello,
             Ok(Body::Goodbye(goodbye)) => {
@@ -493,9 +529,8 @@ impl Worker {
         self.link.set_introduction(hello.introduction);
         self.begin(Some(lives));
         self.tcp.session.lock().peer = Some(peer);
-        life::begin(&self.link, peer);
+        self.acquaint();
         self.tcp.end(Channel::Bulk).signal();
-        self.link.core().online().wake_all();
         Ok(())
     }
 
@@ -516,11 +551,18 @@ impl Worker {
 
     /// The session is over: nobody sends or receives any more, every call to the peer fails.
     fn down(&mut self, event: NodeEvent) {
+        // However the session ends: its goodbye may be lost.
+        let event = if self.has_left() {
+            NodeEvent::Left
+        } else {
+            event
+        };
         self.connection = None;
-        let was = self.lives;
+        let was = self.lives.filter(|_| self.acquaintance.is_online);
         if was.is_some() {
             life::close(&self.link, event);
         }
+        self.part_from_machine();
         {
             let _gate = self.tcp.gate.lock();
             let mut session = self.tcp.session.lock();
@@ -586,7 +628,7 @@ impl Worker {
             match connection.next() {
                 Ok(None) => return number != 0,
                 Ok(Some((head, body))) => {
-                    self.missed = 0;
+                    self.is_heard();
                     if let Err(Fault(what)) = self.handle(&head, body) {
                         self.fault(what);
                         return true;
@@ -614,12 +656,25 @@ impl Worker {
             .map_err(|_| Fault("it acknowledges what was not sent"))?;
         match body {
             Body::Beat => Ok(()),
+            Body::View(_) if !self.is_urgent() => {
+                Err(Fault("it says who is a member in the wrong place"))
+            }
+            Body::View(said) => {
+                self.hear(&said);
+                Ok(())
+            }
             Body::Hello(_) => Err(Fault("it says hello twice")),
             Body::Goodbye(goodbye) => {
                 self.heard_goodbye(&goodbye);
                 Ok(())
             }
             Body::Message(lane, bytes, payload) => {
+                if self.is_urgent() && !self.acquaintance.is_online {
+                    self.consider(true);
+                    if self.lives != Some(lives) {
+                        return Ok(());
+                    }
+                }
                 let length = head.length as usize;
                 let incoming = &mut self.incoming[lane_index(lane)];
                 let next = incoming.received();
@@ -640,10 +695,11 @@ impl Worker {
         }
     }
 
-    /// Takes requests, while they may be.
+    /// Takes requests, while they may be: of a node that is online, so that the services have heard of it, and
+    /// will hear of its end.
     fn take(&mut self) -> bool {
         let mut number = 0;
-        while number < BUDGET && takes_requests(&self.link) {
+        while number < BUDGET && self.link.is_online() && takes_requests(&self.link) {
             let Some((header, payload)) = self.lying.pop() else {
                 break;
             };

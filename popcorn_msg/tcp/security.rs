@@ -74,12 +74,12 @@ impl Security {
         }
     }
 
-    /// Protects a connection that this side has made. May sleep.
+    /// Protects a connection that this side has made, unless `should_end`. May sleep.
     ///
     /// # Errors
     ///
     /// As [`tls::handshake`].
-    pub(super) fn connected(&self, socket: &Socket) -> Result {
+    pub(super) fn connected(&self, socket: &Socket, should_end: impl Fn() -> bool) -> Result {
         match self {
             Security::Clear => Ok(()),
             Security::Tls { credentials, .. } => {
@@ -94,14 +94,14 @@ impl Security {
                         peer_name: peer_name.as_deref(),
                     },
                 };
-                self.shake(socket, tls::Role::Client, authentication)?;
+                self.shake(socket, tls::Role::Client, authentication, should_end)?;
                 Ok(())
             }
         }
     }
 
     /// Protects a connection that somebody else has made, who is one of those that have `keys`, if there are
-    /// keys; which one it is. May sleep.
+    /// keys, unless `should_end`; which one it is. May sleep.
     ///
     /// # Errors
     ///
@@ -110,6 +110,7 @@ impl Security {
         &self,
         socket: &Socket,
         keys: &[KeySerial],
+        should_end: impl Fn() -> bool,
     ) -> Result<Option<KeySerial>> {
         match self {
             Security::Clear => Ok(None),
@@ -121,7 +122,7 @@ impl Security {
                         peer_name: None,
                     },
                 };
-                match self.shake(socket, tls::Role::Server, authentication)? {
+                match self.shake(socket, tls::Role::Server, authentication, should_end)? {
                     tls::Peer::Key(key) => Ok(Some(key)),
                     tls::Peer::Trusted => Ok(None),
                 }
@@ -134,6 +135,7 @@ impl Security {
         socket: &Socket,
         role: tls::Role,
         authentication: Authentication<'_>,
+        should_end: impl Fn() -> bool,
     ) -> Result<tls::Peer> {
         let keyring = match self {
             Security::Tls { keyring, .. } => keyring.as_deref(),
@@ -143,6 +145,6 @@ impl Security {
             authentication,
             keyring,
         };
-        tls::handshake(socket, role, &parameters, HANDSHAKE_MS)
+        tls::handshake(socket, role, &parameters, HANDSHAKE_MS, should_end)
     }
 }

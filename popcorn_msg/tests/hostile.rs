@@ -8,9 +8,9 @@
 //!
 //! The suite is in `hostile_kunit.c`.
 
+use super::check;
 use super::eventually;
 use super::node;
-use super::report;
 use super::Failure;
 use super::Gate;
 use super::Opens;
@@ -31,7 +31,6 @@ use crate::service::NodeEvent;
 
 use kernel::c_str;
 use kernel::error::Error;
-use kernel::ffi::c_void;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -53,6 +52,7 @@ use popcorn_core::wire;
 use popcorn_kernel::errno;
 use popcorn_kernel::kthread::should_stop;
 use popcorn_kernel::kthread::Kthread;
+use popcorn_kernel::kunit_cases;
 use popcorn_kernel::log;
 use popcorn_kernel::shared_memory::SharedMemory;
 use popcorn_kernel::time;
@@ -69,18 +69,8 @@ const RATE_LIMIT_LINES: u64 = 5;
 /// Rounds of honest traffic that prove that it goes on.
 const ROUNDS: u32 = 4;
 
-macro_rules! cases {
-    ($($symbol:ident = $function:ident;)*) => {$(
-        /// Called by the suite in `hostile_kunit.c`.
-        #[no_mangle]
-        pub(crate) extern "C" fn $symbol(_test: *mut c_void) {
-            let passed = report("tests/hostile.rs", $function());
-            kernel::kunit_assert!("popcorn_msg", "popcorn_msg/tests/hostile.rs", 0, passed);
-        }
-    )*};
-}
-
-cases! {
+kunit_cases! {
+    "popcorn_msg", "popcorn_msg/tests/hostile.rs";
     popcorn_msg_test_hostile_messages = bad_messages;
     popcorn_msg_test_hostile_window = bad_window;
     popcorn_msg_test_hostile_answers = answers_nobody_asked_for;

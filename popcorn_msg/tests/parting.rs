@@ -10,6 +10,7 @@ use super::TestNode;
 use super::LONG_MS;
 use super::OPTIONS;
 
+use crate::endpoint::Registration;
 use crate::parting::Limit;
 use crate::parting::PARTING_MAX_MS;
 use crate::ping::ECHO;
@@ -25,6 +26,7 @@ use popcorn_core::ids::NodeId;
 use popcorn_core::proto;
 use popcorn_kernel::errno;
 use popcorn_kernel::kthread::Kthread;
+use popcorn_kernel::shared_memory::SharedMemory;
 
 /// Time for a parting that does not come to an end.
 const SHORT_MS: u32 = 300;
@@ -100,6 +102,19 @@ impl Handler for Homeward {
     }
 }
 
+/// Two nodes, each with a service for threads; with the memory between them, and what keeps the services.
+fn two_homewards(
+    here: &'static Homeward,
+    there: &'static Homeward,
+) -> Result<(TestNode, TestNode, SharedMemory, [Registration; 2])> {
+    let (zero, one, memory) = two_nodes()?;
+    let services = [
+        zero.register(0x581..=0x581, here)?,
+        one.register(0x581..=0x581, there)?,
+    ];
+    Ok((zero, one, memory, services))
+}
+
 /// Threads may go both ways.
 fn is_open(zero: &TestNode, one: &TestNode) -> bool {
     zero.takes_threads(node(1)) && one.takes_threads(node(0))
@@ -171,9 +186,7 @@ pub(super) fn in_order() -> Outcome {
 pub(super) fn refused() -> Outcome {
     static HERE: Homeward = Homeward::new();
     static THERE: Homeward = Homeward::new();
-    let (zero, one, _memory) = two_nodes()?;
-    let _here = zero.register(0x581..=0x581, &HERE)?;
-    let _there = one.register(0x581..=0x581, &THERE)?;
+    let (zero, one, _memory, _services) = two_homewards(&HERE, &THERE)?;
     for (here, there) in [(Way::Obeys, Way::Refuses), (Way::Refuses, Way::Obeys)] {
         HERE.reset(here);
         THERE.reset(there);
@@ -190,9 +203,7 @@ pub(super) fn refused() -> Outcome {
 pub(super) fn too_slow() -> Outcome {
     static HERE: Homeward = Homeward::new();
     static THERE: Homeward = Homeward::new();
-    let (zero, one, _memory) = two_nodes()?;
-    let _here = zero.register(0x581..=0x581, &HERE)?;
-    let _there = one.register(0x581..=0x581, &THERE)?;
+    let (zero, one, _memory, _services) = two_homewards(&HERE, &THERE)?;
     for (here, there) in [(Way::Obeys, Way::Waits), (Way::Waits, Way::Obeys)] {
         HERE.reset(here);
         THERE.reset(there);
@@ -249,9 +260,7 @@ pub(super) fn both() -> Outcome {
     static RESULTS: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
     HERE.reset(Way::Obeys);
     THERE.reset(Way::Obeys);
-    let (zero, one, _memory) = two_nodes()?;
-    let _here = zero.register(0x581..=0x581, &HERE)?;
-    let _there = one.register(0x581..=0x581, &THERE)?;
+    let (zero, one, _memory, _services) = two_homewards(&HERE, &THERE)?;
     for round in 1..=10 {
         let first = part_aside(&zero, 1, LONG_MS, &RESULTS[0])?;
         let second = part_aside(&one, 0, LONG_MS, &RESULTS[1])?;

@@ -2,6 +2,7 @@
 //! Two endpoints of one kernel that talk by TCP, through a network that breaks.
 
 use super::check;
+use super::come_back;
 use super::eventually;
 use super::node;
 use super::proxy::Proxy;
@@ -36,12 +37,12 @@ use popcorn_kernel::socket::Socket;
 use popcorn_kernel::time;
 
 /// Each case has ports of its own: those of the former may linger.
-fn ports(case: u16) -> (Address, Address) {
+pub(super) fn ports(case: u16) -> (Address, Address) {
     let port = 17_000 + 2 * case;
     (Address::loopback(port), Address::loopback(port + 1))
 }
 
-fn listens(address: Address) -> Setup {
+pub(super) fn listens(address: Address) -> Setup {
     Setup {
         role: Role::Listen(address),
         from: None,
@@ -49,7 +50,7 @@ fn listens(address: Address) -> Setup {
     }
 }
 
-fn connects(address: Address) -> Setup {
+pub(super) fn connects(address: Address) -> Setup {
     Setup {
         role: Role::Connect(address),
         from: None,
@@ -73,22 +74,11 @@ fn two_nodes(
     Ok((zero, one, proxy))
 }
 
-/// Payloads of all kinds of lengths come back, both ways, at once and from a worker.
+/// Payloads of all kinds of lengths come back; none is longer than there can be.
 pub(super) fn echo() -> Outcome {
     let (zero, one, _proxy) = two_nodes(0, LONG_MS)?;
-    for length in [0, 1, 7, 64, 2048, 2049, 4096, 65000, PAYLOAD_MAX] {
-        let mut bytes = KVec::from_elem(0u8, length, GFP_KERNEL)?;
-        for (n, byte) in bytes.iter_mut().enumerate() {
-            *byte = (n * 31) as u8;
-        }
-        let (first, second) = bytes.split_at(length / 3);
-        for kind in [ECHO, ECHO_BY_WORKER] {
-            let response = zero.call(node(1), kind, &[first, second], OPTIONS)?;
-            check!(response.payload() == &bytes[..]);
-            let response = one.call(node(0), kind, &[&bytes], OPTIONS)?;
-            check!(response.payload() == &bytes[..]);
-        }
-    }
+    let lengths = [0, 1, 7, 64, 2048, 2049, 4096, 65000, PAYLOAD_MAX];
+    come_back(&zero, &one, &lengths)?;
     zero.ping(node(1), 64, 20, false)?;
     let long = KVec::from_elem(0u8, PAYLOAD_MAX, GFP_KERNEL)?;
     let too_long = zero.call(node(1), ECHO, &[&long, &[0]], OPTIONS).err();

@@ -23,6 +23,7 @@ use popcorn_kernel::regs::Fpu;
 use popcorn_kernel::regs::UserRegs;
 use popcorn_kernel::task;
 use popcorn_kernel::time::now_ns;
+use popcorn_kernel::wait::Sleep;
 use popcorn_msg::Request;
 use popcorn_page::talk;
 use popcorn_page::Role;
@@ -46,6 +47,14 @@ impl Thread {
     pub(super) fn go(&self, node: NodeId) -> Result {
         if !self.task.can_move() {
             return Err(errno::not_supported());
+        }
+        // A machine that has lost most of the others lets nobody go until it knows where it stands.
+        if popcorn_msg::wait_serving(node, Sleep::Interruptible).is_err() {
+            return Err(if current::fatal_signal_pending() {
+                EINTR
+            } else {
+                errno::host_down()
+            });
         }
         let begin = now_ns();
         let space = match mm::attached_to_current::<Space>() {
@@ -162,6 +171,10 @@ impl Thread {
                         self.linger(recalled.unwrap_or(came).saturating_sub(begin));
                     }
                     return Ok(());
+                }
+                // While this machine does not serve others, the system call has to wait.
+                if popcorn_msg::wait_serving(node, Sleep::Killable).is_err() {
+                    return Err(EINTR);
                 }
                 if recalled.is_some() || resume {
                     verdict(request, Verdict::ComeHome, 0);

@@ -79,12 +79,13 @@
 //! A do not hear each other, not all can stay: everybody leaves out whoever has the fewest
 //! connections, of equal ones the highest id, until all that remain are connected. Who is left out
 //! for long, by those who can do without it, gets no grants any more, suspends, and is removed
-//! `dead` ticks later, unless it is connected again. A suspended machine accepts its own removal,
+//! `dead` ticks later, unless it is connected again. Nobody begins to remove one whom enough others hear and want to
+//! keep: whoever accepts a removal cannot go back on it. A suspended machine accepts its own removal,
 //! if that is what was begun, and serves no more from then on, whatever comes of it.
 //!
 //! # Use
 //!
-//! One object, under one spinlock; nothing here sleeps or allocates, and the work of a call is
+//! One object ([`machine`] has it, and says when a machine begins anew), under one spinlock; nothing here sleeps or allocates, and the work of a call is
 //! bounded (about the square of the number of members). `now` counts ticks of the caller's clock,
 //! of 100 ms, say. In each tick call [`Membership::tick`], and send each peer its
 //! [`Membership::view`]; hand in what comes with [`Membership::heard`]. What a call returns is to
@@ -93,6 +94,7 @@
 pub mod agreement;
 pub mod follower;
 pub mod list;
+pub mod machine;
 pub mod view;
 
 use self::agreement::Agreement;
@@ -154,7 +156,7 @@ pub enum ForceError {
 
 /// What is known of another machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Peer {
+pub struct Peer {
     life: Incarnation,
     /// The clock in the latest of its views, and ours when that came.
     sent: u64,
@@ -170,6 +172,7 @@ struct Peer {
     epoch: u64,
     hears: NodeSet,
     kernels: NodeSet,
+    /// It leaves, or has accepted its own removal: it does not serve any more.
     is_leaving: bool,
     is_surely_dead: bool,
     /// Since when it is heard, but not connected to all of a group that can do without it.
@@ -201,23 +204,47 @@ const fn lease(dead: u64) -> u64 {
     dead / 4 * 3 + dead % 4 * 3 / 4
 }
 
+/// Where is kept what is known of others: `N` places, by node id. That is some KiB: too much for the stack of a
+/// kernel, which has them elsewhere.
+pub trait Places<T> {
+    /// All of them.
+    fn all(&self) -> &[Option<T>];
+    /// All of them.
+    fn all_mut(&mut self) -> &mut [Option<T>];
+}
+
+impl<T, const N: usize> Places<T> for [Option<T>; N] {
+    fn all(&self) -> &[Option<T>] {
+        self
+    }
+
+    fn all_mut(&mut self) -> &mut [Option<T>] {
+        self
+    }
+}
+
 /// A machine's view of the members. See the module.
 ///
 /// `N` is the number of node ids: [`NODE_MAX`], but fewer in a model.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Membership<const N: usize = NODE_MAX> {
+pub struct Membership<const N: usize = NODE_MAX, P = [Option<Peer>; N]> {
     me: NodeId,
     life: Incarnation,
     now: u64,
     dead: u64,
+    /// What was promised for longer: for how many ticks, and until when that counts.
+    longer: Option<(u64, u64)>,
     agreement: Agreement<N>,
     adopted_at: u64,
     /// When the highest ballot was first seen.
     attempted_at: u64,
-    peers: [Option<Peer>; N],
+    peers: P,
     /// Kernels of this machine.
     kernels: NodeSet,
     is_leaving: bool,
+    /// Members that leave in order, as far as is known, and nodes that are no members and did so; whoever hears of a
+    /// list hears of this with it.
+    leaving: NodeSet,
     /// It was a member and is none any more.
     is_out: bool,
     /// It has accepted its own removal: it does not serve any more, whatever comes of that.
@@ -231,21 +258,72 @@ impl<const N: usize> Membership<N> {
     /// a list with it comes). `me` is its primary, `life` was never used before, `cluster` is
     /// random. It counts others as dead that were silent for `dead` ticks.
     pub fn new(me: NodeId, life: Incarnation, cluster: Option<u64>, now: u64, dead: u64) -> Self {
+        Self::in_places(me, life, cluster, now, dead, [None; N])
+    }
+}
+
+impl<const N: usize, P: Places<Peer>> Membership<N, P> {
+    /// [`Membership::new`], in `places` that are all `None`.
+    pub fn in_places(
+        me: NodeId,
+        life: Incarnation,
+        cluster: Option<u64>,
+        now: u64,
+        dead: u64,
+        places: P,
+    ) -> Self {
         let list = cluster.map_or(List::EMPTY, |cluster| List::founded(cluster, me, life));
         Self {
             me,
             life,
             now,
             dead,
+            longer: None,
             agreement: Agreement::new(me, list),
             adopted_at: now,
             attempted_at: now,
-            peers: [None; N],
+            peers: places,
             kernels: NodeSet::only(me),
             is_leaving: false,
+            leaving: NodeSet::EMPTY,
             is_out: false,
             is_resigned: false,
             told: NodeSet::EMPTY,
+        }
+    }
+
+    /// Forgets all, as a new one does: begins a cluster of its own, or wants to join one. `life` is another, but
+    /// for a machine that was alone in its first list, or in none: nobody has relied on it.
+    pub fn restart(&mut self, life: Incarnation, cluster: Option<u64>, now: u64) {
+        let list = cluster.map_or(List::EMPTY, |cluster| List::founded(cluster, self.me, life));
+        self.life = life;
+        self.now = self.now.max(now);
+        self.agreement.adopt(list);
+        self.adopted_at = self.now;
+        self.attempted_at = self.now;
+        self.peers.all_mut().fill(None);
+        self.is_leaving = false;
+        self.leaving = NodeSet::EMPTY;
+        self.is_out = false;
+        self.is_resigned = false;
+        self.told = NodeSet::EMPTY;
+    }
+
+    /// Counts others as dead after another number of ticks from now on. What was promised is kept.
+    pub fn set_dead(&mut self, now: u64, dead: u64) {
+        self.now = self.now.max(now);
+        let promised = self.promised();
+        if dead < promised {
+            self.longer = Some((promised, self.now.saturating_add(promised)));
+        }
+        self.dead = dead;
+    }
+
+    /// For how many ticks a grant has been promised to hold, at most.
+    fn promised(&self) -> u64 {
+        match self.longer {
+            Some((dead, until)) if self.now < until => dead.max(self.dead),
+            _ => self.dead,
         }
     }
 
@@ -307,10 +385,15 @@ impl<const N: usize> Membership<N> {
     /// For how many ticks from `now` this machine serves if it hears nothing more; 0 if it does not
     /// serve. What a secondary may be told ([`follower`]).
     pub fn lease(&self, now: u64) -> u64 {
+        self.lease_within(now, lease(self.dead) + 1)
+    }
+
+    /// [`Membership::lease`], but no more than `most`.
+    pub fn lease_within(&self, now: u64, most: u64) -> u64 {
         let group = self.group(now);
-        (0..=lease(self.dead))
+        (0..most)
             .find(|ticks| self.standing_in(now.saturating_add(*ticks), group) != Standing::Serving)
-            .unwrap_or(0)
+            .unwrap_or(most)
     }
 
     /// The machines with which this one serves, if it serves at `now`, itself among them.
@@ -335,7 +418,7 @@ impl<const N: usize> Membership<N> {
     pub fn heard(&mut self, now: u64, from: NodeId, life: Incarnation, view: &View<N>) -> Changes {
         self.now = self.now.max(now);
         let now = self.now;
-        let known = match self.peers.get(from.index()) {
+        let known = match self.peers.all().get(from.index()) {
             Some(known) if from != self.me => *known,
             _ => return Changes::default(),
         };
@@ -353,8 +436,9 @@ impl<const N: usize> Membership<N> {
         let is_mine = view.list.contains(self.me, self.life);
         let is_candidate = self.list().epoch() == 0;
         if is_candidate && is_mine || !is_candidate && view.list.supersedes(self.list()) {
-            changes = self.adopt(view.list);
+            changes = self.adopt(view.list, view.leaving);
         }
+        self.note_leaving(from, life, view);
 
         peer.sent = view.sent;
         peer.heard_at = now;
@@ -380,8 +464,23 @@ impl<const N: usize> Membership<N> {
         changes.and(more)
     }
 
+    /// Notes who leaves, of those that `from` and this machine mean the same life of.
+    fn note_leaving(&mut self, from: NodeId, life: Incarnation, view: &View<N>) {
+        for node in view.leaving {
+            let ours = self.list().life(node);
+            let is_same = match ours {
+                Some(_) => ours == view.list.life(node) || node == from && ours == Some(life),
+                // It may have been removed before it could say so.
+                None => node == from,
+            };
+            if is_same {
+                self.leaving = self.leaving.with(node);
+            }
+        }
+    }
+
     fn put(&mut self, node: NodeId, peer: Peer) {
-        if let Some(place) = self.peers.get_mut(node.index()) {
+        if let Some(place) = self.peers.all_mut().get_mut(node.index()) {
             *place = Some(peer);
         }
     }
@@ -389,7 +488,7 @@ impl<const N: usize> Membership<N> {
     /// The link to `peer` is down: it counts for nothing until it is heard again.
     pub fn disconnected(&mut self, now: u64, peer: NodeId) -> Changes {
         self.now = self.now.max(now);
-        if let Some(Some(peer)) = self.peers.get_mut(peer.index()) {
+        if let Some(Some(peer)) = self.peers.all_mut().get_mut(peer.index()) {
             peer.is_connected = false;
         }
         self.conclude(false)
@@ -400,7 +499,7 @@ impl<const N: usize> Membership<N> {
     pub fn surely_dead(&mut self, now: u64, peer: NodeId, life: Incarnation) -> Changes {
         self.now = self.now.max(now);
         let now = self.now;
-        let known = self.peers.get(peer.index()).copied().flatten();
+        let known = self.peers.all().get(peer.index()).copied().flatten();
         if !known.is_some_and(|known| known.life != life) && peer != self.me {
             let mut dead = known.unwrap_or(Peer::new(life, now));
             dead.is_connected = false;
@@ -415,6 +514,7 @@ impl<const N: usize> Membership<N> {
     /// goes.
     pub fn leave(&mut self) {
         self.is_leaving = true;
+        self.leaving = self.leaving.with(self.me);
         if self.list().members().without(self.me).is_empty() {
             self.is_out = true;
         }
@@ -443,28 +543,34 @@ impl<const N: usize> Membership<N> {
             return Err(ForceError::Connected(connected));
         }
         let next = self.list().forced(group).ok_or(ForceError::NotSuspended)?;
-        let changes = self.adopt(next);
+        let changes = self.adopt(next, NodeSet::EMPTY);
         Ok(changes.and(self.conclude(false)))
     }
 
     /// What to send to `to` now.
     pub fn view(&self, to: NodeId) -> View<N> {
-        let peer = self.peers.get(to.index()).copied().flatten();
+        let peer = self.peers.all().get(to.index()).copied().flatten();
         View {
             list: *self.list(),
             opinion: self.agreement.opinion(),
             sent: self.now,
             granted: peer.and_then(|peer| peer.granted).map(|(theirs, _)| theirs),
             dead: self.dead,
-            hears: self.hears(self.now),
+            hears: self.claims(self.now),
             kernels: self.kernels,
             is_leaving: self.is_leaving || self.is_resigned,
+            leaving: self.leaving,
         }
+    }
+
+    /// Whether `node` is no member any more, and has left in order.
+    pub fn has_left(&self, node: NodeId) -> bool {
+        self.list().life(node).is_none() && self.leaving.contains(node)
     }
 
     /// The peer, if it is this member of the list.
     fn member(&self, list: &List<N>, node: NodeId) -> Option<&Peer> {
-        let peer = self.peers.get(node.index())?.as_ref()?;
+        let peer = self.peers.all().get(node.index())?.as_ref()?;
         list.contains(node, peer.life).then_some(peer)
     }
 
@@ -494,8 +600,44 @@ impl<const N: usize> Membership<N> {
         NodeSet::from_bits(known.bits() & !unwanted.bits()).without(self.me)
     }
 
+    /// [`Membership::hears`], without whoever is left out and would be let go: what others go by.
+    fn claims(&self, now: u64) -> NodeSet {
+        self.hears(now)
+            .into_iter()
+            .filter(|node| {
+                let is_odd = self
+                    .member(self.list(), *node)
+                    .is_some_and(|peer| peer.odd_since.is_some());
+                !(is_odd && self.is_silent(*node, now))
+            })
+            .fold(NodeSet::EMPTY, NodeSet::with)
+    }
+
+    /// Whether this node has not granted anything to that member for so long that it would accept its removal.
+    fn is_silent(&self, node: NodeId, now: u64) -> bool {
+        let peer = self.peers.all().get(node.index()).copied().flatten();
+        let granted_at = peer.and_then(|peer| peer.granted).map_or(0, |(_, at)| at);
+        now.saturating_sub(granted_at.max(self.adopted_at)) >= self.promised()
+    }
+
+    /// Whether as many of `group` as can decide it say that they do not hear that member. Who accepts a removal does
+    /// not go back on it: so none is begun while enough others would not have it.
+    fn is_unheard(&self, node: NodeId, group: NodeSet) -> bool {
+        let deaf = group.without(self.me).into_iter().filter(|other| {
+            self.member(self.list(), *other)
+                .is_some_and(|peer| peer.has_our_list && !peer.hears.contains(node))
+        });
+        let deaf = deaf.fold(NodeSet::only(self.me), NodeSet::with);
+        self.list().is_majority(deaf)
+    }
+
     fn is_unknown(&self, node: NodeId) -> bool {
-        self.peers.get(node.index()).copied().flatten().is_none()
+        self.peers
+            .all()
+            .get(node.index())
+            .copied()
+            .flatten()
+            .is_none()
     }
 
     /// What this node has accepted the removal of.
@@ -547,13 +689,15 @@ impl<const N: usize> Membership<N> {
             }
         }
         loop {
-            let mut worst: Option<(u32, NodeId)> = None;
+            // Who leaves ends its connections one after the other: that shall drive nobody else out.
+            let mut worst: Option<((bool, u32), NodeId)> = None;
             for node in group.without(self.me) {
                 let bits = connected.get(node.index()).map_or(0, |nodes| nodes.bits());
                 let number = (bits & group.bits()).count_ones();
-                let is_better = worst.is_some_and(|(least, _)| number > least);
+                let value = (!self.leaving.contains(node), number);
+                let is_better = worst.is_some_and(|(least, _)| value > least);
                 if number < group.len() && !is_better {
-                    worst = Some((number, node));
+                    worst = Some((value, node));
                 }
             }
             match worst {
@@ -569,7 +713,7 @@ impl<const N: usize> Membership<N> {
             return false;
         }
         if self.list().contains(node, life) {
-            let odd_since = self.peers.get(node.index()).copied().flatten();
+            let odd_since = self.peers.all().get(node.index()).copied().flatten();
             let odd_since = odd_since.and_then(|peer| peer.odd_since);
             let is_left_out =
                 odd_since.is_some_and(|since| self.now.saturating_sub(since) > lease(self.dead));
@@ -589,7 +733,7 @@ impl<const N: usize> Membership<N> {
                 peer.is_connected && now.saturating_sub(peer.heard_at) <= lease(self.dead)
             });
             let is_odd = can_do_without && is_heard && !group.contains(node);
-            if let Some(Some(peer)) = self.peers.get_mut(node.index()) {
+            if let Some(Some(peer)) = self.peers.all_mut().get_mut(node.index()) {
                 peer.odd_since = is_odd.then(|| peer.odd_since.unwrap_or(now));
             }
         }
@@ -599,17 +743,15 @@ impl<const N: usize> Membership<N> {
     fn removable(&self, standing: Standing) -> NodeSet {
         let mut removable = NodeSet::EMPTY;
         for node in self.list().members() {
-            let is_removable = match self.peers.get(node.index()).copied().flatten() {
+            let is_removable = match self.peers.all().get(node.index()).copied().flatten() {
                 // It does not serve, and by accepting it will not again in this epoch.
                 _ if node == self.me => standing != Standing::Serving,
                 // The node is there in another life: the one that was a member is over.
                 Some(peer) if !self.list().contains(node, peer.life) => true,
                 Some(peer) if peer.is_leaving || peer.is_surely_dead => true,
-                peer => {
-                    let granted_at = peer.and_then(|peer| peer.granted).map_or(0, |(_, at)| at);
-                    let since = granted_at.max(self.adopted_at);
-                    self.now.saturating_sub(since) >= self.dead
-                }
+                // So it has said, in that life, if not to this node.
+                _ if self.leaving.contains(node) => true,
+                _ => self.is_silent(node, self.now),
             };
             if is_removable {
                 removable = removable.with(node);
@@ -630,16 +772,29 @@ impl<const N: usize> Membership<N> {
         }
         let leaving = |node: NodeId| {
             (node == self.me && (self.is_leaving || self.is_resigned))
+                || self.leaving.contains(node)
                 || self
                     .member(self.list(), node)
                     .is_some_and(|peer| peer.is_leaving)
         };
+        let is_over = |node: NodeId| {
+            let peer = self.peers.all().get(node.index()).copied().flatten();
+            peer.is_some_and(|peer| peer.is_surely_dead || !self.list().contains(node, peer.life))
+        };
         let gone = removable
             .into_iter()
-            .filter(|node| leaving(*node) || !group.contains(*node))
+            .filter(|node| {
+                let is_absent = || is_over(*node) || self.is_unheard(*node, group);
+                leaving(*node) || !group.contains(*node) && is_absent()
+            })
             .fold(NodeSet::EMPTY, NodeSet::with);
         if is_useful(Change::Remove(gone), group) {
             return Some(Change::Remove(gone));
+        }
+        // When all leave somebody is the last.
+        let others = gone.without(self.me);
+        if is_useful(Change::Remove(others), group) {
+            return Some(Change::Remove(others));
         }
         // Who leaves after all may have to wait for its turn.
         let dead = NodeSet::from_bits(gone.bits() & !group.bits());
@@ -647,7 +802,7 @@ impl<const N: usize> Membership<N> {
             return Some(Change::Remove(dead));
         }
         NodeId::all().take(N).find_map(|node| {
-            let peer = self.peers.get(node.index()).copied().flatten()?;
+            let peer = self.peers.all().get(node.index()).copied().flatten()?;
             let is_ready = peer.epoch == 0
                 && peer.is_connected
                 && !peer.is_leaving
@@ -698,20 +853,27 @@ impl<const N: usize> Membership<N> {
             self.attempted_at = self.now;
         }
         let changes = match decided {
-            Some(next) => self.adopt(next),
+            Some(next) => self.adopt(next, NodeSet::EMPTY),
             None => Changes::default(),
         };
         changes.and(self.tell())
     }
 
-    /// Goes on with another list.
-    fn adopt(&mut self, next: List<N>) -> Changes {
+    /// Goes on with another list. `leaving` is said with it, by who has it: members that leave, and others that
+    /// did.
+    fn adopt(&mut self, next: List<N>, leaving: NodeSet) -> Changes {
         let last = *self.list();
+        let were_leaving = self.leaving;
+        // What was known counts for the same lives, and for those that are members no more.
+        let still = were_leaving
+            .into_iter()
+            .filter(|node| next.life(*node).is_none() || next.life(*node) == last.life(*node));
+        self.leaving = still.fold(leaving, NodeSet::with);
         self.agreement.adopt(next);
         self.adopted_at = self.now;
         self.attempted_at = self.now;
         self.is_out |= !next.contains(self.me, self.life);
-        for peer in self.peers.iter_mut().flatten() {
+        for peer in self.peers.all_mut().iter_mut().flatten() {
             peer.has_our_list = false;
             peer.odd_since = None;
         }
@@ -724,19 +886,21 @@ impl<const N: usize> Membership<N> {
             if next.life(node) == last.life(node) {
                 continue;
             }
-            let peer = self.peers.get(node.index()).copied().flatten();
+            let peer = self.peers.all().get(node.index()).copied().flatten();
             let peer = peer.filter(|peer| last.contains(node, peer.life));
             let kernels = peer.map_or(NodeSet::EMPTY, |peer| peer.kernels).with(node);
             let kernels = NodeSet::from_bits(kernels.bits() & self.told.bits());
             self.told = NodeSet::from_bits(self.told.bits() & !kernels.bits());
-            if peer.is_some_and(|peer| peer.is_leaving) {
+            // Of an earlier life of one that is back nobody else says more.
+            let has_left = self.has_left(node) || were_leaving.contains(node);
+            if has_left {
                 changes.left = NodeSet::from_bits(changes.left.bits() | kernels.bits());
             } else {
                 changes.dead = NodeSet::from_bits(changes.dead.bits() | kernels.bits());
             }
         }
         // What is known of an earlier life says nothing about the one that is a member now.
-        for (node, peer) in NodeId::all().zip(&mut self.peers) {
+        for (node, peer) in NodeId::all().zip(self.peers.all_mut()) {
             let is_other = |peer: &Peer| next.life(node).is_some_and(|life| life != peer.life);
             if peer.as_ref().is_some_and(is_other) {
                 *peer = None;
@@ -769,19 +933,24 @@ impl<const N: usize> Membership<N> {
         changes
     }
 
-    /// Whether a majority of those who stay knows that this machine has left.
+    /// Whether those who stay know that this machine has left: a majority of them, or all that it is connected to,
+    /// who tell the others.
     fn is_left(&self) -> bool {
         let list = self.list();
-        let knowing = list
-            .members()
-            .into_iter()
-            .filter(|node| {
-                self.member(list, *node)
-                    .is_some_and(|peer| peer.epoch >= list.epoch())
-            })
-            .fold(NodeSet::EMPTY, NodeSet::with);
+        let those = |which: fn(&Peer, u64) -> bool| {
+            let members = list.members().into_iter();
+            members
+                .filter(|node| {
+                    self.member(list, *node)
+                        .is_some_and(|peer| which(peer, list.epoch()))
+                })
+                .fold(NodeSet::EMPTY, NodeSet::with)
+        };
+        let knowing = those(|peer, epoch| peer.epoch >= epoch);
+        let connected = those(|peer, _| peer.is_connected);
+        let is_told = !knowing.is_empty() && connected.bits() & !knowing.bits() == 0;
         // The last one, which leaves nobody behind, is still in the list.
-        list.is_majority(knowing) || list.contains(self.me, self.life)
+        is_told || list.is_majority(knowing) || list.contains(self.me, self.life)
     }
 }
 

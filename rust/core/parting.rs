@@ -69,7 +69,7 @@ impl Doors {
 
     /// Whether threads may pass, in both directions.
     pub fn is_open(&self, now_ms: u64) -> bool {
-        let theirs = self.theirs.map_or(true, |theirs| now_ms >= theirs.until_ms);
+        let theirs = self.theirs.is_none_or(|theirs| now_ms >= theirs.until_ms);
         self.ours.is_none() && theirs
     }
 

@@ -250,6 +250,16 @@ impl Drop for Hold {
 /// It is registered; configfs owns another reference to it.
 pub struct Subsystem<G: Group>(Arc<Shared<G>>);
 
+/// The name and the class of the mutex of all subsystems: not of a generic function, of which each module has a name
+/// of its own, which lockdep warns of.
+#[inline(never)]
+fn mutex_class() -> (&'static CStr, &'static LockClassKey) {
+    (
+        kernel::c_str!("popcorn configfs"),
+        kernel::static_lock_class!(),
+    )
+}
+
 impl<G: Group> Subsystem<G> {
     /// Makes `/sys/kernel/config/NAME`, where `group` makes the items; `module` is the caller's. May
     /// sleep.
@@ -260,7 +270,8 @@ impl<G: Group> Subsystem<G> {
     pub fn new(name: &'static CStr, group: Arc<G>, module: &'static ThisModule) -> Result<Self> {
         let types = KBox::new(Types::new::<G>(module)?, GFP_KERNEL)?;
         let of_group: *const config_item_type = &types.group;
-        let lock: *const LockClassKey = kernel::static_lock_class!();
+        let (lock_name, lock) = mutex_class();
+        let lock: *const LockClassKey = lock;
         let initialise = |slot: *mut configfs_subsystem| {
             // SAFETY: `slot` is valid for writing, zeroes are fine in all fields, and it will be
             // pinned. Name and lock class are static; the type lives as long as the slot.
@@ -273,7 +284,7 @@ impl<G: Group> Subsystem<G> {
                 );
                 bindings::__mutex_init(
                     &raw mut (*slot).su_mutex,
-                    c"popcorn configfs".as_ptr().cast(),
+                    lock_name.as_char_ptr(),
                     lock.cast_mut().cast(),
                 );
             }

@@ -26,6 +26,8 @@ pub mod hooks;
 pub mod key;
 pub mod kthread;
 #[cfg(CONFIG_KUNIT)]
+pub mod kunit;
+#[cfg(CONFIG_KUNIT)]
 pub mod log;
 pub mod miscdevice;
 pub mod mm;

@@ -10,6 +10,7 @@ use crate::bindings;
 use crate::key::KeySerial;
 use crate::key::Keyring;
 use crate::socket::Socket;
+use core::ffi::c_void;
 use core::ptr::null;
 use kernel::error::to_result;
 use kernel::prelude::*;
@@ -63,26 +64,39 @@ pub enum Peer {
     Trusted,
 }
 
+/// # Safety
+///
+/// `data` points to an `F` that lives.
+unsafe extern "C" fn ask<F: Fn() -> bool>(data: *mut c_void) -> bool {
+    // SAFETY: by the requirement.
+    let should_end = unsafe { &*data.cast_const().cast::<F>() };
+    should_end()
+}
+
 /// Shakes hands on a connected socket that nothing was sent or received on yet. Waits for `tlshd` and the peer: killable,
-/// for `timeout_ms` at most, ended by [`Socket::shut_down`]. May sleep. If it fails, the socket is shut down.
+/// for `timeout_ms` at most, ended by [`Socket::shut_down`]. `should_end` is asked some twenty times a second whether to
+/// give up. May sleep. If it fails, the socket is shut down.
 ///
 /// # Errors
 ///
 /// `EOPNOTSUPP`: this kernel has no handshakes. `ESRCH`: no `tlshd` runs. `EAGAIN`: there are too many at once. `EBUSY`: the
 /// socket has had one. `EACCES`: either side has refused the other, or the peer has shown nothing or not what it must.
-/// `ETIMEDOUT`, `EINTR`, `ESHUTDOWN`. `EPROTO`: `tlshd` says that all is well, but the kernel does not encrypt both ways.
+/// `ETIMEDOUT`, `EINTR`, `ESHUTDOWN`. `ECANCELED`: `should_end` said so. `EPROTO`: `tlshd` says that all is well, but the kernel does not encrypt both ways.
 /// `EINVAL`: no keys, or too many. `EIO` and others: what `tlshd` says.
-pub fn handshake(
+pub fn handshake<F: Fn() -> bool>(
     socket: &Socket,
     role: Role,
     parameters: &Parameters<'_>,
     timeout_ms: u32,
+    should_end: F,
 ) -> Result<Peer> {
     let mut raw = bindings::pcn_tls_parameters {
         is_server: role == Role::Server,
         timeout_ms,
         keyring: parameters.keyring.map_or(0, Keyring::serial),
         peer_name: null(),
+        should_end: Some(ask::<F>),
+        data: (&raw const should_end).cast_mut().cast(),
         ..Default::default()
     };
     match parameters.authentication {
@@ -107,8 +121,8 @@ pub fn handshake(
         }
     }
     let mut peer = 0;
-    // SAFETY: the socket is valid; the parameters, and the name in them, live until it returns, and nobody uses them
-    // after that. Writes to the variable, which lives.
+    // SAFETY: the socket is valid; the parameters, the name and the closure in them, live until it returns, and nobody
+    // uses them after that. `ask` is for closures of this type. Writes to the variable, which lives.
     to_result(unsafe { bindings::pcn_tls_handshake(socket.as_ptr(), &raw, &mut peer) })
         .inspect_err(|_| socket.shut_down())?;
 

@@ -31,10 +31,13 @@ pub use crate::bindings::POPCORN_NAME_LEN;
 pub use crate::bindings::POPCORN_NODE_ANY;
 pub use crate::bindings::POPCORN_NODE_DEAD;
 pub use crate::bindings::POPCORN_NODE_MAX;
+pub use crate::bindings::POPCORN_NODE_MEMBER;
+pub use crate::bindings::POPCORN_NODE_MISSING;
 pub use crate::bindings::POPCORN_NODE_OFFLINE;
 pub use crate::bindings::POPCORN_NODE_ONLINE;
 pub use crate::bindings::POPCORN_NODE_ORIGIN;
 pub use crate::bindings::POPCORN_NODE_SELF;
+pub use crate::bindings::POPCORN_NODE_SUSPENDED;
 pub use crate::bindings::POPCORN_PING_POLL;
 pub use crate::bindings::POPCORN_THREAD_AWAY;
 

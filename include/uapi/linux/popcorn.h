@@ -70,7 +70,10 @@ struct popcorn_migrate {
 #define POPCORN_NODE_DEAD    2
 
 /* popcorn_node_info.flags */
-#define POPCORN_NODE_SELF (1u << 0) /* the kernel that answers */
+#define POPCORN_NODE_SELF      (1u << 0) /* the kernel that answers */
+#define POPCORN_NODE_MEMBER    (1u << 1) /* its machine is in the list of members */
+#define POPCORN_NODE_MISSING   (1u << 2) /* online, but silent; nothing is decided yet */
+#define POPCORN_NODE_SUSPENDED (1u << 3) /* of who answers: it serves no other machine now */
 
 /**
  * struct popcorn_node_info - what is known of one node

@@ -47,7 +47,7 @@ impl Ballot {
     /// The next attempt after it, made by `node`; `None` if there are no more.
     fn next(self, node: NodeId) -> Option<Self> {
         let round = (self.0 >> 8).checked_add(1).filter(|n| *n < 1 << 56)?;
-        Some(Self(round << 8 | u64::from(node.get())))
+        Some(Self((round << 8) | u64::from(node.get())))
     }
 }
 
@@ -135,7 +135,9 @@ impl<const N: usize> Agreement<N> {
 
     /// Goes on with another list: a decided one, or one that supersedes its own.
     pub fn adopt(&mut self, list: List<N>) {
-        *self = Self::new(self.me, list);
+        self.list = list;
+        self.opinions.fill(Opinion::NONE);
+        self.attempt = None;
     }
 
     /// Takes note of what member `from`, which has the same list, stands to.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What a heartbeat between two machines says, and its bytes.
+//! What a heartbeat between two machines says, and its bytes: first the sender's life as a machine,
+//! then its view.
 
 use super::agreement::Accepted;
 use super::agreement::Ballot;
@@ -28,14 +29,54 @@ pub struct View<const N: usize = NODE_MAX> {
     pub hears: NodeSet,
     /// Kernels of the sender's machine.
     pub kernels: NodeSet,
-    /// It leaves in order, and does not serve any more.
+    /// It leaves in order, or has accepted its removal, and does not serve any more.
     pub is_leaving: bool,
+    /// Members of the list that leave in order, and nodes that are not in it and did so, as far as the sender
+    /// knows.
+    pub leaving: NodeSet,
 }
 
 /// Bytes before the lives of the members.
-const FIXED: usize = 13 * 8;
+const FIXED: usize = 14 * 8;
 /// The longest view in bytes.
 pub const VIEW_MAX: usize = FIXED + 8 * NODE_MAX;
+
+/// A machine's life, and its view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Said<const N: usize = NODE_MAX> {
+    /// The life that the machine has as a member: other than that of a session or a window, it is the same
+    /// towards all.
+    pub life: Incarnation,
+    /// What it says.
+    pub view: View<N>,
+}
+
+/// The shortest and the longest in bytes.
+pub const SAID_MIN: usize = 8 + FIXED;
+/// See [`SAID_MIN`].
+pub const SAID_MAX: usize = 8 + VIEW_MAX;
+
+impl<const N: usize> Said<N> {
+    /// As bytes: how many; `None` if `out` is too short, which one of [`SAID_MAX`] is not.
+    pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
+        let (life, view) = out.split_first_chunk_mut()?;
+        *life = self.life.get().to_le_bytes();
+        Some(life.len() + self.view.encode(view)?)
+    }
+
+    /// From bytes that a peer wrote.
+    ///
+    /// # Errors
+    ///
+    /// As [`View::decode`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, BadView> {
+        let (life, view) = bytes.split_first_chunk().ok_or(BadView)?;
+        Ok(Self {
+            life: Incarnation::new(u64::from_le_bytes(*life)).ok_or(BadView)?,
+            view: View::decode(view)?,
+        })
+    }
+}
 
 /// Not a view. Nothing else is said: the peer is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +89,7 @@ const LEAVING: u64 = 1;
 const GRANTED: u64 = 2;
 
 impl<const N: usize> View<N> {
-    /// As bytes: 13 words, then the life of each member, lowest id first. How many bytes; `None` if
+    /// As bytes: 14 words, then the life of each member, lowest id first. How many bytes; `None` if
     /// `out` is too short, which one of [`VIEW_MAX`] is not.
     pub fn encode(&self, out: &mut [u8]) -> Option<usize> {
         let (ballot, kind, argument, life) = match self.opinion.accepted {
@@ -67,7 +108,7 @@ impl<const N: usize> View<N> {
             members.bits(),
             self.opinion.promised.bits(),
             ballot.bits(),
-            kind | (leaving | granted) << 32,
+            kind | ((leaving | granted) << 32),
             argument,
             life,
             self.sent,
@@ -75,6 +116,7 @@ impl<const N: usize> View<N> {
             self.dead,
             self.hears.bits(),
             self.kernels.bits(),
+            self.leaving.bits(),
         ];
         let lives = members
             .into_iter()
@@ -103,13 +145,13 @@ impl<const N: usize> View<N> {
             chunk
                 .iter()
                 .rev()
-                .fold(0_u64, |word, byte| word << 8 | u64::from(*byte))
+                .fold(0_u64, |word, byte| (word << 8) | u64::from(*byte))
         });
         let mut fixed = [0_u64; FIXED / 8];
         for place in &mut fixed {
             *place = words.next().ok_or(BadView)?;
         }
-        let [cluster, epoch, members, promised, ballot, kind, argument, life, sent, granted, dead, hears, kernels] =
+        let [cluster, epoch, members, promised, ballot, kind, argument, life, sent, granted, dead, hears, kernels, leaves] =
             fixed;
         let mut lives = [None; N];
         for node in NodeSet::from_bits(members) {
@@ -154,6 +196,7 @@ impl<const N: usize> View<N> {
             hears: NodeSet::from_bits(hears),
             kernels: NodeSet::from_bits(kernels),
             is_leaving: flags & LEAVING != 0,
+            leaving: NodeSet::from_bits(leaves),
         })
     }
 }

@@ -13,6 +13,8 @@
 //! | 24..32 | responses that it has received |
 
 use super::hello;
+use crate::membership::view::SAID_MAX;
+use crate::membership::view::SAID_MIN;
 use crate::window::Lane;
 use crate::wire::Field;
 use crate::wire::Wire;
@@ -38,6 +40,9 @@ pub enum Frame {
     Beat,
     /// The last one: why the sender ends the session, a [`Goodbye`](hello::Goodbye).
     Goodbye,
+    /// A heartbeat that says who is a member: a [`Said`](crate::membership::view::Said), on the urgent
+    /// connection.
+    View,
 }
 
 impl Frame {
@@ -48,6 +53,7 @@ impl Frame {
             Frame::Message(_) => (HEADER_SIZE..=BODY_MAX).contains(&length),
             Frame::Beat => length == hello::Beat::SIZE,
             Frame::Goodbye => length == hello::Goodbye::SIZE,
+            Frame::View => (SAID_MIN..=SAID_MAX).contains(&length) && length % 8 == 0,
         }
     }
 }
@@ -79,6 +85,7 @@ impl Head {
             Frame::Message(lane) => (2, lane_index(lane) as u8),
             Frame::Beat => (3, 0),
             Frame::Goodbye => (4, 0),
+            Frame::View => (5, 0),
         };
         let mut out = [0; HEAD_SIZE];
         out[0..4].copy_from_slice(&MAGIC.to_le_bytes());
@@ -105,6 +112,7 @@ impl Head {
             (2, 1) => Frame::Message(Lane::Responses),
             (3, 0) => Frame::Beat,
             (4, 0) => Frame::Goodbye,
+            (5, 0) => Frame::View,
             _ => return Err(WireError::Field("kind")),
         };
         if bytes[6..8].iter().chain(&bytes[12..16]).any(|&b| b != 0) {

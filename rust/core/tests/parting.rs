@@ -3,8 +3,11 @@
 
 #![cfg(not(loom))]
 
+mod xorshift;
+
 use popcorn_core::parting::Doors;
 use popcorn_core::parting::Refusal;
+use xorshift::Xorshift;
 
 #[test]
 fn ours_is_shut_until_we_open_it() {
@@ -103,13 +106,8 @@ fn who_follows_a_former_life_does_not_follow_the_present_one() {
 /// than was said.
 #[test]
 fn random_orders() {
-    let mut seed = 0x1234_5678_9abc_def1_u64;
-    let mut random = move |below: u64| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed % below
-    };
+    let mut numbers = Xorshift::new(0x1234_5678_9abc_def1);
+    let mut random = move |below: u64| numbers.number() % below;
     for _ in 0..2000 {
         let mut doors = Doors::new();
         let mut ours = None;

@@ -46,6 +46,19 @@ fn count(table: &Rows, kinds: &[u16]) {
     }
 }
 
+/// A table in which two threads at once have counted, one message of each of these types.
+fn counted_by_two(kinds: [[u16; 2]; 2]) -> Arc<Rows> {
+    let table = table();
+    let others = kinds.map(|kinds| {
+        let table = table.clone();
+        thread::spawn(move || count(&table, &kinds))
+    });
+    for other in others {
+        other.join().expect("no panic");
+    }
+    table
+}
+
 fn read(table: &Rows) -> (Vec<(u16, u32)>, u32) {
     let load = |row: &AtomicU32| row.load(Ordering::Relaxed);
     let mut rows: Vec<_> = table.rows().map(|(kind, row)| (kind, load(row))).collect();
@@ -57,17 +70,7 @@ fn read(table: &Rows) -> (Vec<(u16, u32)>, u32) {
 #[test]
 fn a_type_has_one_row() {
     loom::model(|| {
-        let table = table();
-        let others: Vec<_> = [[1, 2], [2, 1]]
-            .into_iter()
-            .map(|kinds| {
-                let table = table.clone();
-                thread::spawn(move || count(&table, &kinds))
-            })
-            .collect();
-        for other in others {
-            other.join().expect("no panic");
-        }
+        let table = counted_by_two([[1, 2], [2, 1]]);
         assert_eq!(read(&table), (vec![(1, 2), (2, 2)], 0));
     });
 }
@@ -76,17 +79,7 @@ fn a_type_has_one_row() {
 #[test]
 fn what_has_no_place_overflows() {
     loom::model(|| {
-        let table = table();
-        let others: Vec<_> = [[1, 2], [3, 1]]
-            .into_iter()
-            .map(|kinds| {
-                let table = table.clone();
-                thread::spawn(move || count(&table, &kinds))
-            })
-            .collect();
-        for other in others {
-            other.join().expect("no panic");
-        }
+        let table = counted_by_two([[1, 2], [3, 1]]);
         let (rows, overflow) = read(&table);
         assert_eq!(rows.len(), 2);
         let counted: u32 = rows.iter().map(|(_, number)| number).sum();

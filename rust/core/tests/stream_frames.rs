@@ -5,6 +5,11 @@
 
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
+use popcorn_core::ids::NODE_MAX;
+use popcorn_core::membership::view::Said;
+use popcorn_core::membership::view::SAID_MAX;
+use popcorn_core::membership::view::SAID_MIN;
+use popcorn_core::membership::Membership;
 use popcorn_core::stream::frame::BODY_MAX;
 use popcorn_core::stream::frame::HEAD_SIZE;
 use popcorn_core::stream::hello::Beat;
@@ -35,6 +40,7 @@ fn frame() -> impl Strategy<Value = (Frame, u32)> {
         message.prop_map(|n| (Frame::Message(Lane::Responses), n)),
         Just((Frame::Beat, Beat::SIZE as u32)),
         Just((Frame::Goodbye, Goodbye::SIZE as u32)),
+        (0..=NODE_MAX).prop_map(|members| (Frame::View, (SAID_MIN + 8 * members) as u32)),
     ]
 }
 
@@ -100,6 +106,7 @@ proptest! {
             Frame::Hello => length as usize == Hello::SIZE,
             Frame::Beat => length as usize == Beat::SIZE,
             Frame::Goodbye => length as usize == Goodbye::SIZE,
+            Frame::View => (SAID_MIN..=SAID_MAX).contains(&(length as usize)) && length % 8 == 0,
             Frame::Message(_) => (HEADER_SIZE..=BODY_MAX).contains(&(length as usize)),
         };
         prop_assert_eq!(Head::decode(&head.encode()).is_ok(), right);
@@ -141,4 +148,22 @@ fn reasons_come_back() {
     }
     assert_eq!(Reason::new(0), None);
     assert_eq!(Reason::new(4), None);
+}
+
+#[test]
+fn what_is_said_comes_back() {
+    let life = Incarnation::new(7).expect("not zero");
+    let membership: Membership = Membership::new(node(3), life, Some(5), 100, 20);
+    let said = Said {
+        life,
+        view: membership.view(node(4)),
+    };
+    let mut bytes = [0; SAID_MAX];
+    let length = said.encode(&mut bytes).expect("it fits");
+    assert_eq!(length, SAID_MIN + 8);
+    assert_eq!(Said::decode(&bytes[..length]), Ok(said));
+    assert!(Said::<NODE_MAX>::decode(&bytes[..length - 8]).is_err());
+    bytes[..8].fill(0);
+    assert!(Said::<NODE_MAX>::decode(&bytes[..length]).is_err());
+    assert!(said.encode(&mut bytes[..length - 1]).is_none());
 }

@@ -42,7 +42,7 @@ fn run(input: &[u8]) {
         let lower: Vec<u8> = bytes.iter().map(u8::to_ascii_lowercase).collect();
         assert_eq!(address.to_string().into_bytes(), lower);
         assert!(address.device < 32 && address.function < 8);
-        let start = u64::from(address.bus) << 20 | u64::from(address.device_function()) << 12;
+        let start = (u64::from(address.bus) << 20) | (u64::from(address.device_function()) << 12);
         assert_eq!(address.registers(0).map(|range| range.start), Some(start));
         assert_eq!(address.registers(u64::MAX).is_some(), start == 0);
     } else {

@@ -50,7 +50,7 @@
 #include <net/tls.h>
 #include <uapi/linux/handshake.h>
 
-/* How long until we see that the socket was shut down. */
+/* How long until we see that the socket was shut down, or nobody wants it any more. */
 #define PCN_SLICE (HZ / 20)
 
 struct pcn_handshake {
@@ -117,9 +117,9 @@ static int pcn_handshake_begin(const struct pcn_tls_parameters *parameters,
 }
 
 static int pcn_handshake_wait(struct pcn_socket *socket, struct pcn_handshake *handshake,
-			      u32 timeout_ms)
+			      const struct pcn_tls_parameters *parameters)
 {
-	unsigned long end = jiffies + msecs_to_jiffies(min_t(u32, timeout_ms, INT_MAX));
+	unsigned long end = jiffies + msecs_to_jiffies(min_t(u32, parameters->timeout_ms, INT_MAX));
 	long left;
 
 	for (;;) {
@@ -130,6 +130,8 @@ static int pcn_handshake_wait(struct pcn_socket *socket, struct pcn_handshake *h
 			return -EINTR;
 		if (pcn_socket_is_shut_down(socket))
 			return -ESHUTDOWN;
+		if (parameters->should_end(parameters->data))
+			return -ECANCELED;
 		if (time_after(jiffies, end))
 			return -ETIMEDOUT;
 	}
@@ -164,7 +166,7 @@ int pcn_tls_handshake(struct pcn_socket *socket, const struct pcn_tls_parameters
 	error = pcn_handshake_begin(parameters, &args);
 	if (error)
 		goto failed;
-	error = pcn_handshake_wait(socket, &handshake, parameters->timeout_ms);
+	error = pcn_handshake_wait(socket, &handshake, parameters);
 	if (error) {
 		/* tlshd gives up soon if it is at it; it must not hold up those who come next. */
 		pcn_socket_shut_down(socket);

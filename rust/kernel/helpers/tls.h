@@ -29,6 +29,9 @@ struct pcn_tls_parameters {
 	s32 private_key;
 	u32 key_count;
 	s32 keys[PCN_TLS_KEYS_MAX];
+	/* Asked some twenty times a second whether to give up. */
+	bool (*should_end)(void *data);
+	void *data;
 };
 
 /*
@@ -37,7 +40,7 @@ struct pcn_tls_parameters {
  * pcn_socket_shut_down(). When it fails the socket is shut down.
  *
  * -EOPNOTSUPP not in this kernel; -ESRCH no tlshd; -EBUSY the socket has had one; -EAGAIN too many at once; -ETIMEDOUT;
- * -EINTR; -ESHUTDOWN; -EACCES (and whatever else tlshd says) it was refused; -EPROTO tlshd says that all is well, but
+ * -EINTR; -ESHUTDOWN; -ECANCELED should_end() said so; -EACCES (and whatever else tlshd says) it was refused; -EPROTO tlshd says that all is well, but
  * the socket does not encrypt both ways.
  */
 int pcn_tls_handshake(struct pcn_socket *socket, const struct pcn_tls_parameters *parameters,

@@ -72,6 +72,8 @@ pub(crate) enum NodeCommand {
     Accept(AcceptArgs),
     /// Part from a node of another machine: threads and pages come home first, on both sides
     Leave(LeaveArgs),
+    /// Go on without machines that are gone, when too few are left to decide that: your word that they serve no more
+    Force(ForceArgs),
 }
 
 #[derive(Debug, Args)]
@@ -188,6 +190,13 @@ pub(crate) struct AcceptArgs {
     /// With --wait: give up after this many seconds, and accept it no more
     #[arg(long, default_value_t = 60, requires = "wait")]
     pub(crate) timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForceArgs {
+    /// Ids of all machines that are missing: they are switched off, or were told to leave
+    #[arg(required = true, value_parser = node_id())]
+    pub(crate) nodes: Vec<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -724,6 +733,18 @@ mod tests {
             .and_then(|node| node.find_subcommand_mut("accept"))
             .map(|accept| accept.render_help().to_string());
         assert!(help.unwrap().contains("0.0.0.0:7411"));
+    }
+
+    #[test]
+    fn node_force_names_machines() {
+        let NodeCommand::Force(args) = node("force 0 16") else {
+            panic!("not force")
+        };
+        assert_eq!(args.nodes, [0, 16]);
+        assert_eq!(
+            error("popcornctl node force"),
+            ErrorKind::MissingRequiredArgument
+        );
     }
 
     #[test]

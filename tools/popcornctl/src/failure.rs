@@ -3,6 +3,9 @@
 
 use nix::errno::Errno;
 
+/// What an errno means, and what to do then.
+pub(crate) type Words = (String, String);
+
 /// A failure of a command: it ends the program.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -28,9 +31,14 @@ impl Failure {
 
     /// The kernel refused `what`, for the reasons that all calls on nodes and threads share.
     pub(crate) fn refused(what: impl Into<String>, errno: Errno) -> Self {
-        let (why, next) = explain(errno);
+        Self::explained(&what.into(), errno, explain(errno))
+    }
+
+    /// The kernel refused `what`; `words` are those for that errno.
+    pub(crate) fn explained(what: &str, errno: Errno, words: Words) -> Self {
+        let (why, next) = words;
         Self {
-            what: format!("{}: {why}", what.into()),
+            what: format!("{what}: {why}"),
             errno: Some(errno),
             next,
             status: 1,
@@ -76,7 +84,7 @@ impl Failure {
 }
 
 /// Meaning and remedy of an errno of `/dev/popcorn`.
-fn explain(errno: Errno) -> (String, String) {
+fn explain(errno: Errno) -> Words {
     let (why, next) = match errno {
         Errno::ENODEV => (
             "no such node",

@@ -19,8 +19,10 @@ mod node;
 mod output;
 mod patience;
 mod ps;
+mod refusal;
 mod run;
 mod signals;
+mod state;
 mod uapi;
 
 use clap::Parser;
@@ -56,6 +58,7 @@ fn dispatch(cli: &Cli, output: &Output) -> Result<(), Failure> {
         Command::Node(NodeCommand::Join(args)) => node::join::run(args, output),
         Command::Node(NodeCommand::Accept(args)) => node::accept::run(args, output),
         Command::Node(NodeCommand::Leave(args)) => node::leave::run(args, output),
+        Command::Node(NodeCommand::Force(args)) => node::force::run(args, output),
         Command::Node(NodeCommand::Show(args)) => node::show::show(&Device::open()?, args, output),
         Command::Node(NodeCommand::Ping(args)) => node::ping::ping(&Device::open()?, args, output),
         Command::Msg(MsgCommand::Stat(args)) => msg::stat(&Device::open()?, args, output),

@@ -16,6 +16,7 @@ pub(crate) mod address;
 pub(crate) mod directory;
 #[cfg(test)]
 pub(crate) mod fake;
+pub(crate) mod force;
 pub(crate) mod join;
 pub(crate) mod leave;
 pub(crate) mod ping;
@@ -43,6 +44,8 @@ struct Node {
     #[serde(rename = "self")]
     is_self: bool,
     state: &'static str,
+    /// Whether its machine is in the list that machines agree on; false without other machines.
+    member: bool,
     /// How messages get there: not to this node, nor if that cannot be seen.
     transport: Option<String>,
     name: String,
@@ -60,7 +63,8 @@ impl From<&NodeInfo> for Node {
         Self {
             id: info.id,
             is_self: info.flags & uapi::NODE_SELF != 0,
-            state: state_name(info.state),
+            state: state_name(info),
+            member: info.flags & uapi::NODE_MEMBER != 0,
             transport: None,
             name: uapi::name(&info.name),
             cpus: info.cpus,
@@ -74,9 +78,12 @@ impl From<&NodeInfo> for Node {
     }
 }
 
-fn state_name(state: u32) -> &'static str {
-    match state {
+fn state_name(info: &NodeInfo) -> &'static str {
+    let is = |flag| info.flags & flag != 0;
+    match info.state {
         uapi::NODE_OFFLINE => "offline",
+        uapi::NODE_ONLINE if is(uapi::NODE_MISSING) => "missing",
+        uapi::NODE_ONLINE if is(uapi::NODE_SUSPENDED) => "suspended",
         uapi::NODE_ONLINE => "online",
         uapi::NODE_DEAD => "dead",
         _ => "unknown",
@@ -174,11 +181,22 @@ pub(crate) mod tests {
         assert_eq!(
             value,
             serde_json::json!({
-                "id": 1, "self": false, "state": "online", "transport": null, "name": "nodeX", "cpus": 1,
-                "memory_bytes": 536_870_912u64, "sent": 3, "received": 0, "sent_bytes": 0,
+                "id": 1, "self": false, "state": "online", "member": false, "transport": null, "name": "nodeX",
+                "cpus": 1, "memory_bytes": 536_870_912u64, "sent": 3, "received": 0, "sent_bytes": 0,
                 "received_bytes": 0, "doorbells": 0
             })
         );
+    }
+
+    #[test]
+    fn what_the_machines_have_not_decided_is_told() {
+        let state = |flags| Node::from(&info(1, uapi::NODE_ONLINE, flags)).state;
+        assert_eq!(state(uapi::NODE_MEMBER), "online");
+        assert_eq!(state(uapi::NODE_MEMBER | uapi::NODE_MISSING), "missing");
+        assert_eq!(state(uapi::NODE_SELF | uapi::NODE_SUSPENDED), "suspended");
+        let gone = info(1, uapi::NODE_DEAD, uapi::NODE_MISSING);
+        assert_eq!(Node::from(&gone).state, "dead");
+        assert!(Node::from(&info(1, uapi::NODE_ONLINE, uapi::NODE_MEMBER)).member);
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Patience {
     }
 
     /// The seconds that were waited, if it is time to say so again.
-    pub(crate) fn to_say(&mut self) -> Option<u64> {
+    pub(crate) fn say_again(&mut self) -> Option<u64> {
         let waited = self.start.elapsed();
         if waited < self.said + SAY_AGAIN {
             return None;
@@ -81,10 +81,10 @@ mod tests {
     fn says_something_only_after_a_while() {
         let mut patience = Patience::new(Duration::from_secs(3600));
         assert!(!patience.is_over());
-        assert_eq!(patience.to_say(), None);
+        assert_eq!(patience.say_again(), None);
         patience.start = patience.start.checked_sub(SAY_AGAIN).unwrap();
-        assert_eq!(patience.to_say(), Some(SAY_AGAIN.as_secs()));
-        assert_eq!(patience.to_say(), None);
+        assert_eq!(patience.say_again(), Some(SAY_AGAIN.as_secs()));
+        assert_eq!(patience.say_again(), None);
         assert!(Patience::new(Duration::ZERO).is_over());
     }
 

@@ -23,6 +23,12 @@ pub(crate) const NODE_ONLINE: u32 = 1;
 pub(crate) const NODE_DEAD: u32 = 2;
 /// `NodeInfo::flags`: the kernel that answers.
 pub(crate) const NODE_SELF: u32 = 1 << 0;
+/// `NodeInfo::flags`: its machine is in the list that machines agree on.
+pub(crate) const NODE_MEMBER: u32 = 1 << 1;
+/// `NodeInfo::flags`: it is silent, and the machines have yet to decide what that means.
+pub(crate) const NODE_MISSING: u32 = 1 << 2;
+/// `NodeInfo::flags`: the kernel that answers does not serve other machines now.
+pub(crate) const NODE_SUSPENDED: u32 = 1 << 3;
 /// `MsgStats::node`: of all nodes.
 pub(crate) const NODE_ANY: i32 = -1;
 /// `MsgInfo::kind`: all types together for which there was no room of their own.

@@ -120,7 +120,7 @@ impl<const N: usize> Cluster<N> {
     fn alive(&self) -> u8 {
         (0..N)
             .filter(|n| self.machines[*n].is_some())
-            .fold(0, |set, n| set | 1 << n)
+            .fold(0, |set, n| set | (1 << n))
     }
 
     /// Whether all that are alive serve together.
@@ -197,7 +197,7 @@ impl<const N: usize> Cluster<N> {
         let alive = |n: usize| self.machines[n].is_some();
         match action {
             Action::Cut(from, to) => {
-                alive(from) && alive(to) && from != to && self.cuts[from] & 1 << to == 0
+                alive(from) && alive(to) && from != to && self.cuts[from] & (1 << to) == 0
             }
             Action::Split(_) | Action::Deafen(_) => true,
             Action::Heal => self.cuts != [0; N],
@@ -232,7 +232,7 @@ impl<const N: usize> Cluster<N> {
     }
 
     fn act(&mut self, action: Action) {
-        let inside = |set: u8, n: usize| set & 1 << n != 0;
+        let inside = |set: u8, n: usize| set & (1 << n) != 0;
         match action {
             Action::Cut(from, to) => self.cuts[from] |= 1 << to,
             Action::Split(set) => {
@@ -305,7 +305,7 @@ impl<const N: usize> Cluster<N> {
                 let view = sender.view(node(to));
                 if self.delaying == Some((from, to)) {
                     self.held = Some((from, to, self.lives[from], view));
-                } else if self.cuts[from] & 1 << to == 0 {
+                } else if self.cuts[from] & (1 << to) == 0 {
                     self.deliver(from, to, self.lives[from], view);
                     self.check()?;
                 }
@@ -358,10 +358,8 @@ impl<const N: usize> Cluster<N> {
     fn check(&mut self) -> Result<(), Wrong> {
         let mut groups: [Option<NodeSet>; N] = [None; N];
         let before = self.latest;
-        for n in 0..N {
-            let Some(machine) = &self.machines[n] else {
-                continue;
-            };
+        for (machine, group) in self.machines.iter().zip(&mut groups) {
+            let Some(machine) = machine else { continue };
             let list = machine.list();
             if list.epoch() > self.latest.epoch() {
                 self.latest = *list;
@@ -369,7 +367,7 @@ impl<const N: usize> Cluster<N> {
                 return Err("two lists of one epoch");
             }
             if machine.standing(self.now) == Standing::Serving {
-                groups[n] = Some(machine.connected(self.now));
+                *group = Some(machine.connected(self.now));
             }
         }
         if self.latest != before {
@@ -399,7 +397,7 @@ impl<const N: usize> Cluster<N> {
             match self.standing(n) {
                 Some(Standing::Serving) => serving |= 1 << n,
                 Some(Standing::Suspended(Why::Leaving)) | None => {}
-                Some(_) => faltered |= self.serving & 1 << n != 0,
+                Some(_) => faltered |= self.serving & (1 << n) != 0,
             }
         }
         self.serving = serving;

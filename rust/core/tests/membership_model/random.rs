@@ -6,22 +6,11 @@ use crate::cluster::Action;
 use crate::cluster::Cluster;
 use crate::cluster::Mutation;
 use crate::cluster::DEAD;
+use crate::xorshift::Xorshift;
 
 /// Actions are this seldom, on average: once in so many ticks.
 const SELDOM: u64 = DEAD;
 const TICKS: u64 = 40 * DEAD;
-
-/// A xorshift generator.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % bound
-    }
-}
 
 /// `seeds` runs with `members` of `N` machines; each ends with all links up, and those that are
 /// there must find each other if they can.
@@ -30,14 +19,15 @@ pub(crate) fn run<const N: usize>(members: usize, seeds: u64) {
     let first = Cluster::<N>::new(members, Mutation::None);
     let repertoire = crate::all(N);
     for seed in 1..=seeds {
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut numbers = Xorshift::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut below = |bound: u64| numbers.number() % bound;
         let mut cluster = first.clone();
         let mut trace: Vec<(u64, Action)> = Vec::new();
         for _ in 0..TICKS {
-            let action = repertoire[random.below(repertoire.len() as u64) as usize];
+            let action = repertoire[below(repertoire.len() as u64) as usize];
             // Kills and leaves are among few others when machines are few: fewer of those.
             let is_rare = matches!(action, Action::Kill(_) | Action::Leave(_));
-            let is_due = random.below(if is_rare { 4 * SELDOM } else { SELDOM }) == 0;
+            let is_due = below(if is_rare { 4 * SELDOM } else { SELDOM }) == 0;
             let action = Some(action).filter(|action| is_due && cluster.can(*action));
             trace.extend(action.map(|action| (cluster.now, action)));
             if let Err(what) = cluster.tick(action) {

@@ -70,11 +70,14 @@ struct Side {
     ready: bool,
 }
 
+/// Frames, each with the acknowledgements in its head.
+type Way = VecDeque<(Frame, [u64; 2])>;
+
 /// Everything.
 pub(crate) struct World {
     sides: [Side; 2],
-    /// `connection[i]`: frames to side `i`, each with the acknowledgements in its head.
-    connection: Option<[VecDeque<(Frame, [u64; 2])>; 2]>,
+    /// `connection[i]`: what is on its way to side `i`.
+    connection: Option<[Way; 2]>,
     lives: u64,
 }
 

@@ -12,6 +12,7 @@ use super::resources::Memory;
 use super::state::State;
 use crate::failure::Failure;
 use crate::output;
+use crate::state::Named;
 use nix::errno::Errno;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -28,7 +29,7 @@ pub(crate) struct Range {
 pub(crate) struct Kernel {
     pub(crate) name: String,
     pub(crate) node: u32,
-    pub(crate) state: State,
+    pub(crate) state: Named<State>,
     pub(crate) cpus: Cpus,
     /// Which it may get while it runs.
     pub(crate) possible_cpus: Cpus,
@@ -217,10 +218,10 @@ fn range_text(range: &Range) -> String {
 }
 
 /// Its state alone.
-pub(crate) fn state(kernels: &impl Kernels, name: &str) -> Result<State, Failure> {
+pub(crate) fn state(kernels: &impl Kernels, name: &str) -> Result<Named<State>, Failure> {
     kernels
         .read(name, Attribute::State)
-        .map(|text| State::new(&text))
+        .map(|text| Named::new(&text))
         .map_err(|errno| refusal::refused(Action::Show, name, errno))
 }
 

@@ -150,7 +150,7 @@ fn follow(
     loop {
         // The state first: what was written before it ended is read after.
         let last = match description::state(kernels, name) {
-            Ok(state) => state.is_ended() || state == State::Stopped,
+            Ok(state) => state.is_ended() || state.known() == Some(State::Stopped),
             Err(failure) if is_gone(failure.errno) => true,
             Err(failure) => return Err(failure),
         };

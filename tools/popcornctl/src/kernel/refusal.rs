@@ -2,6 +2,9 @@
 //! What it means when the kernel refuses something, and what to do then.
 
 use crate::failure::Failure;
+use crate::failure::Words;
+use crate::refusal;
+use crate::refusal::SEE_LOG;
 use nix::errno::Errno;
 
 /// What was asked of the kernel.
@@ -61,17 +64,12 @@ impl Action {
 
 /// The kernel refused `action` on the kernel `name`.
 pub(crate) fn refused(action: Action, name: &str, errno: Errno) -> Failure {
-    let (why, next) = special(action, name, errno).unwrap_or_else(|| common(name, errno));
-    Failure {
-        errno: Some(errno),
-        ..Failure::new(format!("{}: {why}", action.doing(name)), next)
-    }
+    let words = special(action, name, errno).unwrap_or_else(|| common(name, errno));
+    Failure::explained(&action.doing(name), errno, words)
 }
 
-const SEE_LOG: &str = "this kernel's log (dmesg) says more";
-
 /// What means something else than usual.
-fn special(action: Action, name: &str, errno: Errno) -> Option<(String, String)> {
+fn special(action: Action, name: &str, errno: Errno) -> Option<Words> {
     let (why, next) = match (action, errno) {
         (Action::Create, Errno::EEXIST) => (
             "there is one of that name",
@@ -261,8 +259,8 @@ fn special(action: Action, name: &str, errno: Errno) -> Option<(String, String)>
     Some((why.into(), next))
 }
 
-/// What means the same for all.
-fn common(name: &str, errno: Errno) -> (String, String) {
+/// What means the same whatever was asked.
+fn common(name: &str, errno: Errno) -> Words {
     let (why, next): (&str, &str) = match errno {
         Errno::ENOENT | Errno::ENODEV => (
             "there is no such kernel",
@@ -276,9 +274,7 @@ fn common(name: &str, errno: Errno) -> (String, String) {
                 format!("try again; if it runs, stop it first (`popcornctl kernel stop {name}`)");
             return ("it runs, or another command is at work on it".into(), next);
         }
-        Errno::ENOMEM => ("out of memory", "free some, and try again"),
-        Errno::EINTR => ("interrupted", "try again"),
-        other => return (other.desc().into(), SEE_LOG.into()),
+        other => return refusal::common(other),
     };
     (why.into(), next.into())
 }
@@ -286,6 +282,8 @@ fn common(name: &str, errno: Errno) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::tests::assert_all_explained;
+    use crate::refusal::tests::assert_names_unexpected;
 
     /// The errors that `docs/uapi.md` lists.
     const DOCUMENTED: &[(Action, &[Errno])] = &[
@@ -412,19 +410,7 @@ mod tests {
 
     #[test]
     fn every_documented_errno_has_its_own_words_and_advice() {
-        for (action, errnos) in DOCUMENTED {
-            let mut seen = std::collections::HashSet::new();
-            for &errno in *errnos {
-                let failure = refused(*action, "node1", errno);
-                assert_eq!(failure.errno, Some(errno));
-                assert!(!failure.next.is_empty());
-                assert!(!failure.what.contains(errno.desc()), "{}", failure.what);
-                assert!(
-                    seen.insert(failure.what),
-                    "{action:?} {errno} reads as another"
-                );
-            }
-        }
+        assert_all_explained(DOCUMENTED, |action, errno| refused(action, "node1", errno));
     }
 
     #[test]
@@ -435,11 +421,6 @@ mod tests {
 
     #[test]
     fn an_unexpected_errno_is_named() {
-        let failure = refused(Action::Kill, "node1", Errno::ENOTTY);
-        assert!(
-            failure.what.contains(Errno::ENOTTY.desc()),
-            "{}",
-            failure.what
-        );
+        assert_names_unexpected(|errno| refused(Action::Kill, "node1", errno));
     }
 }

@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::patience::Patience;
 use crate::patience::LOOK_AGAIN;
+use crate::state::Named;
 use crate::uapi;
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ pub(crate) fn wait_online(
             .map_err(|errno| Failure::refused("listing the nodes", errno))?;
         let online = |node: &uapi::NodeInfo| node.id == id && node.state == uapi::NODE_ONLINE;
         // Before it has reported, the node may be that of its former life.
-        if state != State::Booting && nodes.iter().any(online) {
+        if state.known() != Some(State::Booting) && nodes.iter().any(online) {
             return Ok(());
         }
         if patience.is_over() {
@@ -66,7 +67,7 @@ pub(crate) fn wait_online(
             );
             return Err(with_console(kernels, name, what));
         }
-        if let Some(seconds) = patience.to_say() {
+        if let Some(seconds) = patience.say_again() {
             let last =
                 log::last_line(kernels, name).map_or(String::new(), |line| format!(" | {line}"));
             output.progress(&format!(
@@ -78,9 +79,9 @@ pub(crate) fn wait_online(
     }
 }
 
-fn not_up(kernels: &impl Kernels, name: &str, state: &State) -> Failure {
+fn not_up(kernels: &impl Kernels, name: &str, state: &Named<State>) -> Failure {
     let what = format!("kernel {name} {}", state.text());
-    if state.is_ended() || *state == State::Stopped {
+    if state.is_ended() || state.known() == Some(State::Stopped) {
         return with_console(kernels, name, what);
     }
     Failure::new(what, format!("start it: `popcornctl kernel start {name}`"))

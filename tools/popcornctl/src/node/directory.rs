@@ -22,6 +22,8 @@ pub(crate) enum Attribute {
     PeerName,
     Join,
     Leave,
+    Force,
+    Members,
     State,
 }
 
@@ -39,6 +41,8 @@ impl Attribute {
             Self::PeerName => "peer_name",
             Self::Join => "join",
             Self::Leave => "leave",
+            Self::Force => "force",
+            Self::Members => "members",
             Self::State => "state",
         }
     }

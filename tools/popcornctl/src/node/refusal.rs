@@ -3,6 +3,9 @@
 
 use super::directory::Attribute;
 use crate::failure::Failure;
+use crate::failure::Words;
+use crate::refusal;
+use crate::refusal::SEE_LOG;
 use nix::errno::Errno;
 
 /// What was asked of the kernel.
@@ -14,6 +17,8 @@ pub(crate) enum Action {
     Join,
     Leave,
     LeaveByForce,
+    /// To go on without it.
+    Force,
     /// To remove its directory.
     Remove,
     Look,
@@ -27,6 +32,7 @@ impl Action {
             Self::Join => format!("joining node {node}"),
             Self::Leave => format!("leaving node {node}"),
             Self::LeaveByForce => format!("leaving node {node} by force"),
+            Self::Force => format!("going on without node {node}"),
             Self::Remove => format!("forgetting node {node}"),
             Self::Look => format!("looking at node {node}"),
         }
@@ -35,19 +41,15 @@ impl Action {
 
 /// The kernel refused `action` on `node`.
 pub(crate) fn refused(action: Action, node: u32, errno: Errno) -> Failure {
-    let (why, next) = special(action, node, errno).unwrap_or_else(|| common(errno));
-    Failure {
-        errno: Some(errno),
-        ..Failure::new(format!("{}: {why}", action.doing(node)), next)
-    }
+    let words = special(action, node, errno).unwrap_or_else(|| common(errno));
+    Failure::explained(&action.doing(node), errno, words)
 }
 
-const SEE_LOG: &str = "this kernel's log (dmesg) says more";
 const VERSIONS: &str =
     "popcornctl and the modules are of different versions: build and install both anew";
 
 /// What means something else than usual.
-fn special(action: Action, node: u32, errno: Errno) -> Option<(String, String)> {
+fn special(action: Action, node: u32, errno: Errno) -> Option<Words> {
     let (why, next) = match (action, errno) {
         (Action::Make, Errno::EEXIST) => (
             "it is set up already",
@@ -145,6 +147,18 @@ fn special(action: Action, node: u32, errno: Errno) -> Option<(String, String)> 
             "this kernel does not know how to do that",
             format!("`popcornctl node leave {node}`, without --force"),
         ),
+        (Action::Force, Errno::EALREADY) => (
+            "this machine is not suspended, so nothing is to be forced",
+            "`popcornctl node list` shows who is there".into(),
+        ),
+        (Action::Force, Errno::EBUSY) => (
+            "it is connected, or was until just now",
+            format!("see `popcornctl node list`; if node {node} is missing there, try again in a while"),
+        ),
+        (Action::Force, Errno::ENOTCONN) => (
+            "it has not joined",
+            "`popcornctl node list` shows who is missing".into(),
+        ),
         (Action::Remove, Errno::EBUSY) => (
             "it has joined again, by another command",
             "see `popcornctl node list`".into(),
@@ -154,17 +168,15 @@ fn special(action: Action, node: u32, errno: Errno) -> Option<(String, String)> 
     Some((why.into(), next))
 }
 
-/// What means the same for all.
-fn common(errno: Errno) -> (String, String) {
+/// What means the same whatever was asked.
+fn common(errno: Errno) -> Words {
     let (why, next) = match errno {
         Errno::ENOENT | Errno::ENODEV => (
             "it was not set up here as a node of another machine",
             "`popcornctl node list` shows the nodes; kernels of this machine end by `popcornctl kernel stop`",
         ),
         Errno::EPERM | Errno::EACCES => ("not permitted", "run this as root"),
-        Errno::ENOMEM => ("out of memory", "free some, and try again"),
-        Errno::EINTR => ("interrupted", "try again"),
-        other => return (other.desc().into(), SEE_LOG.into()),
+        other => return refusal::common(other),
     };
     (why.into(), next.into())
 }
@@ -172,6 +184,8 @@ fn common(errno: Errno) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::refusal::tests::assert_all_explained;
+    use crate::refusal::tests::assert_names_unexpected;
 
     /// The errors that `docs/uapi.md` lists.
     const DOCUMENTED: &[(Action, &[Errno])] = &[
@@ -248,28 +262,11 @@ mod tests {
 
     #[test]
     fn every_documented_errno_has_its_own_words_and_advice() {
-        for (action, errnos) in DOCUMENTED {
-            let mut seen = std::collections::HashSet::new();
-            for &errno in *errnos {
-                let failure = refused(*action, 1, errno);
-                assert_eq!(failure.errno, Some(errno));
-                assert!(!failure.next.is_empty());
-                assert!(!failure.what.contains(errno.desc()), "{}", failure.what);
-                assert!(
-                    seen.insert(failure.what),
-                    "{action:?} {errno} reads as another"
-                );
-            }
-        }
+        assert_all_explained(DOCUMENTED, |action, errno| refused(action, 1, errno));
     }
 
     #[test]
     fn an_unexpected_errno_is_named() {
-        let failure = refused(Action::Join, 1, Errno::ENOTTY);
-        assert!(
-            failure.what.contains(Errno::ENOTTY.desc()),
-            "{}",
-            failure.what
-        );
+        assert_names_unexpected(|errno| refused(Action::Join, 1, errno));
     }
 }

@@ -6,72 +6,54 @@ use super::directory::Peers;
 use super::refusal::refused;
 use super::refusal::Action;
 use crate::failure::Failure;
+use crate::state::Known;
+use crate::state::Named;
 use serde::Serialize;
-use serde::Serializer;
-use std::fmt;
 
 /// How a node of another machine fares, as its file `state` names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Configured,
     Offline,
+    /// There is a connection; this machine joins when it has one to each machine of that system.
+    Waiting,
     Online,
+    /// It is silent, and the machines have yet to decide what that means.
+    Missing,
     Dead,
     Mismatch,
-    /// One that this program does not know.
-    Other(String),
 }
 
-impl State {
-    const ALL: [(&'static str, Self); 5] = [
+impl Known for State {
+    const ALL: &'static [(&'static str, Self)] = &[
         ("configured", Self::Configured),
         ("offline", Self::Offline),
+        ("waiting", Self::Waiting),
         ("online", Self::Online),
+        ("missing", Self::Missing),
         ("dead", Self::Dead),
         ("mismatch", Self::Mismatch),
     ];
 
-    pub(crate) fn new(text: &str) -> Self {
-        let mut all = Self::ALL.into_iter();
-        all.find(|(name, _)| *name == text)
-            .map_or_else(|| Self::Other(text.into()), |(_, state)| state)
-    }
-
-    pub(crate) fn read(peers: &impl Peers, node: u32) -> Result<Self, Failure> {
-        read(peers, node, Attribute::State).map(|text| Self::new(&text))
-    }
-
     /// How it fares, as the end of "node N ...".
-    pub(crate) fn text(&self) -> String {
+    fn text(self) -> &'static str {
         match self {
             Self::Configured => "is set up, and not joined",
             Self::Offline => "is not there",
+            Self::Waiting => {
+                "is connected, and waits until this machine has joined all others of its system, too"
+            }
             Self::Online => "is online",
+            Self::Missing => "is silent",
             Self::Dead => "was online, and is gone",
             Self::Mismatch => "does not match this one",
-            Self::Other(text) => return format!("is {text}, which this popcornctl does not know"),
         }
-        .into()
     }
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self {
-            Self::Other(text) => text,
-            known => {
-                let mut all = Self::ALL.iter();
-                all.find(|(_, state)| state == known)
-                    .map_or("", |(name, _)| name)
-            }
-        };
-        f.pad(name)
-    }
-}
-
-impl Serialize for State {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+impl Named<State> {
+    pub(crate) fn read(peers: &impl Peers, node: u32) -> Result<Self, Failure> {
+        read(peers, node, Attribute::State).map(|text| Self::new(&text))
     }
 }
 
@@ -79,7 +61,7 @@ impl Serialize for State {
 #[derive(Debug, Serialize)]
 pub(crate) struct Peer {
     node: u32,
-    state: State,
+    state: Named<State>,
     transport: String,
     connect: Option<String>,
     listen: Option<String>,
@@ -93,7 +75,7 @@ impl Peer {
             |attribute| text(attribute).map(|text| Some(text).filter(|text| !text.is_empty()));
         Ok(Self {
             node,
-            state: State::read(peers, node)?,
+            state: Named::read(peers, node)?,
             transport: text(Attribute::Transport)?,
             connect: some(Attribute::Connect)?,
             listen: some(Attribute::Listen)?,
@@ -127,16 +109,11 @@ fn read(peers: &impl Peers, node: u32, attribute: Attribute) -> Result<String, F
 mod tests {
     use super::*;
     use crate::node::fake::FakePeers;
+    use crate::state::tests::assert_names_are_kept;
 
     #[test]
     fn every_state_keeps_its_name() {
-        for (name, state) in State::ALL {
-            assert_eq!(State::new(name), state);
-            assert_eq!(state.to_string(), name);
-        }
-        let other = State::new("levitating");
-        assert_eq!(serde_json::to_value(&other).unwrap(), "levitating");
-        assert!(other.text().contains("levitating"));
+        assert_names_are_kept::<State>();
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::patience::Patience;
 use crate::patience::LOOK_AGAIN;
 use crate::signals;
 use crate::signals::Signals;
+use crate::state::Named;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use popcorn_core::address::Address;
@@ -76,11 +77,16 @@ pub(crate) fn wait_online(
     let node = setup.node;
     let mut patience = Patience::new(limit);
     loop {
-        let state = State::read(peers, node)?;
-        match state {
-            State::Online => return Ok(()),
-            State::Mismatch => return Err(mismatch(peers, setup)),
-            State::Configured => {
+        let state = Named::<State>::read(peers, node)?;
+        match state.known() {
+            Some(State::Online) => return Ok(()),
+            // The next command may be what it waits for.
+            Some(State::Waiting) => {
+                output.progress(&format!("node {node} {}", state.text()));
+                return Ok(());
+            }
+            Some(State::Mismatch) => return Err(mismatch(peers, setup)),
+            Some(State::Configured) => {
                 return Err(Failure::new(
                     format!("node {node} was told to leave, by another command"),
                     "try again",
@@ -89,7 +95,7 @@ pub(crate) fn wait_online(
             _ if patience.is_over() => return Err(absent(peers, world, setup, limit)),
             _ => {}
         }
-        if let Some(seconds) = patience.to_say() {
+        if let Some(seconds) = patience.say_again() {
             output.progress(&format!(
                 "{seconds} s: node {node} {}; on its machine: {}",
                 state.text(),
