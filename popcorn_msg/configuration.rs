@@ -454,6 +454,7 @@ fn store_leave(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
 
 /// The writer gives his word that this node, and all others that are missing, serve no more.
 fn store_force(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    check_may()?;
     check_go(text)?;
     if peer.state.lock().joined.is_none() {
         return Err(errno::not_connected());

@@ -36,6 +36,7 @@ use kernel::sync::SpinLock;
 use core::ops::RangeInclusive;
 use core::sync::atomic::Ordering;
 use popcorn_core::ids::Class;
+use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::NODE_MAX;
 use popcorn_core::stream::Channel;
@@ -586,6 +587,12 @@ impl Endpoint {
     /// Whether messages can be sent to `node`.
     pub fn is_online(&self, node: NodeId) -> bool {
         self.link(node).is_some_and(|link| link.is_online())
+    }
+
+    /// The life of `node`, if messages can be sent to it: a node that was away meanwhile has another.
+    pub fn life(&self, node: NodeId) -> Option<Incarnation> {
+        let link = self.link(node).filter(|link| link.is_online())?;
+        link.introduction().map(|peer| peer.incarnation)
     }
 
     /// Whether `node` is a kernel of this machine, whose memory can be read.

@@ -31,10 +31,16 @@ pub(crate) fn new_life() -> Incarnation {
     }
 }
 
-/// Whether another life of the peer may begin: not before the services have dealt with the end of earlier
-/// ones, or a peer that does nothing but begin anew would have them fall behind, with ever more to be told.
+/// Whether a session with another life of the peer may begin: not while the services have much to deal with, or a
+/// peer that does nothing but begin anew would have them fall behind, with ever more to be told.
 pub(crate) fn may_begin(link: &Link) -> bool {
     link.untold.load(Ordering::Acquire) < UNTOLD_MAX
+}
+
+/// Whether the services have dealt with the end of all earlier lives of the peer: before that none is online, or they
+/// would take its pages and threads for those of the dead one.
+pub(crate) fn is_told(link: &Link) -> bool {
+    link.untold.load(Ordering::Acquire) == 0
 }
 
 /// Counts an event that waits to be told, until this is dropped.

@@ -64,6 +64,7 @@ use ::core::ops::RangeInclusive;
 use kernel::c_str;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
 use popcorn_core::wire::Wire;
 use popcorn_kernel::configfs::Subsystem;
@@ -180,6 +181,11 @@ pub fn is_online(node: NodeId) -> bool {
     ENDPOINT
         .get()
         .is_some_and(|endpoint| endpoint.is_online(node))
+}
+
+/// See [`Endpoint::life`].
+pub fn life(node: NodeId) -> Option<Incarnation> {
+    ENDPOINT.get()?.life(node)
 }
 
 /// See [`Endpoint::takes_threads`].

@@ -12,6 +12,7 @@ use kernel::new_spinlock;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::sync::SpinLock;
+use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
 use popcorn_core::proto;
 use popcorn_kernel::errno;
@@ -86,6 +87,8 @@ struct State {
     on_exec: Option<(NodeId, usize)>,
     /// Where it runs, or is on its way to; `None`: at home.
     node: Option<NodeId>,
+    /// The life of that node.
+    life: Option<Incarnation>,
     /// It has arrived there.
     there: bool,
     /// It runs a system call for its carrier, so it does not wait for what that sends.
@@ -178,6 +181,7 @@ impl Thread {
                     asked_at: None,
                     on_exec: None,
                     node: None,
+                    life: None,
                     there: false,
                     calls: false,
                     back_to: None,

@@ -404,7 +404,7 @@ impl Thread {
     }
 
     fn seek(&mut self, header: &window::Header<SharedMemory>) {
-        if header.state() != State::Joined || !life::may_begin(&self.link) {
+        if header.state() != State::Joined || !life::is_told(&self.link) {
             return;
         }
         match header.introduction(self.link.peer(), self.link.core().protocol()) {

@@ -180,6 +180,8 @@ pub(super) struct Connection {
     batch: KBox<Batch>,
     /// How often something was sent: with TLS a record or a few.
     sends: u64,
+    /// See [`Connection::owes`].
+    owes: bool,
 }
 
 impl Connection {
@@ -205,6 +207,7 @@ impl Connection {
             },
             batch: KBox::new(batch, GFP_KERNEL)?,
             sends: 0,
+            owes: false,
         })
     }
 
@@ -373,14 +376,21 @@ impl Connection {
 
     /// As [`Connection::beat`], with what this machine says of the members.
     pub(super) fn view(&mut self, acknowledged: [u64; 2], said: &Said) -> bool {
-        self.put(Frame::View, acknowledged, |room| said.encode(room))
-            .is_ok()
+        let put = self.put(Frame::View, acknowledged, |room| said.encode(room));
+        self.owes = put.is_err();
+        !self.owes
+    }
+
+    /// Whether a heartbeat or view found no room: there is some before anything else is sent.
+    pub(super) fn owes(&self) -> bool {
+        self.owes
     }
 
     /// A heartbeat, if there is room for one now.
     pub(super) fn beat(&mut self, acknowledged: [u64; 2], count: u64) -> bool {
-        self.put_small(Frame::Beat, acknowledged, &Beat { count })
-            .is_ok()
+        let put = self.put_small(Frame::Beat, acknowledged, &Beat { count });
+        self.owes = put.is_err();
+        !self.owes
     }
 
     /// Sends what there is in `end`, as far as the socket takes it now; whether it took something.
@@ -392,6 +402,10 @@ impl Connection {
         let mut sent = false;
         loop {
             if self.is_idle() {
+                if self.owes {
+                    // Else it would never come on a connection that always has something to send.
+                    return Ok(sent);
+                }
                 self.batch.clear();
                 if !self.batch.fill(end, acknowledged) {
                     return Ok(sent);

@@ -575,8 +575,10 @@ impl Worker {
         self.tcp.end(Channel::Bulk).signal();
         self.begin(None);
         self.link.faulty.store(false, Ordering::Release);
-        if let Some(lives) = was {
-            life::end(&self.link, lives.peer, event);
+        match was {
+            Some(lives) => life::end(&self.link, lives.peer, event),
+            // Nobody was told of it; but a call that had begun in an earlier one may have come into this.
+            None => self.link.core().pending().fail(self.link.peer()),
         }
     }
 
@@ -712,6 +714,9 @@ impl Worker {
     }
 
     fn send(&mut self) -> bool {
+        if self.connection.as_ref().is_some_and(Connection::owes) {
+            self.beat();
+        }
         let acknowledged = self.acknowledged();
         let end = self.end().clone();
         let Some(connection) = &mut self.connection else {

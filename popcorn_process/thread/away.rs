@@ -83,15 +83,18 @@ impl Thread {
             .and_then(|user| user.clock_page())
             .filter(|_| popcorn_msg::shares_memory(node))
             .unwrap_or((0, 0));
+        let life = popcorn_msg::life(node);
         {
             let mut state = self.state.lock();
             state.node = Some(node);
+            state.life = life;
             state.space = Some(space.clone());
         }
         // First the note that it goes, then this look: a parting does it the other way round.
-        if popcorn_msg::is_online(node) && !popcorn_msg::takes_threads(node) {
+        if life.is_none() || !popcorn_msg::takes_threads(node) {
             self.arrived();
-            return Err(errno::host_down());
+            let is_known = popcorn_msg::is_known(node);
+            return Err(if is_known { errno::host_down() } else { ENODEV });
         }
         let message = proto::Migrate {
             space: space.id,
@@ -126,6 +129,7 @@ impl Thread {
     fn arrived(&self) {
         let mut state = self.state.lock();
         state.node = None;
+        state.life = None;
         state.there = false;
         let space = state.space.take();
         drop(state);
@@ -139,7 +143,7 @@ impl Thread {
         let mut resume = false;
         let begin = now_ns();
         loop {
-            let gone = || is_gone(node, space);
+            let gone = || self.is_gone(node, space);
             let ready = || {
                 let state = self.state.lock();
                 state.inbox.is_some() || state.goal.is_some() && recalled.is_none()
@@ -172,9 +176,16 @@ impl Thread {
                     }
                     return Ok(());
                 }
-                // While this machine does not serve others, the system call has to wait.
-                if popcorn_msg::wait_serving(node, Sleep::Killable).is_err() {
-                    return Err(EINTR);
+                // While this machine does not serve others, the system call has to wait. Coming home needs none.
+                if recalled.is_none()
+                    && !resume
+                    && popcorn_msg::wait_serving(node, Sleep::Interruptible).is_err()
+                {
+                    if current::fatal_signal_pending() {
+                        return Err(EINTR);
+                    }
+                    verdict(request, Verdict::ComeHome, 0);
+                    continue;
                 }
                 if recalled.is_some() || resume {
                     verdict(request, Verdict::ComeHome, 0);
@@ -232,7 +243,7 @@ impl Thread {
         let changes = Change::for_syscall(space, number, &user)?;
         // First this, then a look: whoever lets the node go does it the other way round.
         self.state.lock().calls = true;
-        let result = if is_gone(node, space) {
+        let result = if self.is_gone(node, space) {
             self.carrier_is_gone(node, space);
             0
         } else {
@@ -263,10 +274,16 @@ impl Thread {
         let from = from.and_then(|node| Some((node, state.space.clone()?)));
         drop(state);
         if let Some((node, space)) = from {
-            if is_gone(node, &space) {
+            if self.is_gone(node, &space) {
                 self.carrier_is_gone(node, &space);
             }
         }
+    }
+
+    /// Whether its registers are lost: with the life of the node that they went to, whether or not there is another.
+    fn is_gone(&self, node: NodeId, space: &Space) -> bool {
+        let life = self.state.lock().life;
+        space.is_lost() || life.is_none() || popcorn_msg::life(node) != life
     }
 
     /// Ends a thread whose registers are lost, and with it its process.
@@ -370,10 +387,6 @@ impl Thread {
 }
 
 /// Whether what a thread has on `node` is gone.
-fn is_gone(node: NodeId, space: &Space) -> bool {
-    space.is_lost() || !popcorn_msg::is_online(node)
-}
-
 /// If `address` is in the lowest page of a mapping that grows downwards, lets it grow by more than
 /// a page: each growth brings a remote thread home.
 fn grow_stack(address: usize) {

@@ -544,6 +544,8 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         }
         let next = self.list().forced(group).ok_or(ForceError::NotSuspended)?;
         let changes = self.adopt(next, NodeSet::EMPTY);
+        // The word outranks what was accepted before.
+        self.is_resigned = false;
         Ok(changes.and(self.conclude(false)))
     }
 
@@ -732,11 +734,27 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             let is_heard = self.member(self.list(), node).is_some_and(|peer| {
                 peer.is_connected && now.saturating_sub(peer.heard_at) <= lease(self.dead)
             });
-            let is_odd = can_do_without && is_heard && !group.contains(node);
+            // If it misses only this node, that may be for want of the grants that it does not get.
+            let is_odd = can_do_without
+                && is_heard
+                && !group.contains(node)
+                && !self.is_connected_to_all(node, group.without(self.me));
             if let Some(Some(peer)) = self.peers.all_mut().get_mut(node.index()) {
                 peer.odd_since = is_odd.then(|| peer.odd_since.unwrap_or(now));
             }
         }
+    }
+
+    /// Whether that member and each of `others`, which are some, say that they hear each other.
+    fn is_connected_to_all(&self, node: NodeId, others: NodeSet) -> bool {
+        let hears = |from: NodeId, to: NodeId| {
+            self.member(self.list(), from)
+                .is_some_and(|peer| peer.has_our_list && peer.hears.contains(to))
+        };
+        !others.is_empty()
+            && others
+                .into_iter()
+                .all(|other| hears(node, other) && hears(other, node))
     }
 
     /// Members whose removal this node would accept.

@@ -113,7 +113,9 @@ impl Worker {
             return;
         };
         match self.members().bond(self.link.peer(), peer, own) {
-            Bond::Member { is_mutual } if !is_online && (is_mutual || is_addressed) => {
+            Bond::Member { is_mutual }
+                if !is_online && (is_mutual || is_addressed) && life::is_told(&self.link) =>
+            {
                 self.go_online();
             }
             Bond::Over => self.give_up(Reason::Refused),

@@ -5,8 +5,9 @@
 //!
 //! * one that is alone gives its list up and wants to join the other's, if there are more in that, or the
 //!   other is alone, too, and has the lower id. It keeps its life if it was alone from the beginning:
-//!   nobody ever relied on it. For a while it takes nobody in if it looks for a machine with a lower id: so
-//!   that of many that begin at once not two systems come to be.
+//!   nobody ever relied on it. For a while it takes nobody in if it looks for a machine with a lower id, or
+//!   has not heard all that it could; nor while it hears a system that it can join: so that of many that begin
+//!   or meet at once not two systems come to be.
 //! * two systems with several machines each stay two: the link is there, but nothing moves over it.
 //!
 //! Who joins waits until it hears all machines of that system: one that is not connected to all of them would
@@ -14,8 +15,9 @@
 //!
 //! A machine that was removed from the list begins another life, alone. One that gave its list up and waits in
 //! vain, while no list is heard of, begins another. So does one whose list is *deserted*: it does not serve,
-//! and each other member was heard in another life or in another system, so that nobody else serves under this
-//! list in that life. That is how the machine with the higher id of two goes on when the other was restarted.
+//! and the other members were heard in another life or in another system, but for some that are here and with
+//! which it is no majority either: so nobody serves under this list, nor will again. That is how the machine with
+//! the higher id of two goes on when the other was restarted.
 //!
 //! A list that was given up binds nobody: its only member forgets what it knew under a cluster number that
 //! it never uses again, and takes another life if others were in the list before.
@@ -124,6 +126,8 @@ pub struct Machine<const N: usize = NODE_MAX, P = [Option<Peer>; N], H = [Option
     linked: NodeSet,
     /// Since when this machine is in no list, or in one of its own.
     begun_at: u64,
+    /// When it first heard another machine, since its list is what it is.
+    met_at: u64,
     /// When it last heard of a list.
     list_heard_at: u64,
     told: Status,
@@ -173,6 +177,7 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
             foreign: NodeSet::EMPTY,
             linked: NodeSet::EMPTY,
             begun_at: now,
+            met_at: now,
             list_heard_at: now,
             event: None,
         }
@@ -268,6 +273,10 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
 
     /// Takes in what a machine said.
     pub fn hear(&mut self, now: u64, from: NodeId, said: &Said<N>) {
+        self.forget_outdated();
+        if self.heard.all().iter().all(Option::is_none) {
+            self.met_at = now;
+        }
         let theirs = &said.view.list;
         let is_foreign = self.membership.list().epoch() != 0
             && theirs.epoch() != 0
@@ -281,7 +290,7 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
                 return;
             }
         }
-        if theirs.epoch() != 0 || !self.looks_for_lower(now, from) {
+        if theirs.epoch() != 0 || !self.waits_for_better(now, from) {
             self.membership.heard(now, from, said.life, &said.view);
         }
         self.remember(from, said);
@@ -410,6 +419,56 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
             && now.saturating_sub(self.begun_at) <= SEEKS.saturating_mul(self.dead)
     }
 
+    /// Whether this machine is alone, and takes nobody in: what it could be found out to have to join may yet come, or is
+    /// there. Else two systems come to be of machines whose links come up one after the other.
+    fn waits_for_better(&self, now: u64, from: NodeId) -> bool {
+        let is_alone = self.membership.list().epoch() != 0 && self.others().is_empty();
+        is_alone
+            && (self.looks_for_lower(now, from)
+                || self.looks_around(now, from)
+                || self.hears_system()
+                || self.hears_lower())
+    }
+
+    /// Whether machines that there are links to, other than `from`, may yet be heard for the first time.
+    fn looks_around(&self, now: u64, from: NodeId) -> bool {
+        now.saturating_sub(self.met_at) <= self.dead
+            && self
+                .linked
+                .without(from)
+                .into_iter()
+                .any(|node| self.heard_of(node).is_none())
+    }
+
+    fn is_elsewhere(&self, heard: &Heard) -> bool {
+        heard.epoch != 0 && heard.cluster != self.membership.list().cluster()
+    }
+
+    /// Whether so many machines of another system of several are heard that these can go on.
+    fn hears_system(&self) -> bool {
+        let can_go_on = |it: &Heard| {
+            let here = it.members.into_iter().filter(|node| {
+                self.heard_of(*node)
+                    .is_some_and(|other| other.cluster == it.cluster)
+            });
+            let here = here.fold(NodeSet::EMPTY, NodeSet::with);
+            let (number, all) = (2 * here.len(), it.members.len());
+            number > all || number == all && here.first() == it.members.first()
+        };
+        let mut elsewhere = self.heard.all().iter().flatten();
+        elsewhere.any(|it| {
+            self.is_elsewhere(it) && it.members.without(self.me).len() > 1 && can_go_on(it)
+        })
+    }
+
+    /// Whether a machine with a lower id is heard that is alone, too.
+    fn hears_lower(&self) -> bool {
+        let lower = NodeId::all().take_while(|node| *node < self.me);
+        lower
+            .filter_map(|node| self.heard_of(node))
+            .any(|it| self.is_elsewhere(&it) && it.members.len() == 1)
+    }
+
     /// Whether some machine of `peer`'s system has not been heard to be of that system.
     fn has_unheard(&self, peer: NodeId) -> bool {
         let Some(they) = self.heard_of(peer).filter(|they| they.epoch != 0) else {
@@ -427,7 +486,9 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
     fn gives_way(&mut self, now: u64, from: NodeId, theirs: &List<N>) -> bool {
         let (ours, they) = (self.others(), theirs.members().without(self.me));
         let is_free = ours.is_empty() && self.membership.standing(now) == Standing::Serving;
-        if is_free && !self.has_unheard(from) && (they.len() > 1 || from < self.me) {
+        let is_better = they.len() > 1
+            || from < self.me && !self.looks_around(now, from) && !self.hears_system();
+        if is_free && !self.has_unheard(from) && is_better {
             let is_first = self.membership.list().epoch() == FIRST_EPOCH;
             let life = if is_first {
                 self.life
@@ -460,7 +521,19 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
         self.heard_under == (list.cluster(), list.epoch())
             && list.contains(self.me, self.life)
             && !self.others().is_empty()
-            && self.others().into_iter().all(is_over)
+            && self.is_hopeless(is_over)
+    }
+
+    /// Whether all other members are over, but for some that are here, too few with this one.
+    fn is_hopeless(&self, is_over: impl Fn(NodeId) -> bool) -> bool {
+        let list = self.membership.list();
+        let is_here = |node: NodeId| {
+            self.heard_of(node)
+                .is_some_and(|heard| (heard.cluster, heard.epoch) == (list.cluster(), list.epoch()))
+        };
+        let rest = self.others().into_iter().filter(|node| !is_over(*node));
+        let rest = rest.fold(NodeSet::EMPTY, NodeSet::with);
+        rest.into_iter().all(is_here) && !list.is_majority(rest.with(self.me))
     }
 
     fn begin_anew(&mut self, now: u64) {

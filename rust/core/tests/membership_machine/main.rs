@@ -13,7 +13,7 @@ use world::seed;
 use world::World;
 use world::DEAD;
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 200;
 /// For all to be well again, in ticks; generous.
 const LONG: u64 = 600;
 /// For one to leave, as `popcorn_msg/endpoint.rs` has it: twice what the dead are given.
@@ -26,6 +26,10 @@ fn each_seed(test: impl Fn()) {
         println!("seed {number}");
         test();
     }
+}
+
+fn ids(count: usize) -> Vec<u64> {
+    (0..count as u64).collect()
 }
 
 fn whole(count: usize) -> Vec<usize> {
@@ -196,7 +200,7 @@ fn who_leaves_several_is_dead_to_none() {
         let leaver = below(count as u64) as usize;
         let mut rest = whole(count);
         rest.remove(leaver);
-        let mut world = World::mesh(&whole(count).iter().map(|n| *n as u64).collect::<Vec<_>>());
+        let mut world = World::mesh(&ids(count));
         world.until("one", LONG, |world| world.is_one(&whole(count)));
         // So others hear of the list without it before they hear that it leaves.
         let far = rest[below(rest.len() as u64) as usize];
@@ -240,8 +244,7 @@ fn who_leaves_one_after_the_other_drives_nobody_out() {
 fn all_may_leave_at_once() {
     each_seed(|| {
         for count in 2..5 {
-            let ids: Vec<u64> = (0..count as u64).collect();
-            let mut world = World::mesh(&ids);
+            let mut world = World::mesh(&ids(count));
             world.until("one", LONG, |world| world.is_one(&whole(count)));
             for n in 0..count {
                 assert!(world.leave(n));
@@ -276,12 +279,67 @@ fn a_link_that_comes_while_it_leaves_finds_it_alone_afterwards() {
 }
 
 #[test]
+fn links_that_come_late_make_one_system() {
+    each_seed(|| {
+        let count = 4 + below(2) as usize;
+        let mut world = World::mesh(&ids(count));
+        let all_pairs = |world: &mut World, is_cut| {
+            for n in 0..count {
+                for other in 0..n {
+                    world.cut(n, other, is_cut);
+                }
+            }
+        };
+        all_pairs(&mut world, true);
+        // Nobody looks for a lower one any more.
+        world.run(4 * DEAD + 10);
+        all_pairs(&mut world, false);
+        world.until("one", LONG, |world| world.is_one(&whole(count)));
+    });
+}
+
+#[test]
+fn two_that_begin_anew_at_once_join_the_others() {
+    each_seed(|| {
+        // With four, those who are left are half without the lowest: they begin anew, too.
+        for count in [5, 4] {
+            let mut world = World::mesh(&ids(count));
+            world.until("one", LONG, |world| world.is_one(&whole(count)));
+            world.kill(0);
+            world.kill(1);
+            world.run(below(60));
+            world.boot(0);
+            world.boot(1);
+            world.until("one again", LONG, |world| world.is_one(&whole(count)));
+        }
+    });
+}
+
+#[test]
+fn one_that_begins_anew_does_not_make_a_system_with_one_that_comes_back() {
+    each_seed(|| {
+        let mut world = World::mesh(&ids(4));
+        world.until("one", LONG, |world| world.is_one(&whole(4)));
+        for n in 1..4 {
+            world.cut(n, 0, true);
+        }
+        world.until("three", LONG, |world| world.is_one(&[1, 2, 3]));
+        world.run(below(60));
+        world.kill(3);
+        world.boot(3);
+        for n in 1..4 {
+            world.cut(n, 0, false);
+        }
+        world.until("one again", LONG, |world| world.is_one(&whole(4)));
+    });
+}
+
+#[test]
 fn after_whatever_happens_they_are_one_again() {
     each_seed(|| {
         let count = 2 + below(3) as usize;
         let any = || below(count as u64) as usize;
-        let ids: Vec<u64> = (0..count as u64).collect();
-        let mut world = World::mesh(&ids);
+        let mut world = World::mesh(&ids(count));
         for _ in 0..below(60) {
             match below(5) {
                 0 => world.cut(any(), any(), below(2) == 0),
