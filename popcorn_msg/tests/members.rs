@@ -219,8 +219,8 @@ pub(super) fn leave() -> Outcome {
     one.settle();
     ONE.reset();
     let _one = one.register(0x531..=0x531, &ONE)?;
-    let parting = zero.part(node(1), LONG_MS)?;
-    zero.leave(parting)?;
+    let leaving = zero.part_from_system(node(1), LONG_MS)?;
+    zero.leave(leaving)?;
     check!(members(&zero) == 0b01 && serves(&zero));
     check!(members(&one) == 0b10);
     check!(eventually(|| serves(&one)));
