@@ -436,7 +436,7 @@ fn store_leave(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
     }
     // Without the lock, for this takes its time, and others may ask how it goes.
     let parting = match timeout_ms {
-        Some(timeout_ms) => Some(peer.endpoint.part(peer.node, timeout_ms)?),
+        Some(timeout_ms) => Some(peer.endpoint.part_from_system(peer.node, timeout_ms)?),
         None => None,
     };
     let mut state = peer.state.lock();
@@ -446,7 +446,7 @@ fn store_leave(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
     match parting {
         // If somebody else left it meanwhile, and joined it anew, that is to stay.
         Some(parting) => peer.endpoint.leave(parting)?,
-        None => peer.endpoint.detach(peer.node)?,
+        None => peer.endpoint.leave_at_once(peer.node)?,
     }
     state.joined = None;
     Ok(())

@@ -35,6 +35,7 @@ use kernel::sync::SpinLock;
 
 use core::ops::RangeInclusive;
 use core::sync::atomic::Ordering;
+use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
@@ -300,10 +301,32 @@ impl Endpoint {
             .count()
     }
 
-    /// Whether `peer` is the only other machine that there is a link to.
-    pub(crate) fn is_last_machine(&self, peer: NodeId) -> bool {
-        let is_machine = |link: Arc<Link>| !link.transport().shares_memory();
-        self.link(peer).is_some_and(is_machine) && self.links_to_machines() == 1
+    /// Whom this machine leaves when it leaves `peer`: those that are in one list of members with both, for who is not
+    /// connected to all of these can be no member. `None`: it stays with the others, if there are some: `peer` is no
+    /// member, or is gone without having left.
+    pub(crate) fn fellows(&self, peer: NodeId) -> Option<NodeSet> {
+        let members = self.core.members().describe().status.members;
+        let is_one = members.contains(self.node()) && members.contains(peer);
+        let fellows = members.without(self.node()).without(peer);
+        let is_heard = |link: Arc<Link>| link.is_online() && !link.missing.load(Ordering::Acquire);
+        let goes = is_one && (fellows.is_empty() || self.link(peer).is_some_and(is_heard));
+        (self.core.settings().agrees && goes).then_some(fellows)
+    }
+
+    /// Leaves `peer` at once, whatever comes of what is over there; and so all that are in one list with both.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::detach`].
+    pub(crate) fn leave_at_once(&self, peer: NodeId) -> Result {
+        // Of two it is left to the other to find out, as when this machine dies.
+        if self
+            .fellows(peer)
+            .is_some_and(|fellows| !fellows.is_empty())
+        {
+            self.core.members().resign();
+        }
+        self.detach(peer)
     }
 
     /// From the first link to another machine on there is somebody to agree with.

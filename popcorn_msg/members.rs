@@ -224,6 +224,11 @@ impl Members {
         }
     }
 
+    /// Leaves the others without waiting for them to know it. The end of a link has to follow.
+    pub(crate) fn resign(&self) {
+        self.with(|state, _| state.leave());
+    }
+
     /// Waits until this machine, which leaves, may go; whether that was in time.
     fn wait_gone(&self, timeout_ms: u32) -> bool {
         let is_gone = || self.state.lock().is_gone(ticks());

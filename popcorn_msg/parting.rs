@@ -17,6 +17,7 @@ use crate::request::Request;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
 use popcorn_core::parting::Refusal;
@@ -38,12 +39,22 @@ const LEAVING_MS: u64 = 5_000;
 const LOOK_MS: u32 = 10;
 /// How long to try to tell the peer that we stay. Its door opens by itself, too.
 const TELL_MS: u32 = 1_000;
+/// For the links to those that are left with another to notice it.
+const ANEW_MS: u64 = 1_000;
 
 /// A peer from which this node has parted. Dropping it while the peer is still there means that the two
 /// stay together after all: threads may go again. That may sleep, not for long.
 pub struct Parting {
     link: Arc<Link>,
     number: u64,
+}
+
+/// A machine that is about to be left, and all that are left with it.
+pub(crate) struct Leaving {
+    from: Parting,
+    fellows: KVec<Parting>,
+    /// This machine leaves the list of members that they are in.
+    is_member: bool,
 }
 
 impl Drop for Parting {
@@ -203,16 +214,54 @@ impl Endpoint {
     /// # Errors
     ///
     /// `ENODEV`: somebody else has done so, and maybe sought it anew.
-    pub(crate) fn leave(&self, parting: Parting) -> Result {
-        let peer = parting.link.peer();
-        let is_same = |link: Arc<Link>| Arc::ptr_eq(&link, &parting.link);
+    pub(crate) fn leave(&self, leaving: Leaving) -> Result {
+        let Leaving {
+            from,
+            fellows,
+            is_member,
+        } = leaving;
+        let peer = from.link.peer();
+        let is_same = |link: Arc<Link>| Arc::ptr_eq(&link, &from.link);
         if !self.link(peer).is_some_and(is_same) {
             return Err(ENODEV);
         }
-        if self.is_last_machine(peer) {
+        if is_member {
             self.leave_members();
         }
-        self.detach(peer)
+        let left = self.detach(peer);
+        // This machine has begun anew, and so do its links. Until then nobody is to go there.
+        let until = time::now_ms() + ANEW_MS;
+        let is_online = |parting: &Parting| parting.link.is_online();
+        while fellows.iter().any(is_online) && time::now_ms() < until {
+            time::sleep_ms(LOOK_MS);
+        }
+        left
+    }
+
+    /// [`Endpoint::part`] from `peer` and its [`fellows`](Endpoint::fellows): who leaves is the one to go. `timeout_ms` is
+    /// for each. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub(crate) fn part_from_system(&self, peer: NodeId, timeout_ms: u32) -> Result<Leaving> {
+        let from = self.part(peer, timeout_ms)?;
+        let members = self.fellows(peer);
+        let is_member = members.is_some();
+        let mut fellows = KVec::new();
+        for node in members.unwrap_or(NodeSet::EMPTY) {
+            match self.part(node, timeout_ms) {
+                Ok(parting) => fellows.push(parting, GFP_KERNEL)?,
+                // There is no link to it.
+                Err(error) if error == ENODEV => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Leaving {
+            from,
+            fellows,
+            is_member,
+        })
     }
 
     /// Whether threads may go to `node`, and be taken from it: it is online, and neither parts from the

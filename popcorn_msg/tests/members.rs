@@ -219,8 +219,8 @@ pub(super) fn leave() -> Outcome {
     one.settle();
     ONE.reset();
     let _one = one.register(0x531..=0x531, &ONE)?;
-    let parting = zero.part(node(1), LONG_MS)?;
-    zero.leave(parting)?;
+    let leaving = zero.part_from_system(node(1), LONG_MS)?;
+    zero.leave(leaving)?;
     check!(members(&zero) == 0b01 && serves(&zero));
     check!(members(&one) == 0b10);
     check!(eventually(|| serves(&one)));
@@ -231,6 +231,56 @@ pub(super) fn leave() -> Outcome {
     ));
     one.wait_online(node(0), LONG_MS)?;
     check!(one.call(node(0), ECHO, &[b"again"], OPTIONS)?.payload() == b"again");
+    Ok(())
+}
+
+/// Of three, who leaves one leaves both, in order; the others stay together.
+pub(super) fn leave_one() -> Outcome {
+    static ONE: Events = Events::new();
+    static TWO: Events = Events::new();
+    let zero = TestNode::member(0, DEAD_MS)?;
+    let one = TestNode::member(1, DEAD_MS)?;
+    let two = TestNode::member(2, DEAD_MS)?;
+    let pairs = [(&zero, &one, 60), (&zero, &two, 61), (&one, &two, 62)];
+    for (low, high, case) in pairs {
+        let (address, _) = ports(case);
+        low.connect(high.node(), listens(address))?;
+        high.connect(low.node(), connects(address))?;
+    }
+    let all = [&zero, &one, &two];
+    let is_whole = || {
+        let sees = |low: &TestNode, high: &TestNode| {
+            low.is_online(high.node()) && high.is_online(low.node())
+        };
+        all.iter()
+            .all(|each| members(each) == 0b111 && serves(each))
+            && pairs.iter().all(|(low, high, _)| sees(low, high))
+    };
+    check!(eventually(is_whole));
+    one.settle();
+    two.settle();
+    ONE.reset();
+    TWO.reset();
+    let _one = one.register(0x531..=0x531, &ONE)?;
+    let _two = two.register(0x531..=0x531, &TWO)?;
+    let leaving = zero.part_from_system(node(1), LONG_MS)?;
+    check!(!zero.takes_threads(node(1)) && !zero.takes_threads(node(2)));
+    zero.leave(leaving)?;
+    check!(members(&zero) == 0b001 && serves(&zero));
+    check!(eventually(
+        || members(&one) == 0b110 && members(&two) == 0b110
+    ));
+    check!(eventually(|| serves(&one) && serves(&two)));
+    // Nobody else has come or gone.
+    check!(eventually(
+        || ONE.counts() == (0, 1, 0) && TWO.counts() == (0, 1, 0)
+    ));
+    check!(one.call(node(2), ECHO, &[b"on"], OPTIONS)?.payload() == b"on");
+    check!(!zero.is_online(node(2)) && zero.link(node(2)).is_some());
+    let (address, _) = ports(60);
+    zero.connect(node(1), listens(address))?;
+    check!(eventually(is_whole));
+    check!(ONE.counts() == (1, 1, 0) && TWO.counts() == (1, 1, 0));
     Ok(())
 }
 

@@ -171,8 +171,8 @@ pub(super) fn in_order() -> Outcome {
     check!(zero.takes_threads(node(1)));
     check!(eventually(|| is_open(&zero, &one)));
     // Once more, and this time it leaves.
-    let parting = zero.part(node(1), LONG_MS)?;
-    zero.leave(parting)?;
+    let leaving = zero.part_from_system(node(1), LONG_MS)?;
+    zero.leave(leaving)?;
     check!(!zero.takes_threads(node(1)) && zero.link(node(1)).is_none());
     check!(eventually(|| !one.is_online(node(0))));
     // From one that is not there, or of which nobody knows.
