@@ -15,6 +15,7 @@ use kernel::sync::SpinLock;
 use kernel::sync::UniqueArc;
 use popcorn_core::directory::Entry;
 use popcorn_core::directory::NodeSet;
+use popcorn_core::directory::Step;
 use popcorn_core::ids::NodeId;
 use popcorn_core::interval::IntervalSet;
 use popcorn_kernel::errno;
@@ -60,6 +61,17 @@ pub(crate) struct Page {
     pub(crate) hand: Option<Hand>,
     /// A thread carries out the operation now; otherwise a busy entry waits for a receipt.
     pub(crate) driven: bool,
+    /// Nodes that died while a thread did that, which the entry is yet to be told of: by that thread, when it
+    /// carries out no more, or by who begins something else first. Empty while `driven` is false.
+    pub(crate) lost: NodeSet,
+}
+
+impl Page {
+    /// Tells the entry, which nobody drives any more, of the deaths that it was not told of.
+    pub(crate) fn apply_losses(&mut self) -> Step {
+        let lost = core::mem::take(&mut self.lost);
+        self.entry.nodes_lost(lost)
+    }
 }
 
 /// What the origin knows of its pages.

@@ -77,7 +77,10 @@ impl<'a> Operation<'a> {
                     invalidate,
                 } => self.gather(supplier, invalidate),
                 Step::Grant { to, access, data } if to == home => self.install(access, data),
-                Step::Grant { access, data, .. } => return Ok(self.grant(access, data)),
+                Step::Grant { access, data, .. } => match self.grant(data) {
+                    Ok(hand) => return Ok(Ended::Grant { access, hand }),
+                    Err(step) => step,
+                },
                 Step::Done => {
                     self.finish();
                     return Ok(Ended::Done);
@@ -232,21 +235,31 @@ impl<'a> Operation<'a> {
         self.advance(|entry| entry.receipt(home, receipt).unwrap_or(Step::Wait))
     }
 
-    /// The page goes to a remote; it stays in hand until the receipt.
-    pub(super) fn grant(&mut self, access: Access, data: bool) -> Ended {
+    /// The page goes to a remote; it stays in hand until the receipt. What goes along, if anything does.
+    ///
+    /// # Errors
+    ///
+    /// That node died meanwhile: what to do instead.
+    pub(super) fn grant(&mut self, data: bool) -> core::result::Result<Option<Hand>, Step> {
         let hand = self.hand.take();
-        let mut directory = self.space.directory.lock();
-        if let Some(page) = directory.pages.get_mut(&(self.address as u64)) {
-            page.hand = hand.clone();
-            page.driven = false;
+        let mut step = Step::Wait;
+        {
+            let mut directory = self.space.directory.lock();
+            if let Some(page) = directory.pages.get_mut(&(self.address as u64)) {
+                step = page.apply_losses();
+                page.driven = step != Step::Wait;
+                if !page.driven {
+                    page.hand = hand.clone();
+                }
+            }
         }
-        drop(directory);
+        if step != Step::Wait {
+            self.hand = hand;
+            return Err(step);
+        }
         // The death of the requester may be what comes next.
         self.space.changed.wake_all();
-        Ended::Grant {
-            access,
-            hand: if data { hand } else { None },
-        }
+        Ok(if data { hand } else { None })
     }
 
     /// The operation is over: a page that is wholly ours again needs no entry.
@@ -257,6 +270,10 @@ impl<'a> Operation<'a> {
             let local = directory.pages.get_mut(&key).map(|page| {
                 // Once idle it may be in other hands already.
                 page.driven &= page.entry.is_busy();
+                if !page.entry.is_busy() {
+                    // Of an idle page that is all there is to be done.
+                    let _ = page.apply_losses();
+                }
                 page.entry.is_local()
             });
             if local == Some(true) {
