@@ -261,7 +261,8 @@ impl Endpoint {
         }
     }
 
-    /// Leaves `peer` and gives its window or connections back; nothing touches them afterwards. May sleep.
+    /// Leaves `peer` and gives its window or connections back; nothing touches them afterwards, though workers with
+    /// requests of the peer may still run. All services know that it is gone. May sleep, but not for any node.
     ///
     /// # Errors
     ///
@@ -284,9 +285,9 @@ impl Endpoint {
             }
             self.end_ticking();
         }
-        // Workers may hold it; wait for them, so that the mapping goes now.
-        self.core.flush();
-        drop(link);
+        // Who seeks the peer anew has another link, which knows nothing of what this one has told. Workers are not
+        // waited for: one may wait for yet another node, without end. What they hold is closed.
+        self.core.flush_events();
         Ok(())
     }
 
