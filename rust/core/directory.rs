@@ -68,8 +68,8 @@
 //! 4. REQUESTs never wait at the origin for a busy page or a frozen range: they are sent back by
 //!    RETRY. Hence nothing in 2 or 3 waits for a thread in 1, and there is no cycle. Local threads of
 //!    the origin may sleep until the entry is idle, since an operation's end depends on none of them:
-//!    whoever carries one out sees it through, killed or not, up to the GRANT to a remote; a worker
-//!    goes on with the receipt.
+//!    whoever carries one out sees it through up to the GRANT to a remote, or leaves it to a worker when he is
+//!    killed; a worker goes on with the receipt.
 //! 5. A node's death ends each of these waits ([`Entry::node_lost`]).
 //!
 //! # Changes of the layout
