@@ -124,9 +124,15 @@ impl Core {
         }
     }
 
-    /// Waits until no worker runs or will run. Nothing must be queued any more. May sleep.
+    /// Waits until no worker runs or will run. Nothing must be queued any more. May sleep: as long as a
+    /// handler takes, which may wait for another node.
     pub(crate) fn flush(&self) {
         self.workers.flush();
+        self.flush_events();
+    }
+
+    /// Waits until all services have dealt with what they are told so far. May sleep, but not for any node.
+    pub(crate) fn flush_events(&self) {
         self.events.flush();
     }
 }

@@ -10,6 +10,8 @@ use crate::core::Core;
 use crate::link::Link;
 use crate::link::LinkState;
 use crate::link::SendError;
+use crate::pending;
+use crate::pending::Waiter;
 use crate::ping::Echo;
 use crate::request::encoded;
 use crate::request::malformed;
@@ -39,6 +41,7 @@ use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
+use popcorn_core::ids::RequestId;
 use popcorn_core::ids::NODE_MAX;
 use popcorn_core::stream::Channel;
 use popcorn_core::wire::Wire;
@@ -129,6 +132,40 @@ impl Response {
     /// The bytes themselves.
     pub fn into_payload(self) -> KVVec<u8> {
         self.payload
+    }
+}
+
+/// What became of a call that its caller may leave to somebody else: see [`Endpoint::call_or_leave`].
+pub enum Called {
+    /// The peer has answered.
+    Answered(Response),
+    /// A signal came first; the peer was asked, and will answer.
+    Left(Outstanding),
+}
+
+/// A call that nobody waits for now. If it is dropped, the answer reaches nobody.
+pub struct Outstanding {
+    core: Arc<Core>,
+    id: RequestId,
+    waiter: Arc<Waiter>,
+}
+
+impl Outstanding {
+    /// Waits for the answer, whatever signals come. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EHOSTDOWN`: the peer died meanwhile. Or the error that it answered with.
+    pub fn wait(self) -> Result<Response> {
+        while self.waiter.wait(Sleep::Idle, u32::MAX).is_err() {}
+        let payload = self.waiter.take()?;
+        Ok(Response { payload })
+    }
+}
+
+impl Drop for Outstanding {
+    fn drop(&mut self) {
+        self.core.pending().end(self.id);
     }
 }
 
@@ -262,7 +299,8 @@ impl Endpoint {
         }
     }
 
-    /// Leaves `peer` and gives its window or connections back; nothing touches them afterwards. May sleep.
+    /// Leaves `peer` and gives its window or connections back; nothing touches them afterwards, though workers with
+    /// requests of the peer may still run. All services know that it is gone. May sleep, but not for any node.
     ///
     /// # Errors
     ///
@@ -285,9 +323,9 @@ impl Endpoint {
             }
             self.end_ticking();
         }
-        // Workers may hold it; wait for them, so that the mapping goes now.
-        self.core.flush();
-        drop(link);
+        // Who seeks the peer anew has another link, which knows nothing of what this one has told. Workers are not
+        // waited for: one may wait for yet another node, without end. What they hold is closed.
+        self.core.flush_events();
         Ok(())
     }
 
@@ -470,6 +508,47 @@ impl Endpoint {
         Ok(Response { payload: result? })
     }
 
+    /// As [`Endpoint::call`], but whoever is interrupted once the peer was asked gets what somebody else can wait
+    /// with for the answer. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::call`]; `EINTR`: the peer was not asked.
+    pub fn call_or_leave(
+        &self,
+        node: NodeId,
+        kind: u16,
+        parts: &[&[u8]],
+        options: CallOptions,
+    ) -> Result<Called> {
+        let link = self.online_link(node)?;
+        let mut counted = link.statistics().call(kind);
+        let mut left = None;
+        let asked = self.ask(&link, kind, parts, options, &mut counted);
+        let result = asked.and_then(|call| {
+            let waited = call.waiter.wait(options.sleep, options.timeout_ms);
+            if waited == Err(EINTR) {
+                left = Some(call.leave());
+                return Err(EINTR);
+            }
+            waited?;
+            if call.waiter.is_answered() {
+                counted.answered();
+            }
+            call.waiter.take()
+        });
+        let length = result.as_ref().map(|payload| payload.len());
+        counted.end(length.map_err(|error| *error));
+        match left {
+            Some((id, waiter)) => Ok(Called::Left(Outstanding {
+                core: self.core.clone(),
+                id,
+                waiter,
+            })),
+            None => Ok(Called::Answered(Response { payload: result? })),
+        }
+    }
+
     /// [`Endpoint::call`] on a link.
     fn exchange(
         &self,
@@ -479,6 +558,23 @@ impl Endpoint {
         options: CallOptions,
         counted: &mut statistics::Call<'_>,
     ) -> Result<KVVec<u8>> {
+        let call = self.ask(link, kind, parts, options, counted)?;
+        call.waiter.wait(options.sleep, options.timeout_ms)?;
+        if call.waiter.is_answered() {
+            counted.answered();
+        }
+        call.waiter.take()
+    }
+
+    /// The first half of [`Endpoint::call`]: the peer is asked, and may have answered already.
+    fn ask(
+        &self,
+        link: &Arc<Link>,
+        kind: u16,
+        parts: &[&[u8]],
+        options: CallOptions,
+        counted: &mut statistics::Call<'_>,
+    ) -> Result<pending::Call<'_>> {
         let CallOptions {
             timeout_ms,
             sleep,
@@ -494,11 +590,7 @@ impl Endpoint {
         if poll_ns != 0 {
             self.poll_for(link, &call.waiter, poll_ns);
         }
-        call.waiter.wait(sleep, timeout_ms)?;
-        if call.waiter.is_answered() {
-            counted.answered();
-        }
-        call.waiter.take()
+        Ok(call)
     }
 
     /// Drains the link oneself for a while: no switch to its thread and back, and no doorbell.

@@ -114,6 +114,8 @@ pub(crate) struct Call<'a> {
     table: &'a Pending,
     id: RequestId,
     pub(crate) waiter: Arc<Waiter>,
+    /// Somebody else frees it.
+    is_left: bool,
 }
 
 impl Pending {
@@ -151,6 +153,7 @@ impl Pending {
                     table: self,
                     id,
                     waiter,
+                    is_left: false,
                 });
             }
             self.room.wait(sleep, Some(timeout_ms), || {
@@ -173,6 +176,20 @@ impl Pending {
             }
             None => false,
         }
+    }
+
+    /// Frees the slot of a call.
+    pub(crate) fn end(&self, id: RequestId) {
+        let waiter = {
+            let mut slots = self.slots.lock();
+            slots.used -= 1;
+            slots
+                .all
+                .get_mut(id.slot())
+                .and_then(|slot| slot.waiter.take())
+        };
+        drop(waiter);
+        self.room.wake_one();
     }
 
     /// How many calls are outstanding.
@@ -233,19 +250,18 @@ impl Call<'_> {
     pub(crate) fn id(&self) -> u64 {
         self.id.to_wire()
     }
+
+    /// Leaves it to somebody else, who ends it by [`Pending::end`].
+    pub(crate) fn leave(mut self) -> (RequestId, Arc<Waiter>) {
+        self.is_left = true;
+        (self.id, self.waiter.clone())
+    }
 }
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        let waiter = {
-            let mut slots = self.table.slots.lock();
-            slots.used -= 1;
-            slots
-                .all
-                .get_mut(self.id.slot())
-                .and_then(|slot| slot.waiter.take())
-        };
-        drop(waiter);
-        self.table.room.wake_one();
+        if !self.is_left {
+            self.table.end(self.id);
+        }
     }
 }

@@ -45,7 +45,9 @@ mod tests;
 mod transport;
 
 pub use endpoint::CallOptions;
+pub use endpoint::Called;
 pub use endpoint::Endpoint;
+pub use endpoint::Outstanding;
 pub use endpoint::Registration;
 pub use endpoint::Response;
 pub use parting::Limit;

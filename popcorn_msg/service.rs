@@ -46,8 +46,9 @@ pub trait Handler: Send + Sync {
         Some(request)
     }
 
-    /// A node came or went. Runs in process context, may sleep; events come one at a time, in
-    /// order. Messages of a new node may be handled before its event is.
+    /// A node came or went. Runs in process context, may sleep, but waits for no node: events come one at a
+    /// time, in order, and a node is online again only when all services have dealt with its end. Messages
+    /// of a new node may be handled before its event is.
     fn node_event(&self, _node: NodeId, _event: NodeEvent) {}
 
     /// One of the two, this node or `node`, is about to leave the other in order: brings home what this

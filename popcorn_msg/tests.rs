@@ -553,11 +553,14 @@ fn call_aside(from: &TestNode, kind: u16, result: &'static AtomicU32) -> Result<
     })
 }
 
-/// A node that leaves fails the calls to it; when it comes back, all is as before.
+/// A node that leaves fails the calls to it, and waits for none of its own workers; when it comes back, all is
+/// as before.
 fn leave_and_return() -> Outcome {
     static GATE: Gate = Gate::new();
     static EVENTS: Events = Events::new();
     static RESULT: AtomicU32 = AtomicU32::new(0);
+    static HAS_LEFT: AtomicBool = AtomicBool::new(false);
+    HAS_LEFT.store(false, Ordering::SeqCst);
     GATE.reset();
     EVENTS.reset();
     let (zero, one, memory) = two_nodes()?;
@@ -571,12 +574,16 @@ fn leave_and_return() -> Outcome {
     let leaver = one.0.clone();
     let leaving = Kthread::spawn(c_str!("popcorn test"), move || {
         leaver.detach(node(0)).ok();
+        HAS_LEFT.store(true, Ordering::SeqCst);
     })?;
     let host_down = errno::host_down().to_errno().unsigned_abs();
     check!(eventually(|| RESULT.load(Ordering::SeqCst) == host_down));
     check!(!zero.is_online(node(1)));
     check!(eventually(|| EVENTS.counts().1 == 1));
-    // The worker that holds the old request ends; its answer reaches nobody.
+    // One with the old request runs on, as one does that waits for a third node.
+    check!(eventually(|| HAS_LEFT.load(Ordering::SeqCst)));
+    check!(GATE.done.load(Ordering::SeqCst) == 0);
+    // When it ends, its answer reaches nobody.
     GATE.open.store(true, Ordering::SeqCst);
     drop(leaving);
     drop(caller);

@@ -11,6 +11,7 @@ use kernel::sync::Arc;
 use popcorn_core::directory::Access;
 use popcorn_core::directory::Entry;
 use popcorn_core::directory::Keep;
+use popcorn_core::directory::NodeSet;
 use popcorn_core::directory::Receipt;
 use popcorn_core::directory::Refusal;
 use popcorn_core::directory::Step;
@@ -84,11 +85,14 @@ impl Space {
             let mut operation = Operation::new(self, &user, address);
             let answer = operation.take(keep, 2);
             match operation.answered(home, Ok(answer)) {
-                Step::Grant {
-                    to, access, data, ..
-                } if to == node => {
-                    let Ended::Grant { hand, .. } = operation.grant(access, data) else {
-                        break;
+                Step::Grant { to, data, .. } if to == node => {
+                    let hand = match operation.grant(data) {
+                        Ok(hand) => hand,
+                        // It is dead.
+                        Err(step) => {
+                            let _ = operation.drive(step);
+                            break;
+                        }
                     };
                     // There is room; a grant always brings its content.
                     hands.push(hand.unwrap_or(Hand::Zeros), GFP_KERNEL)?;
@@ -196,6 +200,10 @@ impl Space {
                 return Err(EAGAIN);
             }
             if let Some(page) = directory.pages.get_mut(&key) {
+                if !page.entry.is_busy() {
+                    // Of an idle page that is all there is to be done.
+                    let _ = page.apply_losses();
+                }
                 return match page.entry.begin(node, access) {
                     Ok(step) => {
                         page.driven = step != Step::AlreadyGranted;
@@ -220,6 +228,7 @@ impl Space {
                         entry: Entry::new(popcorn_msg::this_node()),
                         hand: None,
                         driven: false,
+                        lost: NodeSet::EMPTY,
                     };
                     spare = Some(RBTreeNode::new(key, page, GFP_KERNEL)?);
                 }
@@ -242,6 +251,7 @@ impl Space {
             entry,
             hand: None,
             driven: true,
+            lost: NodeSet::EMPTY,
         };
         let spare = RBTreeNode::new(key, page, GFP_KERNEL)?;
         let mut directory = self.directory.lock();
@@ -303,7 +313,10 @@ impl Space {
         let _ = operation.drive(step);
     }
 
-    /// A node died: what it held is lost, what it was to answer is answered. From a worker.
+    /// A node died: what it held is lost, what it was to answer is answered. From a worker; waits for no
+    /// message, since nobody hears of another death meanwhile. Who drives an operation may wait for yet
+    /// another node: he does this for his page when he is done ([`Page::lost`]), and nobody begins anything
+    /// else with that page before. Thus the node may ask again as soon as this has returned.
     pub fn node_lost(self: &Arc<Self>, node: NodeId) {
         {
             let mut directory = self.directory.lock();
@@ -315,22 +328,12 @@ impl Space {
         let mut from = 0;
         while let Some(key) = self.next_page(from, u64::MAX) {
             from = key + 1;
-            let address = key as usize;
-            // Whoever drives an operation learns of the death by its own message.
-            let _ = self.changed.wait_killable(|| {
-                self.directory
-                    .lock()
-                    .pages
-                    .get(&key)
-                    .map_or(true, |page| !page.driven)
-            });
             let next = {
                 let mut directory = self.directory.lock();
                 match directory.pages.get_mut(&key) {
                     Some(page) if page.driven => {
-                        // Somebody was faster.
-                        from = key;
-                        continue;
+                        page.lost = page.lost.with(node);
+                        None
                     }
                     Some(page) => {
                         let step = page.entry.node_lost(node);
@@ -343,7 +346,7 @@ impl Space {
             };
             match next {
                 Some((step, hand)) if step != Step::Wait => {
-                    self.finish_step(&user, address, step, hand)
+                    self.finish_step(&user, key as usize, step, hand)
                 }
                 _ => self.changed.wake_all(),
             }

@@ -41,7 +41,7 @@ struct PopcornPage {
 
 impl kernel::Module for PopcornPage {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let spaces = space::SPACES.init(space::Spaces::new())?;
+        let spaces = space::SPACES.init(space::Spaces::new()?)?;
         Ok(Self {
             _service: service::register()?,
             _spaces: spaces,

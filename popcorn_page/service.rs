@@ -7,7 +7,9 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use kernel::sync::UniqueArc;
 use popcorn_core::directory::Access;
+use popcorn_core::directory::Answer;
 use popcorn_core::directory::Keep;
 use popcorn_core::directory::Receipt;
 use popcorn_core::ids::NodeId;
@@ -15,15 +17,20 @@ use popcorn_core::proto;
 use popcorn_core::proto::Content;
 use popcorn_core::proto::Outcome;
 use popcorn_core::wire::Wire;
+use popcorn_kernel::current;
 use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
+use popcorn_kernel::mm::PageBuffer;
 use popcorn_kernel::mm::PAGE_SIZE;
 use popcorn_kernel::time;
+use popcorn_msg::Called;
 use popcorn_msg::Handler;
 use popcorn_msg::Limit;
 use popcorn_msg::NodeEvent;
+use popcorn_msg::Outstanding;
 use popcorn_msg::Registration;
 use popcorn_msg::Request;
+use popcorn_msg::Response;
 
 use crate::away;
 use crate::away::Given;
@@ -33,6 +40,7 @@ use crate::space::hand_buffer;
 use crate::space::Hand;
 use crate::space::Role;
 use crate::space::Space;
+use crate::talk;
 
 struct Service;
 
@@ -255,18 +263,67 @@ impl Handler for Service {
     }
 }
 
+/// A question to a holder of a page, which who asked has left since he was killed.
+pub(crate) enum Left {
+    /// For the page, and where it shall be put.
+    Fetch(Outstanding, UniqueArc<PageBuffer>),
+    /// To drop its copy.
+    Invalidate(Outstanding),
+}
+
+impl Left {
+    /// Waits for the answer, as [`Space::fetch_from`] and [`Space::invalidate_at`] do; not killable. May sleep.
+    pub(crate) fn wait(self) -> (Result<Answer>, Option<Hand>) {
+        match self {
+            Left::Fetch(outstanding, buffer) => {
+                given(outstanding.wait().and_then(|data| content(&data, buffer)))
+            }
+            Left::Invalidate(outstanding) => {
+                (outstanding.wait().map(|_| Answer::Invalidated), None)
+            }
+        }
+    }
+}
+
+/// What a supplier has answered, for the directory, and the page.
+pub(crate) fn given(fetched: Result<Option<Hand>>) -> (Result<Answer>, Option<Hand>) {
+    match fetched {
+        Ok(Some(hand)) => (Ok(Answer::Data), Some(hand)),
+        Ok(None) => (Ok(Answer::Missing), None),
+        Err(error) => (Err(error), None),
+    }
+}
+
+fn content(response: &Response, mut buffer: UniqueArc<PageBuffer>) -> Result<Option<Hand>> {
+    let (data, bytes) = response.decode_prefix::<proto::PageData>()?;
+    Ok(match away::content(data.content, bytes)? {
+        None => None,
+        Some(None) => Some(Hand::Zeros),
+        Some(Some(bytes)) => {
+            buffer.copy_from_slice(bytes);
+            Some(Hand::Bytes(buffer.into()))
+        }
+    })
+}
+
+/// Whether who waits for a holder may be killed: a worker goes on with what it leaves, since the page is in the
+/// answer. A kernel thread is that worker, or the like of it.
+fn is_killable() -> bool {
+    !current::is_kernel_thread() && space::may_leave()
+}
+
 impl Space {
-    /// Fetches a page from its holder; `None`: it is not there.
+    /// Fetches a page from its holder: what that answers, or what is left if the caller is killed.
     ///
     /// # Errors
     ///
-    /// `EHOSTDOWN`, `ESHUTDOWN`, `ESRCH`, `EPERM`, `EPROTO`: it is gone. Others: it has it still.
+    /// In the answer: `EHOSTDOWN`, `ESHUTDOWN`, `ESRCH`, `EPERM`, `EPROTO`: it is gone. Others: it has it still.
     pub(crate) fn fetch_from(
         &self,
         node: NodeId,
         address: usize,
         keep: Keep,
-    ) -> Result<Option<Hand>> {
+    ) -> core::result::Result<(Result<Answer>, Option<Hand>), Left> {
         let message = proto::Fetch {
             space: self.id,
             address: address as u64,
@@ -274,21 +331,18 @@ impl Space {
             reserved: 0,
         };
         // Before the page leaves its holder: it must not get lost for want of memory.
-        let mut buffer = hand_buffer()?;
-        // Not killable: the page is in the answer. The peer gives it without waiting for anybody.
-        let response = crate::talk::call_bounded(node, &message, &[])?;
-        let (data, bytes) = response.decode_prefix::<proto::PageData>()?;
-        Ok(match away::content(data.content, bytes)? {
-            None => None,
-            Some(None) => Some(Hand::Zeros),
-            Some(Some(bytes)) => {
-                buffer.copy_from_slice(bytes);
-                Some(Hand::Bytes(buffer.into()))
-            }
-        })
+        let buffer = match hand_buffer() {
+            Ok(buffer) => buffer,
+            Err(error) => return Ok((Err(error), None)),
+        };
+        match talk::call_or_leave(node, &message, is_killable()) {
+            Ok(Called::Answered(response)) => Ok(given(content(&response, buffer))),
+            Ok(Called::Left(outstanding)) => Err(Left::Fetch(outstanding, buffer)),
+            Err(error) => Ok((Err(error), None)),
+        }
     }
 
-    /// Makes a sharer drop its copy.
+    /// Makes a sharer drop its copy: what that answers, or what is left if the caller is killed.
     ///
     /// # Errors
     ///
@@ -297,12 +351,15 @@ impl Space {
         &self,
         node: NodeId,
         address: usize,
-    ) -> Result<popcorn_core::directory::Answer> {
+    ) -> core::result::Result<Result<Answer>, Left> {
         let message = proto::Invalidate {
             space: self.id,
             address: address as u64,
         };
-        crate::talk::call_bounded(node, &message, &[])
-            .map(|_| popcorn_core::directory::Answer::Invalidated)
+        match talk::call_or_leave(node, &message, is_killable()) {
+            Ok(Called::Answered(_)) => Ok(Ok(Answer::Invalidated)),
+            Ok(Called::Left(outstanding)) => Err(Left::Invalidate(outstanding)),
+            Err(error) => Ok(Err(error)),
+        }
     }
 }

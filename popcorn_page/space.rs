@@ -2,9 +2,11 @@
 //! A distributed address space, as one node sees it.
 
 use core::sync::atomic::AtomicBool;
+use core::sync::atomic::AtomicU32;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering;
 
+use kernel::c_str;
 use kernel::new_mutex;
 use kernel::new_spinlock;
 use kernel::prelude::*;
@@ -15,6 +17,7 @@ use kernel::sync::SpinLock;
 use kernel::sync::UniqueArc;
 use popcorn_core::directory::Entry;
 use popcorn_core::directory::NodeSet;
+use popcorn_core::directory::Step;
 use popcorn_core::ids::NodeId;
 use popcorn_core::interval::IntervalSet;
 use popcorn_kernel::errno;
@@ -28,6 +31,7 @@ use popcorn_kernel::new_waitqueue;
 use popcorn_kernel::system::random_u64;
 use popcorn_kernel::table::Table;
 use popcorn_kernel::wait::WaitQueue;
+use popcorn_kernel::work::WorkQueue;
 
 use crate::streams::Streams;
 
@@ -60,6 +64,17 @@ pub(crate) struct Page {
     pub(crate) hand: Option<Hand>,
     /// A thread carries out the operation now; otherwise a busy entry waits for a receipt.
     pub(crate) driven: bool,
+    /// Nodes that died while a thread did that, which the entry is yet to be told of: by that thread, when it
+    /// carries out no more, or by who begins something else first. Empty while `driven` is false.
+    pub(crate) lost: NodeSet,
+}
+
+impl Page {
+    /// Tells the entry, which nobody drives any more, of the deaths that it was not told of.
+    pub(crate) fn apply_losses(&mut self) -> Step {
+        let lost = core::mem::take(&mut self.lost);
+        self.entry.nodes_lost(lost)
+    }
 }
 
 /// What the origin knows of its pages.
@@ -115,20 +130,57 @@ pub(crate) struct Spaces {
     #[pin]
     pub(crate) table: Table<Arc<Space>>,
     next: AtomicU64,
+    /// What killed threads left to be waited for.
+    left: WorkQueue,
 }
 
 pub(crate) static SPACES: Global<Spaces> = Global::new();
+
+/// Calls that killed threads may leave at once, so that all others still find places for theirs, though nobody
+/// answers these: far fewer than calls can be outstanding. Who comes later cannot be killed while he waits.
+const LEFT_MAX: u32 = 256;
+
+/// How many there are. Not in [`Spaces`]: an item must not hold what owns its queue.
+static LEFT: AtomicU32 = AtomicU32::new(0);
+
+/// Whether who is killed may leave a call to [`later`].
+pub(crate) fn may_leave() -> bool {
+    LEFT.load(Ordering::Relaxed) < LEFT_MAX
+}
+
+/// Does in a worker what a killed thread has left; if there is no memory for that, here. May sleep.
+pub(crate) fn later(work: impl FnOnce() + Send + 'static) {
+    let Some(spaces) = SPACES.get() else {
+        // Not while there are spaces.
+        return work();
+    };
+    LEFT.fetch_add(1, Ordering::Relaxed);
+    let spawned = spaces.left.spawn_or_return(GFP_KERNEL, move || {
+        work();
+        LEFT.fetch_sub(1, Ordering::Relaxed);
+    });
+    if let Err(work) = spawned {
+        work();
+    }
+}
 
 /// Bits of an id below those of its origin.
 const ID_SHIFT: u32 = 48;
 
 impl Spaces {
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
+    /// May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<impl PinInit<Self>> {
+        let left = WorkQueue::new(c_str!("popcorn_page"), 2 * LEFT_MAX)?;
+        Ok(pin_init!(Self {
             table <- new_table!("popcorn spaces"),
             // Not from 1 again when the module is: remotes remember what ended.
             next: AtomicU64::new(random_u64() >> (64 - ID_SHIFT + 1)),
-        })
+            left,
+        }))
     }
 }
 

@@ -7,6 +7,7 @@ use popcorn_core::wire::Wire;
 use popcorn_kernel::errno;
 use popcorn_kernel::wait::Sleep;
 use popcorn_msg::CallOptions;
+use popcorn_msg::Called;
 use popcorn_msg::Response;
 use popcorn_msg::FIXED_MAX;
 
@@ -23,15 +24,12 @@ fn with_bytes<M: Wire, R>(message: &M, then: impl FnOnce(&[u8]) -> Result<R>) ->
     then(&bytes[..length])
 }
 
-fn ask<M: Wire>(node: NodeId, message: &M, tail: &[u8], sleep: Sleep) -> Result<Response> {
-    let options = CallOptions {
+const fn options(sleep: Sleep) -> CallOptions {
+    CallOptions {
         timeout_ms: NO_LIMIT,
         sleep,
         poll_us: None,
-    };
-    with_bytes(message, |bytes| {
-        popcorn_msg::endpoint()?.call(node, M::TYPE, &[bytes, tail], options)
-    })
+    }
 }
 
 /// Asks and waits; ended by a fatal signal and by the death of the node.
@@ -40,17 +38,31 @@ fn ask<M: Wire>(node: NodeId, message: &M, tail: &[u8], sleep: Sleep) -> Result<
 ///
 /// `EINTR`, `EHOSTDOWN`, or what the node answered.
 pub fn call<M: Wire>(node: NodeId, message: &M, tail: &[u8]) -> Result<Response> {
-    ask(node, message, tail, Sleep::Killable)
+    let options = options(Sleep::Killable);
+    with_bytes(message, |bytes| {
+        popcorn_msg::endpoint()?.call(node, M::TYPE, &[bytes, tail], options)
+    })
 }
 
-/// Asks and waits; ended only by the death of the node. For what must not be abandoned halfway, and
-/// is answered without waiting for anybody.
+/// Asks and waits; ended by the death of the node. If `is_killable`, who is killed leaves the rest to somebody else.
+/// For what must not be abandoned halfway.
 ///
 /// # Errors
 ///
-/// `EHOSTDOWN`, or what the node answered.
-pub fn call_bounded<M: Wire>(node: NodeId, message: &M, tail: &[u8]) -> Result<Response> {
-    ask(node, message, tail, Sleep::Idle)
+/// `EINTR`: killed, and the node was not asked. `EHOSTDOWN`, or what the node answered.
+pub(crate) fn call_or_leave<M: Wire>(
+    node: NodeId,
+    message: &M,
+    is_killable: bool,
+) -> Result<Called> {
+    let options = options(if is_killable {
+        Sleep::Killable
+    } else {
+        Sleep::Idle
+    });
+    with_bytes(message, |bytes| {
+        popcorn_msg::endpoint()?.call_or_leave(node, M::TYPE, &[bytes], options)
+    })
 }
 
 /// Tells, without an answer. Waits, killable, while the way is full.

@@ -18,7 +18,9 @@ use popcorn_kernel::mm::Take;
 use popcorn_kernel::mm::Taken;
 use popcorn_kernel::task::sleep_us;
 
+use crate::service::Left;
 use crate::space::hand_buffer;
+use crate::space::later;
 use crate::space::Hand;
 use crate::space::Space;
 
@@ -67,6 +69,10 @@ impl<'a> Operation<'a> {
     }
 
     /// Carries out one step after the other until the operation ends or a receipt is awaited.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR`: killed, and a worker goes on. Others: the operation has ended without a grant.
     pub(super) fn drive(mut self, mut step: Step) -> Result<Ended> {
         let home = popcorn_msg::this_node();
         loop {
@@ -75,9 +81,15 @@ impl<'a> Operation<'a> {
                 Step::Gather {
                     supplier,
                     invalidate,
-                } => self.gather(supplier, invalidate),
+                } => match self.gather(supplier, invalidate) {
+                    Some(step) => step,
+                    None => return Err(EINTR),
+                },
                 Step::Grant { to, access, data } if to == home => self.install(access, data),
-                Step::Grant { access, data, .. } => return Ok(self.grant(access, data)),
+                Step::Grant { access, data, .. } => match self.grant(data) {
+                    Ok(hand) => return Ok(Ended::Grant { access, hand }),
+                    Err(step) => step,
+                },
                 Step::Done => {
                     self.finish();
                     return Ok(Ended::Done);
@@ -136,28 +148,69 @@ impl<'a> Operation<'a> {
         self.advance(|entry| entry.answer(from, answer).unwrap_or(Step::Wait))
     }
 
-    fn gather(&mut self, supplier: Option<(NodeId, Keep)>, invalidate: NodeSet) -> Step {
+    /// Asks the holders, one after the other; `None`: killed, and a worker goes on with the operation.
+    fn gather(&mut self, supplier: Option<(NodeId, Keep)>, invalidate: NodeSet) -> Option<Step> {
         let mut step = Step::Wait;
+        let mut rest = invalidate;
         for node in invalidate {
-            let answer = self.space.invalidate_at(node, self.address);
-            step = self.answered(node, answer);
+            rest = rest.without(node);
+            match self.space.invalidate_at(node, self.address) {
+                Ok(answer) => step = self.answered(node, answer),
+                Err(left) => {
+                    self.leave(node, left, supplier, rest);
+                    return None;
+                }
+            }
         }
         if let Some((node, keep)) = supplier {
             let answer = if node == popcorn_msg::this_node() {
                 Ok(self.take(keep, TAKE_ATTEMPTS))
             } else {
                 match self.space.fetch_from(node, self.address, keep) {
-                    Ok(Some(hand)) => {
-                        self.hand = Some(hand);
-                        Ok(Answer::Data)
+                    Ok((answer, hand)) => {
+                        self.hand = hand;
+                        answer
                     }
-                    Ok(None) => Ok(Answer::Missing),
-                    Err(error) => Err(error),
+                    Err(left) => {
+                        self.leave(node, left, None, NodeSet::EMPTY);
+                        return None;
+                    }
                 }
             };
             step = self.answered(node, answer);
         }
-        step
+        Some(step)
+    }
+
+    /// The thread is killed while it waits for `node`: a worker waits instead, then asks the rest, and sees the
+    /// operation through. Meanwhile it keeps no address space from its end.
+    fn leave(
+        &self,
+        node: NodeId,
+        left: Left,
+        supplier: Option<(NodeId, Keep)>,
+        invalidate: NodeSet,
+    ) {
+        let space = self.space.clone();
+        let address = self.address;
+        later(move || {
+            let (answer, hand) = left.wait();
+            // Without users the pages are gone, and nobody looks at the directory.
+            let Some(user) = space.mm.user() else {
+                return;
+            };
+            let mut operation = Operation::new(&space, &user, address);
+            operation.hand = hand;
+            let mut step = operation.answered(node, answer);
+            if supplier.is_some() || !invalidate.is_empty() {
+                step = Step::Gather {
+                    supplier,
+                    invalidate,
+                };
+            }
+            // Nobody waits for its result.
+            let _ = operation.drive(step);
+        });
     }
 
     /// Takes the origin's own page.
@@ -232,21 +285,31 @@ impl<'a> Operation<'a> {
         self.advance(|entry| entry.receipt(home, receipt).unwrap_or(Step::Wait))
     }
 
-    /// The page goes to a remote; it stays in hand until the receipt.
-    pub(super) fn grant(&mut self, access: Access, data: bool) -> Ended {
+    /// The page goes to a remote; it stays in hand until the receipt. What goes along, if anything does.
+    ///
+    /// # Errors
+    ///
+    /// That node died meanwhile: what to do instead.
+    pub(super) fn grant(&mut self, data: bool) -> core::result::Result<Option<Hand>, Step> {
         let hand = self.hand.take();
-        let mut directory = self.space.directory.lock();
-        if let Some(page) = directory.pages.get_mut(&(self.address as u64)) {
-            page.hand = hand.clone();
-            page.driven = false;
+        let mut step = Step::Wait;
+        {
+            let mut directory = self.space.directory.lock();
+            if let Some(page) = directory.pages.get_mut(&(self.address as u64)) {
+                step = page.apply_losses();
+                page.driven = step != Step::Wait;
+                if !page.driven {
+                    page.hand = hand.clone();
+                }
+            }
         }
-        drop(directory);
+        if step != Step::Wait {
+            self.hand = hand;
+            return Err(step);
+        }
         // The death of the requester may be what comes next.
         self.space.changed.wake_all();
-        Ended::Grant {
-            access,
-            hand: if data { hand } else { None },
-        }
+        Ok(if data { hand } else { None })
     }
 
     /// The operation is over: a page that is wholly ours again needs no entry.
@@ -257,6 +320,10 @@ impl<'a> Operation<'a> {
             let local = directory.pages.get_mut(&key).map(|page| {
                 // Once idle it may be in other hands already.
                 page.driven &= page.entry.is_busy();
+                if !page.entry.is_busy() {
+                    // Of an idle page that is all there is to be done.
+                    let _ = page.apply_losses();
+                }
                 page.entry.is_local()
             });
             if local == Some(true) {

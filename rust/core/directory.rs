@@ -68,8 +68,8 @@
 //! 4. REQUESTs never wait at the origin for a busy page or a frozen range: they are sent back by
 //!    RETRY. Hence nothing in 2 or 3 waits for a thread in 1, and there is no cycle. Local threads of
 //!    the origin may sleep until the entry is idle, since an operation's end depends on none of them:
-//!    whoever carries one out sees it through, killed or not, up to the GRANT to a remote; a worker
-//!    goes on with the receipt.
+//!    whoever carries one out sees it through up to the GRANT to a remote, or leaves it to a worker when he is
+//!    killed; a worker goes on with the receipt.
 //! 5. A node's death ends each of these waits ([`Entry::node_lost`]).
 //!
 //! # Changes of the layout
@@ -86,10 +86,14 @@
 //!
 //! First mark the node dead, so that no REQUEST of it is begun any more (check under the entry's
 //! lock), then call [`Entry::node_lost`] on every entry, in any order and at leisure; a message that
-//! cannot be sent to it needs no other handling. A page whose only copy died, or was granted for
+//! cannot be sent to it needs no other handling. The driver in the kernel does not tell an entry in Gather, where
+//! its thread may wait for another node, but when that operation is over or goes on to Grant; and before any
+//! other begins. A page whose only copy died, or was granted for
 //! writing to the dead node (it may have been written, and what was written after it may have been
-//! seen), is Lost: an error, never old data. A node that is there again may ask as soon as all entries
-//! have been told of its death. That the process is gone on a node is the same to its entries.
+//! seen), is Lost: an error, never old data. A node that is there again may ask for a page as soon as its
+//! entry has been told of the death. If it is asked for the page before, it has none ([`Answer::Missing`],
+//! [`Answer::Invalidated`]), or does not know the process: what follows is the same.
+//! That the process is gone on a node is the same to its entries as its death.
 
 use crate::ids::NodeId;
 
@@ -502,6 +506,24 @@ impl Entry {
             }
             Phase::Grant => Step::Wait,
         }
+    }
+
+    /// [`Entry::node_lost`] of several nodes: of a requester last, so that what is in hand for it is known to be
+    /// the only copy left. What is to be done for all of them.
+    pub fn nodes_lost(&mut self, nodes: NodeSet) -> Step {
+        let requester = self.operation.map(|op| op.requester);
+        let is_requester = |node: &NodeId| Some(*node) == requester;
+        let others = nodes.into_iter().filter(|node| !is_requester(node));
+        let last = requester.filter(|node| nodes.contains(*node));
+        let mut step = Step::Wait;
+        for node in others.chain(last) {
+            match self.node_lost(node) {
+                Step::Wait => {}
+                // In place of an earlier one, which was not carried out.
+                next => step = next,
+            }
+        }
+        step
     }
 
     /// Whether an operation runs.

@@ -40,6 +40,12 @@ pub fn signal_pending() -> bool {
     unsafe { bindings::pcn_signal_pending() }
 }
 
+/// Whether it is a kernel thread, which no signal kills.
+pub fn is_kernel_thread() -> bool {
+    // SAFETY: reads fields of `current`, which is always valid.
+    unsafe { bindings::pcn_in_kernel_thread() }
+}
+
 /// Whether the task may administer the system (`CAP_SYS_ADMIN` in the initial user namespace).
 pub fn is_admin() -> bool {
     // SAFETY: reads the credentials of `current`.

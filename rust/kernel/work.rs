@@ -8,6 +8,7 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use kernel::bindings::workqueue_struct;
 use kernel::c_str;
+use kernel::init::InPlaceWrite;
 use kernel::init::PinInit;
 use kernel::prelude::*;
 use kernel::static_lock_class;
@@ -82,6 +83,32 @@ impl WorkQueue {
         // A new item is in no queue.
         self.enqueue(KBox::pin_init(item, flags)?);
         Ok(())
+    }
+
+    /// As [`Self::spawn`].
+    ///
+    /// # Errors
+    ///
+    /// No memory; the function comes back.
+    pub fn spawn_or_return<F: FnOnce() + Send + 'static>(
+        &self,
+        flags: kernel::alloc::Flags,
+        function: F,
+    ) -> core::result::Result<(), F> {
+        let Ok(place) = KBox::<Once<F>>::new_uninit(flags) else {
+            return Err(function);
+        };
+        let item = pin_init!(Once {
+            work <- Once::<F>::new_work(),
+            function: Some(function),
+        });
+        match place.write_pin_init(item) {
+            Ok(item) => {
+                self.enqueue(item);
+                Ok(())
+            }
+            Err(never) => match never {},
+        }
     }
 
     /// Waits until everything that was queued before is done. May sleep.

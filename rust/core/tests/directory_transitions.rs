@@ -403,6 +403,20 @@ fn a_reader_that_dies_before_its_acknowledgement_loses_nothing() {
 }
 
 #[test]
+fn what_is_in_hand_for_a_dead_reader_replaces_the_copy_of_another_that_died() {
+    // In this order of their numbers, and in the other.
+    for (owner, reader) in [(1, 2), (2, 1)] {
+        let mut entry = shared_by(owner, &[]);
+        let _ = entry.begin(node(reader), Access::Read).unwrap();
+        let _ = entry.answer(node(owner), Answer::Data).unwrap();
+        let step = entry.nodes_lost(nodes(&[owner, reader]));
+        assert!(matches!(step, Step::Grant { to, data: true, .. } if to == node(ORIGIN)));
+        assert_eq!(entry.receipt(node(ORIGIN), Receipt::Mapped), Ok(Step::Done));
+        assert!(entry.is_local());
+    }
+}
+
+#[test]
 fn the_origin_is_never_lost() {
     let mut entry = fresh();
     assert_eq!(entry.node_lost(node(ORIGIN)), Step::Wait);
@@ -638,6 +652,67 @@ proptest! {
             take(&mut entry, who, Access::Write);
             prop_assert_eq!(entry.copies(), NodeSet::only(node(who)));
         }
+    }
+
+    /// To tell an entry of deaths when its operation has got its answers comes to the same as to tell it in the
+    /// midst of that: if a dead node is asked meanwhile, it or its next life has nothing to give.
+    #[test]
+    fn a_death_may_be_told_late(
+        owner in 0..6_u64,
+        readers in btree_set(0..6_u64, 0..4),
+        who in 0..6_u64,
+        write in any::<bool>(),
+        died in btree_set((0..6_u64).prop_filter("the origin lives", |each| *each != ORIGIN), 1..4),
+        answers in vec(0..3_usize, NODE_MAX),
+    ) {
+        let readers: Vec<u64> = readers.into_iter().filter(|each| *each != owner).collect();
+        let before = shared_by(owner, &readers);
+        let died: Vec<u64> = died.into_iter().collect();
+        let dead = nodes(&died);
+        let access = if write { Access::Write } else { Access::Read };
+        let mut late = before;
+        let Ok(Step::Gather { supplier, invalidate }) = late.begin(node(who), access) else {
+            return Ok(());
+        };
+        let mut early = late;
+        let mut early_step = early.nodes_lost(dead);
+        let mut late_step = Step::Wait;
+        let asked = invalidate.into_iter().map(|each| (each, false));
+        for (from, supplies) in asked.chain(supplier.map(|(from, _)| (from, true))) {
+            let answer = match (answers[from.index()], supplies) {
+                (0, _) if !dead.contains(from) => Answer::Declined,
+                (_, true) if dead.contains(from) => Answer::Missing,
+                (_, true) => Answer::Data,
+                (_, false) => Answer::Invalidated,
+            };
+            late_step = match answers[from.index()] {
+                // Its death is told by the question that fails.
+                1 if dead.contains(from) => late.node_lost(from),
+                _ => late.answer(from, answer).unwrap(),
+            };
+            if !dead.contains(from) {
+                early_step = early.answer(from, answer).unwrap();
+            }
+        }
+        if late.is_busy() {
+            // It goes on to a grant; of a writer's that is not sent yet the page is given up all the same.
+            let is_writer_dead = write && dead.contains(node(who));
+            let next = late.nodes_lost(dead);
+            late_step = if next == Step::Wait { late_step } else { next };
+            if is_writer_dead {
+                prop_assert!(late.copies().is_empty() && !late.is_busy());
+                return Ok(());
+            }
+        } else {
+            prop_assert_eq!(late.nodes_lost(dead), Step::Wait);
+        }
+        prop_assert_eq!(late.copies(), early.copies());
+        prop_assert_eq!(late.is_busy(), early.is_busy());
+        prop_assert_eq!(late.is_lost(), early.is_lost());
+        if late.is_busy() {
+            prop_assert_eq!(late_step, early_step);
+        }
+        prop_assert!(dead.into_iter().all(|each| !late.copies().contains(each)));
     }
 
     #[test]
