@@ -139,7 +139,7 @@ impl Response {
 pub enum Called {
     /// The peer has answered.
     Answered(Response),
-    /// A signal came first; the peer was asked, and will answer.
+    /// A signal came first, or the time is over; the peer was asked, and will answer.
     Left(Outstanding),
 }
 
@@ -508,12 +508,12 @@ impl Endpoint {
         Ok(Response { payload: result? })
     }
 
-    /// As [`Endpoint::call`], but whoever is interrupted once the peer was asked gets what somebody else can wait
-    /// with for the answer. May sleep.
+    /// As [`Endpoint::call`], but whoever is interrupted or out of time once the peer was asked gets what somebody
+    /// else can wait with for the answer. May sleep.
     ///
     /// # Errors
     ///
-    /// As [`Endpoint::call`]; `EINTR`: the peer was not asked.
+    /// As [`Endpoint::call`]; `EINTR`, `ETIMEDOUT`: the peer was not asked.
     pub fn call_or_leave(
         &self,
         node: NodeId,
@@ -527,11 +527,10 @@ impl Endpoint {
         let asked = self.ask(&link, kind, parts, options, &mut counted);
         let result = asked.and_then(|call| {
             let waited = call.waiter.wait(options.sleep, options.timeout_ms);
-            if waited == Err(EINTR) {
+            if let Err(error) = waited {
                 left = Some(call.leave());
-                return Err(EINTR);
+                return Err(error);
             }
-            waited?;
             if call.waiter.is_answered() {
                 counted.answered();
             }

@@ -13,6 +13,7 @@ mod statistics_tests;
 mod tcp;
 
 use crate::endpoint::CallOptions;
+use crate::endpoint::Called;
 use crate::endpoint::Endpoint;
 use crate::link::PARTS_MAX;
 use crate::ping::ECHO;
@@ -68,6 +69,7 @@ kunit_cases! {
     popcorn_msg_test_echo = echo;
     popcorn_msg_test_errors = errors;
     popcorn_msg_test_late_reply = late_reply;
+    popcorn_msg_test_left_call = left_call;
     popcorn_msg_test_order = order;
     popcorn_msg_test_back_pressure = back_pressure;
     popcorn_msg_test_no_answer_taken = no_answer_taken;
@@ -374,6 +376,47 @@ fn late_reply() -> Outcome {
     static FORGETS: Forgets = Forgets;
     let _forgets = one.register(0x501..=0x501, &FORGETS)?;
     check!(zero.call(node(1), 0x501, &[], OPTIONS).err() == Some(EIO));
+    Ok(())
+}
+
+/// Who has no time may leave the wait for an answer to somebody else, or to nobody: no slot is lost.
+fn left_call() -> Outcome {
+    static GATE: Gate = Gate::new();
+    GATE.reset();
+    let (zero, one, _memory) = two_nodes()?;
+    let _service = one.register(0x502..=0x502, &GATE)?;
+    let _opens = Opens(&GATE);
+    let link = zero.link(node(1)).ok_or(ENODEV)?;
+    let used = || link.core().pending().used();
+    let leave = || zero.call_or_leave(node(1), 0x502, &[], CallOptions::killable(50));
+    let Called::Left(to_other) = leave()? else {
+        return Err(EIO.into());
+    };
+    let Called::Left(to_nobody) = leave()? else {
+        return Err(EIO.into());
+    };
+    check!(eventually(|| GATE.begun.load(Ordering::SeqCst) == 2));
+    check!(used() == 2);
+    drop(to_nobody);
+    check!(used() == 1);
+    GATE.open.store(true, Ordering::SeqCst);
+    check!(to_other.wait()?.payload() == b"gate");
+    check!(eventually(|| GATE.done.load(Ordering::SeqCst) == 2));
+    check!(used() == 0);
+    let Called::Answered(response) = zero.call_or_leave(node(1), ECHO, &[b"now"], OPTIONS)? else {
+        return Err(EIO.into());
+    };
+    check!(response.payload() == b"now" && used() == 0);
+
+    // It ends with the peer.
+    GATE.open.store(false, Ordering::SeqCst);
+    let Called::Left(to_other) = leave()? else {
+        return Err(EIO.into());
+    };
+    check!(eventually(|| GATE.begun.load(Ordering::SeqCst) == 3));
+    zero.node_died(node(1))?;
+    check!(to_other.wait().err() == Some(errno::host_down()));
+    check!(used() == 0);
     Ok(())
 }
 
