@@ -107,6 +107,10 @@ pub(crate) fn request(link: &Arc<Link>, header: Header, payload: Result<KVVec<u8
     // If this fails, the request was dropped, still here, and so answered.
     let spawned = link.spawn(move || {
         request.in_receiver = false;
+        if request.wants_reply() && !request.is_live() {
+            // Nobody is there to whom it would matter.
+            return;
+        }
         service.handler().request(peer, request);
     });
     if spawned.is_err() {

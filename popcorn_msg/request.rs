@@ -66,6 +66,17 @@ impl Request {
         present.map_or(true, |life| life == self.header.incarnation)
     }
 
+    /// Whether the life of the peer that sent it goes on. If it does under a lock that also who deals with that
+    /// life's end ([`Handler::node_event`](crate::Handler::node_event)) takes, he will find what is begun there for
+    /// the peer; if not, he may have been there already. Any context.
+    pub fn is_live(&self) -> bool {
+        self.link.is_online()
+            && self
+                .link
+                .introduction()
+                .is_some_and(|peer| peer.incarnation == self.header.incarnation)
+    }
+
     /// Who sent it.
     pub fn from(&self) -> NodeId {
         self.header.source

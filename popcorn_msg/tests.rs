@@ -307,6 +307,8 @@ struct Gate {
     open: AtomicBool,
     begun: AtomicU32,
     done: AtomicU32,
+    /// Those of them whose sender's life was over when the gate opened.
+    posthumous: AtomicU32,
 }
 
 impl Gate {
@@ -315,6 +317,7 @@ impl Gate {
             open: AtomicBool::new(false),
             begun: AtomicU32::new(0),
             done: AtomicU32::new(0),
+            posthumous: AtomicU32::new(0),
         }
     }
 
@@ -322,6 +325,7 @@ impl Gate {
         self.open.store(false, Ordering::SeqCst);
         self.begun.store(0, Ordering::SeqCst);
         self.done.store(0, Ordering::SeqCst);
+        self.posthumous.store(0, Ordering::SeqCst);
     }
 }
 
@@ -331,6 +335,9 @@ impl Handler for Gate {
         // Not often: there may be hundreds of these.
         while !self.open.load(Ordering::SeqCst) {
             time::sleep_ms(100);
+        }
+        if !request.is_live() {
+            self.posthumous.fetch_add(1, Ordering::SeqCst);
         }
         self.done.fetch_add(1, Ordering::SeqCst);
         request.reply(0, &[b"gate"]).ok();
@@ -368,6 +375,7 @@ fn late_reply() -> Outcome {
     }
     let response = zero.call(node(1), 0x500, &[], OPTIONS)?;
     check!(response.payload() == b"gate");
+    check!(GATE.posthumous.load(Ordering::SeqCst) == 0);
     // A service that drops a request: the caller learns it.
     struct Forgets;
     impl Handler for Forgets {
@@ -703,6 +711,8 @@ fn death() -> Outcome {
     check!(eventually(|| zero
         .call(node(1), ECHO, &[b"new"], OPTIONS)
         .is_ok()));
+    check!(eventually(|| GATE.done.load(Ordering::SeqCst) == 1));
+    check!(GATE.posthumous.load(Ordering::SeqCst) == 1);
     check!(zero.node_died(node(5)).err() == Some(ENODEV));
 
     // No heartbeat: a node that joined by hand and then does nothing.

@@ -22,6 +22,7 @@ use popcorn_kernel::errno;
 use popcorn_kernel::hooks::Fault;
 use popcorn_kernel::hooks::FaultResult;
 use popcorn_kernel::mm::MmUser;
+use popcorn_msg::Request;
 
 use crate::away::Report;
 use crate::space::Directory;
@@ -37,8 +38,12 @@ pub(crate) use operation::Ended;
 use operation::Operation;
 
 impl Directory {
-    fn refuses(&self, node: NodeId, address: usize) -> bool {
-        self.frozen.contains(address as u64) || self.dead.contains(node)
+    /// Whether a remote must ask again. What is begun for a life that has ended might never be told so
+    /// ([`Request::is_live`]).
+    fn refuses(&self, request: &Request, address: usize) -> bool {
+        self.frozen.contains(address as u64)
+            || self.dead.contains(request.from())
+            || !request.is_live()
     }
 }
 
@@ -50,12 +55,12 @@ impl Space {
     /// `EAGAIN` to ask again; others: the remote cannot have it.
     pub(crate) fn serve(
         self: &Arc<Self>,
-        node: NodeId,
+        request: &Request,
         address: usize,
         access: Access,
     ) -> Result<Ended> {
         let user = self.mm.user().ok_or(ESRCH)?;
-        let step = self.begin(node, address, access, true)?;
+        let step = self.begin(Some(request), address, access)?;
         Operation::new(self, &user, address).drive(step)
     }
 
@@ -67,7 +72,7 @@ impl Space {
     /// `ENOMEM`, `ESRCH`: nothing was granted.
     pub(crate) fn serve_ahead(
         self: &Arc<Self>,
-        node: NodeId,
+        request: &Request,
         address: usize,
         access: Access,
         count: usize,
@@ -79,13 +84,13 @@ impl Space {
             let Some(address) = address.checked_add(index * proto::PAGE_SIZE) else {
                 break;
             };
-            let Ok(keep) = self.begin_untouched(node, address, access) else {
+            let Ok(keep) = self.begin_untouched(request, address, access) else {
                 break;
             };
             let mut operation = Operation::new(self, &user, address);
             let answer = operation.take(keep, 2);
             match operation.answered(home, Ok(answer)) {
-                Step::Grant { to, data, .. } if to == node => {
+                Step::Grant { to, data, .. } if to == request.from() => {
                     let hand = match operation.grant(data) {
                         Ok(hand) => hand,
                         // It is dead.
@@ -140,11 +145,10 @@ impl Space {
     /// Makes a page accessible here. Whether data came.
     fn bring_home(self: &Arc<Self>, address: usize, access: Access) -> Result<bool> {
         let user = self.mm.user().ok_or(ESRCH)?;
-        let home = popcorn_msg::this_node();
         if self.lift(&user, address) {
             return Ok(false);
         }
-        let step = match self.begin(home, address, access, false) {
+        let step = match self.begin(None, address, access) {
             Err(error) if error == EAGAIN => return self.wait_idle(address).map(|()| false),
             step => step?,
         };
@@ -190,13 +194,15 @@ impl Space {
         })
     }
 
-    fn begin(&self, node: NodeId, address: usize, access: Access, create: bool) -> Result<Step> {
+    /// Begins an operation for whom the request is of; without one for us, who need nothing for a page that is in
+    /// no entry.
+    fn begin(&self, request: Option<&Request>, address: usize, access: Access) -> Result<Step> {
+        let node = request.map_or(popcorn_msg::this_node(), Request::from);
         let key = address as u64;
         let mut spare = None;
         loop {
             let mut directory = self.directory.lock();
-            let remote = node != popcorn_msg::this_node();
-            if remote && directory.refuses(node, address) {
+            if request.is_some_and(|request| directory.refuses(request, address)) {
                 return Err(EAGAIN);
             }
             if let Some(page) = directory.pages.get_mut(&key) {
@@ -213,7 +219,7 @@ impl Space {
                     Err(Refusal::Lost) => Err(EFAULT),
                 };
             }
-            if !create {
+            if request.is_none() {
                 return Err(EAGAIN);
             }
             match spare.take() {
@@ -237,12 +243,12 @@ impl Space {
     }
 
     /// As [`Self::begin`], for a page that no remote has touched: only we have to give it.
-    fn begin_untouched(&self, node: NodeId, address: usize, access: Access) -> Result<Keep> {
+    fn begin_untouched(&self, request: &Request, address: usize, access: Access) -> Result<Keep> {
         let mut entry = Entry::new(popcorn_msg::this_node());
         let Ok(Step::Gather {
             supplier: Some((_, keep)),
             ..
-        }) = entry.begin(node, access)
+        }) = entry.begin(request.from(), access)
         else {
             return Err(EIO);
         };
@@ -255,7 +261,7 @@ impl Space {
         };
         let spare = RBTreeNode::new(key, page, GFP_KERNEL)?;
         let mut directory = self.directory.lock();
-        if directory.refuses(node, address) || directory.pages.get(&key).is_some() {
+        if directory.refuses(request, address) || directory.pages.get(&key).is_some() {
             drop(directory);
             drop(spare);
             return Err(EAGAIN);
@@ -266,14 +272,14 @@ impl Space {
         Ok(keep)
     }
 
-    /// A remote says what became of a grant. From a worker.
+    /// A remote says what became of a grant; of one to an earlier life of it that is nothing any more. From a worker.
     ///
     /// # Errors
     ///
     /// `EPROTO` if it had none.
     pub(crate) fn receipt(
         self: &Arc<Self>,
-        node: NodeId,
+        request: &Request,
         address: usize,
         receipt: Receipt,
     ) -> Result {
@@ -282,6 +288,9 @@ impl Space {
         };
         let (step, hand) = {
             let mut directory = self.directory.lock();
+            if !request.is_live() {
+                return Ok(());
+            }
             let page = directory
                 .pages
                 .get_mut(&(address as u64))
@@ -291,7 +300,7 @@ impl Space {
             }
             let step = page
                 .entry
-                .receipt(node, receipt)
+                .receipt(request.from(), receipt)
                 .map_err(|Unexpected| errno::protocol())?;
             page.driven = true;
             (step, page.hand.take())

@@ -38,6 +38,7 @@ use crate::home::Ended;
 use crate::space;
 use crate::space::hand_buffer;
 use crate::space::Hand;
+use crate::space::LeftPlace;
 use crate::space::Role;
 use crate::space::Space;
 use crate::talk;
@@ -98,7 +99,7 @@ fn page_request(request: &Request) -> Result<Reply> {
         ahead: 0,
         contents: [0; 16],
     };
-    match space.serve(request.from(), address, access)? {
+    match space.serve(request, address, access)? {
         Ended::Grant { access, hand } => {
             grant.exclusive = u32::from(access == Access::Write);
             grant.acknowledge = 1;
@@ -106,7 +107,7 @@ fn page_request(request: &Request) -> Result<Reply> {
             // Whatever becomes of these, the page that was asked for is granted.
             let count = (message.ahead as usize).min(proto::AHEAD_MAX);
             let ahead = space
-                .serve_ahead(request.from(), address, access, count)
+                .serve_ahead(request, address, access, count)
                 .unwrap_or(KVec::new());
             grant.ahead = ahead.len() as u32;
             for (content, hand) in grant.contents.iter_mut().zip(&ahead) {
@@ -141,7 +142,7 @@ fn mapped(request: &Request) -> Result<Reply> {
         return Err(errno::protocol());
     }
     // Each for itself: an error of one must not leave the others without theirs.
-    let mut result = space.receipt(request.from(), address, receipt);
+    let mut result = space.receipt(request, address, receipt);
     for index in 0..message.ahead as usize {
         let receipt = if (message.mapped >> index) & 1 != 0 {
             Receipt::Mapped
@@ -151,7 +152,7 @@ fn mapped(request: &Request) -> Result<Reply> {
         let address = address
             .checked_add((index + 1) * PAGE_SIZE)
             .ok_or(errno::protocol())?;
-        result = result.and(space.receipt(request.from(), address, receipt));
+        result = result.and(space.receipt(request, address, receipt));
     }
     result.map(|()| Reply::Empty)
 }
@@ -266,19 +267,19 @@ impl Handler for Service {
 /// A question to a holder of a page, which who asked has left since he was killed.
 pub(crate) enum Left {
     /// For the page, and where it shall be put.
-    Fetch(Outstanding, UniqueArc<PageBuffer>),
+    Fetch(LeftPlace, Outstanding, UniqueArc<PageBuffer>),
     /// To drop its copy.
-    Invalidate(Outstanding),
+    Invalidate(LeftPlace, Outstanding),
 }
 
 impl Left {
     /// Waits for the answer, as [`Space::fetch_from`] and [`Space::invalidate_at`] do; not killable. May sleep.
     pub(crate) fn wait(self) -> (Result<Answer>, Option<Hand>) {
         match self {
-            Left::Fetch(outstanding, buffer) => {
+            Left::Fetch(_place, outstanding, buffer) => {
                 given(outstanding.wait().and_then(|data| content(&data, buffer)))
             }
-            Left::Invalidate(outstanding) => {
+            Left::Invalidate(_place, outstanding) => {
                 (outstanding.wait().map(|_| Answer::Invalidated), None)
             }
         }
@@ -309,7 +310,7 @@ fn content(response: &Response, mut buffer: UniqueArc<PageBuffer>) -> Result<Opt
 /// Whether who waits for a holder may be killed: a worker goes on with what it leaves, since the page is in the
 /// answer. A kernel thread is that worker, or the like of it.
 fn is_killable() -> bool {
-    !current::is_kernel_thread() && space::may_leave()
+    !current::is_kernel_thread()
 }
 
 impl Space {
@@ -337,7 +338,12 @@ impl Space {
         };
         match talk::call_or_leave(node, &message, is_killable()) {
             Ok(Called::Answered(response)) => Ok(given(content(&response, buffer))),
-            Ok(Called::Left(outstanding)) => Err(Left::Fetch(outstanding, buffer)),
+            Ok(Called::Left(outstanding)) => match LeftPlace::find() {
+                Some(place) => Err(Left::Fetch(place, outstanding, buffer)),
+                None => Ok(given(
+                    outstanding.wait().and_then(|data| content(&data, buffer)),
+                )),
+            },
             Err(error) => Ok((Err(error), None)),
         }
     }
@@ -358,7 +364,10 @@ impl Space {
         };
         match talk::call_or_leave(node, &message, is_killable()) {
             Ok(Called::Answered(_)) => Ok(Ok(Answer::Invalidated)),
-            Ok(Called::Left(outstanding)) => Err(Left::Invalidate(outstanding)),
+            Ok(Called::Left(outstanding)) => match LeftPlace::find() {
+                Some(place) => Err(Left::Invalidate(place, outstanding)),
+                None => Ok(outstanding.wait().map(|_| Answer::Invalidated)),
+            },
             Err(error) => Ok(Err(error)),
         }
     }

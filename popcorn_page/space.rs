@@ -137,15 +137,31 @@ pub(crate) struct Spaces {
 pub(crate) static SPACES: Global<Spaces> = Global::new();
 
 /// Calls that killed threads may leave at once, so that all others still find places for theirs, though nobody
-/// answers these: far fewer than calls can be outstanding. Who comes later cannot be killed while he waits.
-const LEFT_MAX: u32 = 256;
+/// answers these: far fewer than calls can be outstanding, and than workers can wait on one of several memory nodes.
+/// Who comes later cannot be killed while he waits.
+const LEFT_MAX: u32 = 128;
+const WORKERS: u32 = 512;
 
 /// How many there are. Not in [`Spaces`]: an item must not hold what owns its queue.
 static LEFT: AtomicU32 = AtomicU32::new(0);
 
-/// Whether who is killed may leave a call to [`later`].
-pub(crate) fn may_leave() -> bool {
-    LEFT.load(Ordering::Relaxed) < LEFT_MAX
+/// One of the calls that may be left at once.
+pub(crate) struct LeftPlace(());
+
+impl LeftPlace {
+    /// `None`: there are as many as may be.
+    pub(crate) fn find() -> Option<Self> {
+        let more = |count| (count < LEFT_MAX).then_some(count + 1);
+        LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .ok()
+            .map(|_| Self(()))
+    }
+}
+
+impl Drop for LeftPlace {
+    fn drop(&mut self) {
+        LEFT.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Does in a worker what a killed thread has left; if there is no memory for that, here. May sleep.
@@ -154,12 +170,7 @@ pub(crate) fn later(work: impl FnOnce() + Send + 'static) {
         // Not while there are spaces.
         return work();
     };
-    LEFT.fetch_add(1, Ordering::Relaxed);
-    let spawned = spaces.left.spawn_or_return(GFP_KERNEL, move || {
-        work();
-        LEFT.fetch_sub(1, Ordering::Relaxed);
-    });
-    if let Err(work) = spawned {
+    if let Err(work) = spaces.left.spawn_or_return(GFP_KERNEL, work) {
         work();
     }
 }
@@ -174,7 +185,7 @@ impl Spaces {
     ///
     /// `ENOMEM`.
     pub(crate) fn new() -> Result<impl PinInit<Self>> {
-        let left = WorkQueue::new(c_str!("popcorn_page"), 2 * LEFT_MAX)?;
+        let left = WorkQueue::new(c_str!("popcorn_page"), WORKERS)?;
         Ok(pin_init!(Self {
             table <- new_table!("popcorn spaces"),
             // Not from 1 again when the module is: remotes remember what ended.

@@ -183,7 +183,7 @@ impl<'a> Operation<'a> {
     }
 
     /// The thread is killed while it waits for `node`: a worker waits instead, then asks the rest, and sees the
-    /// operation through. Meanwhile it keeps no address space from its end.
+    /// operation through. While it waits for `node` it keeps no address space from its end.
     fn leave(
         &self,
         node: NodeId,
