@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Two endpoints of one kernel that talk by TCP, through a network that breaks.
 
+use super::calls::come_back;
+use super::calls::Number;
 use super::check;
-use super::come_back;
 use super::eventually;
 use super::node;
 use super::proxy::Proxy;
 use super::Events;
-use super::Number;
 use super::Outcome;
 use super::TestNode;
 use super::LONG_MS;
