@@ -31,8 +31,8 @@ pub struct View<const N: usize = NODE_MAX> {
     pub kernels: NodeSet,
     /// It leaves in order, or has accepted its removal, and does not serve any more.
     pub is_leaving: bool,
-    /// Members of the list that leave in order, and nodes that are not in it and did so, as far as the sender
-    /// knows.
+    /// Members of the list that leave in order, and nodes that are not in it and did so, as far as
+    /// the sender knows.
     pub leaving: NodeSet,
 }
 
@@ -44,8 +44,8 @@ pub const VIEW_MAX: usize = FIXED + 8 * NODE_MAX;
 /// A machine's life, and its view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Said<const N: usize = NODE_MAX> {
-    /// The life that the machine has as a member: other than that of a session or a window, it is the same
-    /// towards all.
+    /// The life that the machine has as a member: other than that of a session or a window, it is
+    /// the same towards all.
     pub life: Incarnation,
     /// What it says.
     pub view: View<N>,

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+//! What comes from other machines, and what is said to them.
+
+use super::grants;
+use super::view::View;
+use super::Changes;
+use super::Membership;
+use super::Peer;
+use super::Places;
+use crate::ids::Incarnation;
+use crate::ids::NodeId;
+
+impl<const N: usize, P: Places<Peer>> Membership<N, P> {
+    /// A heartbeat of the machine whose primary is `from`, in its life `life`.
+    pub fn heard(&mut self, now: u64, from: NodeId, life: Incarnation, view: &View<N>) -> Changes {
+        self.now = self.now.max(now);
+        let now = self.now;
+        let known = match self.peers.all().get(from.index()) {
+            Some(known) if from != self.me => *known,
+            _ => return Changes::default(),
+        };
+        let is_foreign = self.list().epoch() != 0
+            && view.list.epoch() != 0
+            && view.list.cluster() != self.list().cluster();
+        let mut peer = known
+            .filter(|peer| peer.life == life)
+            .unwrap_or(Peer::new(life, now));
+        if is_foreign || view.sent < peer.sent {
+            return Changes::default();
+        }
+
+        let mut changes = Changes::default();
+        let is_mine = view.list.contains(self.me, self.life);
+        let is_candidate = self.list().epoch() == 0;
+        if is_candidate && is_mine || !is_candidate && view.list.supersedes(self.list()) {
+            changes = self.adopt(view.list, view.leaving);
+        }
+        self.note_leaving(from, life, view);
+
+        peer.sent = view.sent;
+        peer.heard_at = now;
+        peer.is_connected = true;
+        peer.has_our_list = view.list == *self.list();
+        peer.epoch = view.list.epoch();
+        peer.hears = view.hears;
+        peer.kernels = view.kernels;
+        peer.is_leaving |= view.is_leaving;
+        if let Some(mine) = view.granted.filter(|mine| *mine <= now) {
+            let until = mine.saturating_add(grants::lease(view.dead.min(self.dead)) + 1);
+            peer.leased_until = peer.leased_until.max(until);
+        }
+        if peer.has_our_list {
+            self.agreement.hear(from, &view.opinion);
+        }
+        self.put(from, peer);
+        if self.grants(from, life, view.list.epoch() == 0) {
+            peer.granted = Some((view.sent, now));
+            self.put(from, peer);
+        }
+        let more = self.conclude(false);
+        changes.and(more)
+    }
+
+    /// Notes who leaves, of those that `from` and this machine mean the same life of.
+    fn note_leaving(&mut self, from: NodeId, life: Incarnation, view: &View<N>) {
+        for node in view.leaving {
+            let ours = self.list().life(node);
+            let is_same = match ours {
+                Some(_) => ours == view.list.life(node) || node == from && ours == Some(life),
+                // It may have been removed before it could say so.
+                None => node == from,
+            };
+            if is_same {
+                self.leaving = self.leaving.with(node);
+            }
+        }
+    }
+
+    /// The link to `peer` is down: it counts for nothing until it is heard again.
+    pub fn disconnected(&mut self, now: u64, peer: NodeId) -> Changes {
+        self.now = self.now.max(now);
+        if let Some(Some(peer)) = self.peers.all_mut().get_mut(peer.index()) {
+            peer.is_connected = false;
+        }
+        self.conclude(false)
+    }
+
+    /// That life of a machine is over for sure: it was reset or switched off, and somebody knows.
+    /// It is removed without waiting.
+    pub fn surely_dead(&mut self, now: u64, peer: NodeId, life: Incarnation) -> Changes {
+        self.now = self.now.max(now);
+        let now = self.now;
+        let known = self.peers.all().get(peer.index()).copied().flatten();
+        if !known.is_some_and(|known| known.life != life) && peer != self.me {
+            let mut dead = known.unwrap_or(Peer::new(life, now));
+            dead.is_connected = false;
+            dead.is_surely_dead = true;
+            self.put(peer, dead);
+        }
+        self.conclude(false)
+    }
+
+    fn put(&mut self, node: NodeId, peer: Peer) {
+        if let Some(place) = self.peers.all_mut().get_mut(node.index()) {
+            *place = Some(peer);
+        }
+    }
+
+    /// What to send to `to` now.
+    pub fn view(&self, to: NodeId) -> View<N> {
+        let peer = self.peers.all().get(to.index()).copied().flatten();
+        View {
+            list: *self.list(),
+            opinion: self.agreement.opinion(),
+            sent: self.now,
+            granted: peer.and_then(|peer| peer.granted).map(|(theirs, _)| theirs),
+            dead: self.dead,
+            hears: self.claims(self.now),
+            kernels: self.kernels,
+            is_leaving: self.is_leaving || self.is_resigned,
+            leaving: self.leaving,
+        }
+    }
+}
