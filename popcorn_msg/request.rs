@@ -63,7 +63,7 @@ impl Request {
     /// Whether the life of the peer that sent it goes on, as far as is known.
     pub(crate) fn is_of_present_life(&self) -> bool {
         let present = self.link.introduction().map(|peer| peer.incarnation);
-        present.map_or(true, |life| life == self.header.incarnation)
+        present.is_none_or(|life| life == self.header.incarnation)
     }
 
     /// Whether the life of the peer that sent it goes on. If it does under a lock that also who deals with that

@@ -190,7 +190,7 @@ impl Space {
                     .lock()
                     .pages
                     .get(&(address as u64))
-                    .map_or(true, |page| !page.entry.is_busy())
+                    .is_none_or(|page| !page.entry.is_busy())
         })
     }
 

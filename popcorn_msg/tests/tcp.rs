@@ -285,7 +285,7 @@ pub(super) fn back_pressure() -> Outcome {
         }
     }
     // What lies there is what a lane's window takes, and the workers; not more.
-    check!(posted >= 200 && posted < 2000);
+    check!((200..2000).contains(&posted));
     // The other direction goes on, and so do responses in this one.
     for _ in 0..10 {
         check!(one.call(node(0), ECHO, &[b"yes"], OPTIONS)?.payload() == b"yes");
@@ -314,7 +314,7 @@ pub(super) fn many_callers() -> Outcome {
         };
         let caller = Kthread::spawn(c_str!("popcorn test"), move || {
             for round in 0..200u32 {
-                let value = (number << 16 | round).to_le_bytes();
+                let value = ((number << 16) | round).to_le_bytes();
                 let length = if round % 3 == 0 { 3000 } else { 0 };
                 let rest = [0x5a; 3000];
                 let rest = rest.get(..length).unwrap_or(&[]);
