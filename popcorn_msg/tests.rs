@@ -67,6 +67,7 @@ kunit_cases! {
     popcorn_msg_test_leave_and_return = lives::leave_and_return;
     popcorn_msg_test_left_alone = lives::left_alone;
     popcorn_msg_test_death = lives::death;
+    popcorn_msg_test_told_first = lives::told_first;
     popcorn_msg_test_garbage = lives::garbage;
     popcorn_msg_test_mismatch = lives::mismatch;
     popcorn_msg_test_doorbell = doorbells::doorbell;
@@ -253,15 +254,20 @@ impl Gate {
         self.done.store(0, Ordering::SeqCst);
         self.posthumous.store(0, Ordering::SeqCst);
     }
-}
 
-impl Handler for Gate {
-    fn request(&self, _from: NodeId, request: Request) {
+    /// Waits until it is open.
+    fn pass(&self) {
         self.begun.fetch_add(1, Ordering::SeqCst);
         // Not often: there may be hundreds of these.
         while !self.open.load(Ordering::SeqCst) {
             time::sleep_ms(100);
         }
+    }
+}
+
+impl Handler for Gate {
+    fn request(&self, _from: NodeId, request: Request) {
+        self.pass();
         if !request.is_live() {
             self.posthumous.fetch_add(1, Ordering::SeqCst);
         }

@@ -13,6 +13,9 @@ use super::OPTIONS;
 use super::PROTOCOL;
 use super::WINDOW;
 use crate::ping::ECHO;
+use crate::request::Request;
+use crate::service::Handler;
+use crate::service::NodeEvent;
 
 use kernel::c_str;
 use kernel::prelude::*;
@@ -21,6 +24,7 @@ use core::sync::atomic::AtomicBool;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 use popcorn_core::ids::Class;
+use popcorn_core::ids::NodeId;
 use popcorn_core::ring::Memory;
 use popcorn_core::window;
 use popcorn_core::window::Lane;
@@ -33,6 +37,7 @@ use popcorn_kernel::kunit::eventually;
 use popcorn_kernel::kunit::Outcome;
 use popcorn_kernel::kunit::LONG_MS;
 use popcorn_kernel::shared_memory::SharedMemory;
+use popcorn_kernel::time;
 use popcorn_kernel::wait::Sleep;
 
 /// A node that leaves fails the calls to it, and waits for none of its own workers; when it comes back, all is
@@ -153,6 +158,39 @@ pub(super) fn death() -> Outcome {
     let _silent = Puppet::join(&third, 3)?;
     check!(eventually(|| EVENTS.counts() == (1, 0, 1)));
     check!(third.call(node(3), ECHO, &[], OPTIONS).err() == Some(errno::host_down()));
+    Ok(())
+}
+
+/// A node that is back is not online before all services have dealt with its end.
+pub(super) fn told_first() -> Outcome {
+    struct Slow {
+        gate: Gate,
+    }
+    impl Handler for Slow {
+        fn request(&self, _from: NodeId, _request: Request) {}
+
+        fn node_event(&self, _node: NodeId, event: NodeEvent) {
+            if event == NodeEvent::Dead {
+                self.gate.pass();
+            }
+        }
+    }
+    static SLOW: Slow = Slow { gate: Gate::new() };
+    SLOW.gate.reset();
+    let (zero, one, _memory) = two_nodes()?;
+    let _service = zero.register(0x543..=0x543, &SLOW)?;
+    let _opens = Opens(&SLOW.gate);
+    zero.node_died(node(1))?;
+    check!(eventually(|| SLOW.gate.begun.load(Ordering::SeqCst) == 1));
+    // Much longer than it takes it to come back.
+    for _ in 0..50 {
+        check!(!zero.is_online(node(1)));
+        time::sleep_ms(10);
+    }
+    SLOW.gate.open.store(true, Ordering::SeqCst);
+    zero.wait_online(node(1), LONG_MS)?;
+    one.wait_online(node(0), LONG_MS)?;
+    check!(zero.call(node(1), ECHO, &[b"back"], OPTIONS)?.payload() == b"back");
     Ok(())
 }
 
