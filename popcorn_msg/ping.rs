@@ -13,6 +13,7 @@ use kernel::prelude::*;
 use popcorn_core::ids::NodeId;
 use popcorn_core::proto;
 use popcorn_core::wire::Wire;
+use popcorn_kernel::bytes::zeroed;
 use popcorn_kernel::current;
 use popcorn_kernel::errno;
 use popcorn_kernel::time;
@@ -35,20 +36,11 @@ const COUNT_MAX: u32 = 100_000;
 /// The service of the types that belong to this module.
 pub(crate) struct Echo;
 
-fn echo(request: Request) {
-    let mut copy = KVec::new();
-    let sent = match copy.extend_from_slice(request.payload(), GFP_KERNEL) {
-        Ok(()) => request.reply(0, &[&copy]),
-        Err(error) => request.reply_error(error.into()),
-    };
-    // It fails only when the requester is gone.
-    sent.ok();
-}
-
 impl Handler for Echo {
     fn request(&self, _from: NodeId, request: Request) {
         match request.kind() {
-            ECHO | ECHO_BY_WORKER => echo(request),
+            // It fails only when the requester is gone.
+            ECHO | ECHO_BY_WORKER => drop(request.echo()),
             proto::Part::TYPE => parting::asked(request),
             // One that makes no sense is nothing that anybody waits for.
             proto::Stay::TYPE => drop(parting::stays(&request)),
@@ -61,7 +53,7 @@ impl Handler for Echo {
         if request.kind() != ECHO {
             return Some(request);
         }
-        echo(request);
+        request.echo().ok();
         None
     }
 }
@@ -106,7 +98,7 @@ impl Endpoint {
         if bytes > BYTES_MAX || count == 0 || count > COUNT_MAX {
             return Err(EINVAL);
         }
-        let mut payload = KVec::from_elem(0u8, bytes, GFP_KERNEL)?;
+        let mut payload = zeroed(bytes, GFP_KERNEL)?;
         let options = CallOptions {
             timeout_ms: TIMEOUT_MS,
             sleep: Sleep::Interruptible,

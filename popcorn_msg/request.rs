@@ -9,6 +9,7 @@ use kernel::error::Error;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+use core::mem;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
 use popcorn_core::wire::Header;
@@ -130,6 +131,16 @@ impl Request {
     /// positive or too small. In these last cases the requester gets `EIO`.
     pub fn reply(mut self, status: i32, parts: &[&[u8]]) -> Result {
         self.answer(status, parts)
+    }
+
+    /// [`Request::reply`] with status 0 and what came.
+    ///
+    /// # Errors
+    ///
+    /// As [`Request::reply`].
+    pub(crate) fn echo(mut self) -> Result {
+        let payload = mem::replace(&mut self.payload, KVVec::new());
+        self.answer(0, &[&payload])
     }
 
     /// [`Request::reply`] with status 0 and a typed payload, followed by `tail`.

@@ -30,6 +30,7 @@ use popcorn_core::window::Mismatch;
 use popcorn_core::window::State;
 use popcorn_core::wire::Header;
 use popcorn_core::wire::HEADER_SIZE;
+use popcorn_kernel::bytes::zeroed;
 use popcorn_kernel::current;
 use popcorn_kernel::doorbell;
 use popcorn_kernel::doorbell::Doorbell;
@@ -170,7 +171,7 @@ impl Receiver {
             return Err(Fault("a message is shorter than its header"));
         }
         let header = dispatch::check(link, &bytes, self.lane, self.life, self.sequence, length)?;
-        let payload = KVVec::from_elem(0u8, header.length as usize, GFP_KERNEL);
+        let payload = zeroed(header.length as usize, GFP_KERNEL);
         let payload = match payload {
             Ok(mut payload) => {
                 if !self.consumer.read(HEADER_SIZE, &mut payload) {

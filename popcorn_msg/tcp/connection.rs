@@ -23,6 +23,7 @@ use popcorn_core::window::Lane;
 use popcorn_core::wire::Wire;
 use popcorn_core::wire::WireError;
 use popcorn_core::wire::HEADER_SIZE;
+use popcorn_kernel::bytes::zeroed;
 use popcorn_kernel::errno;
 use popcorn_kernel::pages::PageBuffer;
 use popcorn_kernel::socket::Options;
@@ -187,7 +188,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Frames over `socket`. May sleep.
     pub(super) fn new(socket: Socket) -> Result<Self> {
-        let bytes = KVVec::from_elem(0, AHEAD, GFP_KERNEL)?;
+        let bytes = zeroed(AHEAD, GFP_KERNEL)?;
         let batch = Batch {
             fronts: [[0; FRONT]; BATCH],
             packets: [const { None }; BATCH],
@@ -303,7 +304,7 @@ impl Connection {
                         head: *head,
                         lane: *lane,
                         header,
-                        payload: KVVec::from_elem(0, length, GFP_KERNEL).map_err(Error::from),
+                        payload: zeroed(length, GFP_KERNEL).map_err(Error::from),
                         have: 0,
                     };
                 }

@@ -16,6 +16,7 @@ mod attached;
 #[doc(hidden)]
 pub mod bindings;
 pub mod boot;
+pub mod bytes;
 pub mod completion;
 pub mod configfs;
 pub mod current;
