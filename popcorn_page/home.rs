@@ -25,8 +25,8 @@ use popcorn_kernel::mm::MmUser;
 use popcorn_msg::Request;
 
 use crate::away::Report;
+use crate::hand::Hand;
 use crate::space::Directory;
-use crate::space::Hand;
 use crate::space::Page;
 use crate::space::Space;
 

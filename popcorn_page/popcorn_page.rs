@@ -13,6 +13,7 @@ use kernel::prelude::*;
 use popcorn_kernel::global::Guard;
 
 mod away;
+mod hand;
 mod home;
 mod service;
 mod space;

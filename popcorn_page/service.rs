@@ -20,7 +20,6 @@ use popcorn_core::wire::Wire;
 use popcorn_kernel::current;
 use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
-use popcorn_kernel::mm::PageBuffer;
 use popcorn_kernel::mm::PAGE_SIZE;
 use popcorn_kernel::time;
 use popcorn_msg::Called;
@@ -30,14 +29,12 @@ use popcorn_msg::NodeEvent;
 use popcorn_msg::Outstanding;
 use popcorn_msg::Registration;
 use popcorn_msg::Request;
-use popcorn_msg::Response;
 
-use crate::away;
 use crate::away::Given;
+use crate::hand::Fetched;
+use crate::hand::Hand;
 use crate::home::Ended;
 use crate::space;
-use crate::space::hand_buffer;
-use crate::space::Hand;
 use crate::space::LeftPlace;
 use crate::space::Role;
 use crate::space::Space;
@@ -125,7 +122,7 @@ fn content_of(hand: Option<&Hand>) -> Content {
     match hand {
         None => Content::Nothing,
         Some(Hand::Zeros) => Content::Zeros,
-        Some(Hand::Bytes(_)) => Content::Bytes,
+        Some(Hand::Bytes(_) | Hand::Answer(_)) => Content::Bytes,
     }
 }
 
@@ -194,9 +191,7 @@ impl Reply {
                 let mut parts: [&[u8]; proto::AHEAD_MAX + 1] = [&[]; proto::AHEAD_MAX + 1];
                 let hands = Iterator::chain(hand.iter(), ahead);
                 for (part, hand) in parts.iter_mut().zip(hands) {
-                    if let Hand::Bytes(bytes) = hand {
-                        *part = &bytes[..];
-                    }
+                    *part = hand.bytes().map_or(&[], |bytes| &bytes[..]);
                 }
                 request.reply_with(grant, &parts)
             }
@@ -266,8 +261,8 @@ impl Handler for Service {
 
 /// A question to a holder of a page, which who asked has left since he was killed.
 pub(crate) enum Left {
-    /// For the page, and where it shall be put.
-    Fetch(LeftPlace, Outstanding, UniqueArc<PageBuffer>),
+    /// For the page, and room for the answer.
+    Fetch(LeftPlace, Outstanding, UniqueArc<Fetched>),
     /// To drop its copy.
     Invalidate(LeftPlace, Outstanding),
 }
@@ -276,8 +271,9 @@ impl Left {
     /// Waits for the answer, as [`Space::fetch_from`] and [`Space::invalidate_at`] do; not killable. May sleep.
     pub(crate) fn wait(self) -> (Result<Answer>, Option<Hand>) {
         match self {
-            Left::Fetch(_place, outstanding, buffer) => {
-                given(outstanding.wait().and_then(|data| content(&data, buffer)))
+            Left::Fetch(_place, outstanding, room) => {
+                let answered = outstanding.wait();
+                given(answered.and_then(|response| Fetched::hand(room, response)))
             }
             Left::Invalidate(_place, outstanding) => {
                 (outstanding.wait().map(|_| Answer::Invalidated), None)
@@ -293,18 +289,6 @@ pub(crate) fn given(fetched: Result<Option<Hand>>) -> (Result<Answer>, Option<Ha
         Ok(None) => (Ok(Answer::Missing), None),
         Err(error) => (Err(error), None),
     }
-}
-
-fn content(response: &Response, mut buffer: UniqueArc<PageBuffer>) -> Result<Option<Hand>> {
-    let (data, bytes) = response.decode_prefix::<proto::PageData>()?;
-    Ok(match away::content(data.content, bytes)? {
-        None => None,
-        Some(None) => Some(Hand::Zeros),
-        Some(Some(bytes)) => {
-            buffer.copy_from_slice(bytes);
-            Some(Hand::Bytes(buffer.into()))
-        }
-    })
 }
 
 /// Whether who waits for a holder may be killed: a worker goes on with what it leaves, since the page is in the
@@ -332,17 +316,20 @@ impl Space {
             reserved: 0,
         };
         // Before the page leaves its holder: it must not get lost for want of memory.
-        let buffer = match hand_buffer() {
-            Ok(buffer) => buffer,
+        let room = match Fetched::room() {
+            Ok(room) => room,
             Err(error) => return Ok((Err(error), None)),
         };
         match talk::call_or_leave(node, &message, is_killable()) {
-            Ok(Called::Answered(response)) => Ok(given(content(&response, buffer))),
+            Ok(Called::Answered(response)) => Ok(given(Fetched::hand(room, response))),
             Ok(Called::Left(outstanding)) => match LeftPlace::find() {
-                Some(place) => Err(Left::Fetch(place, outstanding, buffer)),
-                None => Ok(given(
-                    outstanding.wait().and_then(|data| content(&data, buffer)),
-                )),
+                Some(place) => Err(Left::Fetch(place, outstanding, room)),
+                None => {
+                    let answered = outstanding.wait();
+                    Ok(given(
+                        answered.and_then(|response| Fetched::hand(room, response)),
+                    ))
+                }
             },
             Err(error) => Ok((Err(error), None)),
         }

@@ -14,7 +14,6 @@ use kernel::rbtree::RBTree;
 use kernel::sync::Arc;
 use kernel::sync::Mutex;
 use kernel::sync::SpinLock;
-use kernel::sync::UniqueArc;
 use popcorn_core::directory::Entry;
 use popcorn_core::directory::NodeSet;
 use popcorn_core::directory::Step;
@@ -22,9 +21,7 @@ use popcorn_core::ids::NodeId;
 use popcorn_core::interval::IntervalSet;
 use popcorn_kernel::errno;
 use popcorn_kernel::global::Global;
-use popcorn_kernel::mm::page_buffer;
 use popcorn_kernel::mm::Mm;
-use popcorn_kernel::mm::PageBuffer;
 use popcorn_kernel::module::Pinned;
 use popcorn_kernel::new_table;
 use popcorn_kernel::new_waitqueue;
@@ -33,29 +30,11 @@ use popcorn_kernel::table::Table;
 use popcorn_kernel::wait::WaitQueue;
 use popcorn_kernel::work::WorkQueue;
 
+use crate::hand::Hand;
 use crate::streams::Streams;
 
 /// Ranges that may be frozen at once.
 pub(crate) const FROZEN_MAX: usize = 8;
-
-/// The content of a page on its way, shared by the message that carries it and the operation that
-/// keeps it until it has arrived.
-#[derive(Clone)]
-pub(crate) enum Hand {
-    /// It is zeros.
-    Zeros,
-    /// These bytes.
-    Bytes(Arc<PageBuffer>),
-}
-
-/// Memory for a [`Hand::Bytes`].
-///
-/// # Errors
-///
-/// `ENOMEM`.
-pub(crate) fn hand_buffer() -> Result<UniqueArc<PageBuffer>> {
-    Ok(UniqueArc::new(page_buffer()?, GFP_KERNEL)?)
-}
 
 /// A page that a remote touched.
 pub(crate) struct Page {

@@ -18,10 +18,10 @@ use popcorn_kernel::mm::Take;
 use popcorn_kernel::mm::Taken;
 use popcorn_kernel::task::sleep_us;
 
+use crate::hand::hand_buffer;
+use crate::hand::Hand;
 use crate::service::Left;
-use crate::space::hand_buffer;
 use crate::space::later;
-use crate::space::Hand;
 use crate::space::Space;
 
 /// Attempts to take a page of our own before a request for it is put off.
@@ -258,10 +258,7 @@ impl<'a> Operation<'a> {
         let mut attempts = 0;
         let receipt = loop {
             let result = match (&self.hand, data) {
-                (Some(Hand::Bytes(bytes)), true) => {
-                    self.user.install(self.address, Some(&***bytes), writable)
-                }
-                (Some(Hand::Zeros), true) => self.user.install(self.address, None, writable),
+                (Some(hand), true) => self.user.install(self.address, hand.bytes(), writable),
                 (None, true) => Err(ENOENT),
                 (_, false) => self.user.upgrade(self.address),
             };
