@@ -139,8 +139,8 @@ impl Response {
 pub enum Called {
     /// The peer has answered.
     Answered(Response),
-    /// A signal came first, or the time is over; the peer was asked, and will answer.
-    Left(Outstanding),
+    /// A signal came first (`EINTR`), or the time is over (`ETIMEDOUT`); the peer was asked, and will answer.
+    Left(Error, Outstanding),
 }
 
 /// A call that nobody waits for now. If it is dropped, the answer reaches nobody.
@@ -500,12 +500,10 @@ impl Endpoint {
         parts: &[&[u8]],
         options: CallOptions,
     ) -> Result<Response> {
-        let link = self.online_link(node)?;
-        let mut counted = link.statistics().call(kind);
-        let result = self.exchange(&link, kind, parts, options, &mut counted);
-        let length = result.as_ref().map(|payload| payload.len());
-        counted.end(length.map_err(|error| *error));
-        Ok(Response { payload: result? })
+        match self.call_or_leave(node, kind, parts, options)? {
+            Called::Answered(response) => Ok(response),
+            Called::Left(why, _) => Err(why),
+        }
     }
 
     /// As [`Endpoint::call`], but whoever is interrupted or out of time once the peer was asked gets what somebody
@@ -538,31 +536,14 @@ impl Endpoint {
         });
         let length = result.as_ref().map(|payload| payload.len());
         counted.end(length.map_err(|error| *error));
-        match left {
-            Some((id, waiter)) => Ok(Called::Left(Outstanding {
-                core: self.core.clone(),
-                id,
-                waiter,
-            })),
-            None => Ok(Called::Answered(Response { payload: result? })),
+        match (result, left) {
+            (Ok(payload), _) => Ok(Called::Answered(Response { payload })),
+            (Err(error), Some((id, waiter))) => {
+                let core = self.core.clone();
+                Ok(Called::Left(error, Outstanding { core, id, waiter }))
+            }
+            (Err(error), None) => Err(error),
         }
-    }
-
-    /// [`Endpoint::call`] on a link.
-    fn exchange(
-        &self,
-        link: &Arc<Link>,
-        kind: u16,
-        parts: &[&[u8]],
-        options: CallOptions,
-        counted: &mut statistics::Call<'_>,
-    ) -> Result<KVVec<u8>> {
-        let call = self.ask(link, kind, parts, options, counted)?;
-        call.waiter.wait(options.sleep, options.timeout_ms)?;
-        if call.waiter.is_answered() {
-            counted.answered();
-        }
-        call.waiter.take()
     }
 
     /// The first half of [`Endpoint::call`]: the peer is asked, and may have answered already.

@@ -322,7 +322,7 @@ impl Space {
         };
         match talk::call_or_leave(node, &message, is_killable()) {
             Ok(Called::Answered(response)) => Ok(given(Fetched::hand(room, response))),
-            Ok(Called::Left(outstanding)) => match LeftPlace::find() {
+            Ok(Called::Left(_, outstanding)) => match LeftPlace::find() {
                 Some(place) => Err(Left::Fetch(place, outstanding, room)),
                 None => {
                     let answered = outstanding.wait();
@@ -351,7 +351,7 @@ impl Space {
         };
         match talk::call_or_leave(node, &message, is_killable()) {
             Ok(Called::Answered(_)) => Ok(Ok(Answer::Invalidated)),
-            Ok(Called::Left(outstanding)) => match LeftPlace::find() {
+            Ok(Called::Left(_, outstanding)) => match LeftPlace::find() {
                 Some(place) => Err(Left::Invalidate(place, outstanding)),
                 None => Ok(outstanding.wait().map(|_| Answer::Invalidated)),
             },

@@ -148,10 +148,10 @@ pub(super) fn left_call() -> Outcome {
     let link = zero.link(node(1)).ok_or(ENODEV)?;
     let used = || link.core().pending().used();
     let leave = || zero.call_or_leave(node(1), 0x502, &[], CallOptions::killable(50));
-    let Called::Left(to_other) = leave()? else {
+    let Called::Left(_, to_other) = leave()? else {
         return Err(EIO.into());
     };
-    let Called::Left(to_nobody) = leave()? else {
+    let Called::Left(_, to_nobody) = leave()? else {
         return Err(EIO.into());
     };
     check!(eventually(|| GATE.begun.load(Ordering::SeqCst) == 2));
@@ -169,7 +169,7 @@ pub(super) fn left_call() -> Outcome {
 
     // It ends with the peer.
     GATE.open.store(false, Ordering::SeqCst);
-    let Called::Left(to_other) = leave()? else {
+    let Called::Left(_, to_other) = leave()? else {
         return Err(EIO.into());
     };
     check!(eventually(|| GATE.begun.load(Ordering::SeqCst) == 3));
