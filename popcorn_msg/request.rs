@@ -69,7 +69,7 @@ impl Request {
 
     /// Whether the life of the peer that sent it goes on. If it does under a lock that also who deals with that
     /// life's end ([`Handler::node_event`](crate::Handler::node_event)) takes, he will find what is begun there for
-    /// the peer; if not, he may have been there already. Any context.
+    /// the peer; if not, he may have been there already. Takes a leaf; process context.
     pub fn is_live(&self) -> bool {
         self.link.is_online()
             && self

@@ -4,10 +4,10 @@
 //! Page by page: many readers or one writer. The process's origin keeps the directory
 //! (`popcorn_core::directory`, which documents the protocol) and is the *home* of each page; other
 //! nodes hold copies. See `space.rs` for the object, `home.rs` for the origin's side, `away.rs` for
-//! the side of a remote, `service.rs` for the messages.
+//! the side of a remote, `service.rs` for the messages, `hand.rs` for what they carry.
 //!
-//! Lock order: the spinlock of a space's directory is a leaf. Nothing in this module waits for a
-//! message while it holds a lock.
+//! Lock order: below the spinlock of a space's directory there are a leaf of `popcorn_msg` and what
+//! `docs/locking.md` says of it. Nothing in this module waits for a message while it holds a lock.
 
 use kernel::prelude::*;
 use popcorn_kernel::global::Guard;
