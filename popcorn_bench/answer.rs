@@ -169,9 +169,6 @@ impl Bench {
         if begin.run == 0 {
             return Err(errno::protocol());
         }
-        if begin.poll != 0 && !self.endpoint.shares_memory(from) {
-            return Err(errno::not_supported());
-        }
         let mut pollers = self.pollers.lock();
         let poller = pollers.get_mut(from.index()).ok_or(EINVAL)?;
         // Stops the one of the run before.

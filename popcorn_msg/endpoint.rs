@@ -66,6 +66,8 @@ pub(crate) const OWN_TYPES: RangeInclusive<u16> = 0..=0xff;
 
 /// In [`Endpoint::poll_while`]: after so many looks in vain it says again that it does not sleep.
 const IDLE_LOOKS: u32 = 256;
+/// In [`Endpoint::poll_while`], where another thread looks for messages: between two looks whether it shall go on.
+const LOOK_MS: u32 = 1;
 /// How long the others may take to shorten their list when this machine leaves: from, to.
 const LEAVE_MS: (u32, u32) = (2_000, 10_000);
 
@@ -76,7 +78,8 @@ pub struct CallOptions {
     pub timeout_ms: u32,
     /// Which signals end it.
     pub sleep: Sleep,
-    /// Microseconds to look for the response before sleeping; `None`: as the parameter `poll_us`.
+    /// Microseconds to look for the response before sleeping; `None`: as the parameter `poll_us`, if the two share
+    /// memory.
     pub poll_us: Option<u32>,
 }
 
@@ -565,7 +568,9 @@ impl Endpoint {
         link.send_request(kind, Class::Request, call.id(), parts, sleep, timeout_ms)?;
         let poll_ns = match poll_us {
             Some(us) => u64::from(us) * 1000,
-            None => self.core.settings().poll_ns(),
+            None if link.transport().shares_memory() => self.core.settings().poll_ns(),
+            // A round trip takes longer.
+            None => 0,
         };
         if poll_ns != 0 {
             self.poll_for(link, &call.waiter, poll_ns);
@@ -593,26 +598,26 @@ impl Endpoint {
         link.transport().set_polling(link, false);
     }
 
-    /// Looks for messages of `node` in the calling thread, without sleeping, for as long as `go_on` says and the
-    /// node is online: it need not ring meanwhile. Others run if it is their turn. May sleep.
+    /// Looks for messages of `node` without sleeping, for as long as `go_on` says and the node is online: in the
+    /// calling thread if the two share memory, so that it need not ring meanwhile, else in the connection's own.
+    /// Others run if it is their turn. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENODEV`, `EHOSTDOWN`, `EPROTO` as [`Endpoint::post`]; `EOPNOTSUPP`: it is of another machine, whose
-    /// messages no caller can look for.
+    /// `ENODEV`, `EHOSTDOWN`, `EPROTO` as [`Endpoint::post`].
     pub fn poll_while(&self, node: NodeId, go_on: &mut dyn FnMut() -> bool) -> Result {
         let link = self.online_link(node)?;
         let transport = link.transport();
         if !transport.set_polling(&link, true) {
-            return Err(if link.is_online() {
-                errno::not_supported()
-            } else {
-                errno::host_down()
-            });
+            return Err(errno::host_down());
         }
         let mut idle = 0u32;
         while link.is_online() && go_on() {
-            if transport.poll(&link) == 0 {
+            if !transport.shares_memory() {
+                time::sleep_ms(LOOK_MS);
+                // Somebody else, who polled for an answer, has ended it.
+                transport.set_polling(&link, true);
+            } else if transport.poll(&link) == 0 {
                 idle = idle.wrapping_add(1);
                 // The link's own thread wakes up from time to time, and says then that it sleeps again.
                 if idle % IDLE_LOOKS == 0 && !transport.set_polling(&link, true) {

@@ -140,7 +140,7 @@ impl Members {
 
     /// The ticking thread's main function.
     pub(crate) fn run(&self, settings: &Settings) {
-        kthread::prefer();
+        kthread::prefer(true);
         while !should_stop() {
             self.tick(settings.dead_ticks());
             self.changed.wait_idle(Some(TICK_MS as u32), should_stop);

@@ -164,8 +164,11 @@ impl Transport for Tcp {
         self.ends.iter().for_each(|end| end.signal());
     }
 
-    fn set_polling(&self, _link: &Link, _polling: bool) -> bool {
-        false
+    fn set_polling(&self, link: &Link, polling: bool) -> bool {
+        // The thread does it: the connection is its own. Bulk waits for nobody who is in a hurry.
+        let is_online = link.is_online();
+        self.end(Channel::Urgent).set_polled(polling && is_online);
+        is_online
     }
 
     fn poll(&self, _link: &Arc<Link>) -> usize {

@@ -89,10 +89,10 @@ pub(crate) trait Transport: Send + Sync {
     /// Makes the threads look around. Any context but NMI.
     fn kick(&self);
 
-    /// Lets a caller [poll](Self::poll) for its response instead of sleeping, or ends that; false: it
-    /// cannot, or the link is closed.
+    /// Lets a caller [poll](Self::poll) for its response instead of sleeping, or has the link's thread look all the
+    /// time for it; or ends that. False: the link is closed.
     fn set_polling(&self, link: &Link, polling: bool) -> bool;
 
-    /// Drains what is there, if nobody else does so now; how many messages there were.
+    /// Drains what is there, if a caller can and nobody else does so now; how many messages there were.
     fn poll(&self, link: &Arc<Link>) -> usize;
 }

@@ -250,7 +250,7 @@ impl Thread {
     /// The thread's main function.
     pub(crate) fn run(mut self) {
         // A node may have one processor, busy with a program that waits for nothing.
-        kthread::prefer();
+        kthread::prefer(true);
         self.join();
         let mut busy_until = 0;
         while !should_stop() {

@@ -58,6 +58,8 @@ pub(super) struct End {
     #[pin]
     wake: WaitQueue,
     signalled: AtomicBool,
+    /// Somebody wants it to look all the time, instead of sleeping.
+    polled: AtomicBool,
     /// A connection that the peer has made.
     #[pin]
     arrival: SpinLock<Option<Arrival>>,
@@ -80,6 +82,7 @@ impl End {
                 lanes <- new_spinlock!(None, "popcorn_msg::tcp::End::lanes"),
                 wake <- new_waitqueue!("popcorn_msg::tcp::End::wake"),
                 signalled: AtomicBool::new(false),
+                polled: AtomicBool::new(false),
                 arrival <- new_spinlock!(None, "popcorn_msg::tcp::End::arrival"),
             }),
             GFP_KERNEL,
@@ -99,6 +102,19 @@ impl End {
         self.wake.wait_idle(Some(timeout_ms), || {
             self.signalled.load(Ordering::Acquire) || or()
         });
+    }
+
+    /// Has the thread look all the time, or not any more. Any context but NMI.
+    pub(super) fn set_polled(&self, polled: bool) {
+        self.polled.store(polled, Ordering::Release);
+        if polled {
+            self.signal();
+        }
+    }
+
+    /// For the thread: whether it is to look again without sleeping.
+    pub(super) fn is_polled(&self) -> bool {
+        self.polled.load(Ordering::Acquire)
     }
 
     /// For the thread, before it looks.

@@ -176,7 +176,8 @@ impl Worker {
     /// The thread's main function.
     pub(crate) fn run(mut self) {
         // A node may have one processor, busy with a program that waits for nothing.
-        kthread::prefer();
+        kthread::prefer(true);
+        let mut is_polled = false;
         while !should_stop() {
             self.end().heed();
             self.look();
@@ -191,7 +192,12 @@ impl Worker {
                 self.dial();
                 self.waited(time::now_ms() - before);
             }
-            if self.serve() {
+            if self.end().is_polled() != is_polled {
+                is_polled = !is_polled;
+                // Who does not sleep leaves the processor to others as often as they do.
+                kthread::prefer(!is_polled);
+            }
+            if self.serve() || is_polled {
                 current::cond_resched();
             } else {
                 let left = self.next_tick_ms.saturating_sub(time::now_ms());

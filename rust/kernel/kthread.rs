@@ -117,10 +117,11 @@ pub fn forget_interrupts() {
 }
 
 /// Lets the running kernel thread go before ordinary tasks when it wakes: for those that do little
-/// and that others wait for. Not real-time: it cannot keep the processor from others.
-pub fn prefer() {
+/// and that others wait for; or, if not `preferred`, as one of them again. Not real-time: it cannot keep the
+/// processor from others.
+pub fn prefer(preferred: bool) {
     // SAFETY: changes the running task's own weight.
-    unsafe { bindings::pcn_prefer_current() };
+    unsafe { bindings::pcn_prefer_current(preferred) };
 }
 
 /// # Safety

@@ -63,7 +63,7 @@ struct popcorn_bench_sample {
  * EACCES (open) the file is root's           EPERM no CAP_SYS_ADMIN
  * EINVAL @what, @flags, @bytes or @count out of range, or this node itself
  * ENODEV no such node     EHOSTDOWN not online, or it died meanwhile
- * EOPNOTSUPP the other node does not have the module; or POPCORN_BENCH_POLL, and it is of another machine
+ * EOPNOTSUPP the other node does not have the module
  * EBUSY  there is another run with that node        ESRCH another run took its place there
  * EINTR  a signal of any kind came   ETIMEDOUT an answer took 10 s   EIO a wrong answer   ENOMEM
  */

@@ -193,9 +193,9 @@ bool pcn_need_resched(void)
 EXPORT_SYMBOL_GPL(pcn_need_resched);
 
 /* What the kernel's own high-priority workers have. */
-void pcn_prefer_current(void)
+void pcn_prefer_current(bool preferred)
 {
-	set_user_nice(current, MIN_NICE);
+	set_user_nice(current, preferred ? MIN_NICE : 0);
 }
 EXPORT_SYMBOL_GPL(pcn_prefer_current);
 

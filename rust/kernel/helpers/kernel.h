@@ -51,7 +51,7 @@ bool pcn_need_resched(void);
 void pcn_sleep_ms(unsigned int ms);
 /* Between that time and twice of it. */
 void pcn_pause_us(unsigned int us);
-void pcn_prefer_current(void);
+void pcn_prefer_current(bool preferred);
 
 unsigned int pcn_cpus_online(void);
 unsigned int pcn_cpu_numbers(void);

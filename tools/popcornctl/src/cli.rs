@@ -96,7 +96,8 @@ pub(crate) struct PingArgs {
     /// Wait so long between two of them, in seconds, and print each; without, one follows the other
     #[arg(long, short, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) interval: Option<Duration>,
-    /// Spin for each answer instead of sleeping
+    /// Spin for each answer instead of sleeping; for a node of another machine the thread of the connection does, which
+    /// wants a processor of its own on both
     #[arg(long)]
     pub(crate) poll: bool,
 }
