@@ -121,6 +121,12 @@ static struct pcn_socket *pcn_socket_wrap(struct socket *inner)
 	init_waitqueue_head(&socket->queue);
 	init_waitqueue_func_entry(&socket->entry, pcn_socket_woken);
 
+	/*
+	 * Without a reference to its network namespace, a socket's timers end when it is closed: it would send what was not
+	 * acknowledged by then never again, and be there for ever. A connection has it from who listened.
+	 */
+	if (!sk->sk_net_refcnt)
+		sk_net_refcnt_upgrade(sk);
 	lock_sock(sk);
 	/*
 	 * Whoever sends may be what others wait for to get memory: never wait for it to be written out. What cannot
