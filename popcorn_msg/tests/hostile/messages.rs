@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Each way in which a message or a ring can be wrong, one after the other.
+
+use super::peer::Hostile;
+use super::scene::mark;
+use super::scene::Scene;
+use super::witnesses::Told;
+use super::witnesses::TOLD;
+use super::HONEST;
+use super::HOSTILE;
+use super::PACE_MS;
+use super::RATE_LIMIT_MS;
+use crate::tests::node;
+
+use kernel::c_str;
+use kernel::prelude::*;
+
+use popcorn_core::ring;
+use popcorn_core::ring::Memory;
+use popcorn_core::window::Lane;
+use popcorn_core::window::Side;
+use popcorn_core::wire;
+use popcorn_kernel::check;
+use popcorn_kernel::errno;
+use popcorn_kernel::kunit::eventually;
+use popcorn_kernel::kunit::Outcome;
+use popcorn_kernel::kunit::LONG_MS;
+use popcorn_kernel::time;
+
+/// A fault, and what the log calls it.
+struct Crime {
+    reason: &'static CStr,
+    commit: fn(&mut Hostile) -> bool,
+}
+
+const MALFORMED: &CStr = c_str!("node 1 is dropped: a header is malformed");
+const OTHER_LIFE: &CStr =
+    c_str!("node 1 is dropped: a message is of another life or out of sequence");
+const STRAY: &CStr = c_str!("node 1 is dropped: a message is not from it or not for us");
+const WRONG_RING: &CStr = c_str!("node 1 is dropped: a message is in the wrong lane");
+const WRONG_LENGTH: &CStr = c_str!("node 1 is dropped: a message has a wrong length");
+const TOO_SHORT: &CStr = c_str!("node 1 is dropped: a message is shorter than its header");
+const CORRUPT: &CStr = c_str!("node 1 is dropped: its ring is corrupt");
+
+/// A crime that consists of one header with other bytes at one place.
+macro_rules! header {
+    ($reason:expr, $lane:expr, $at:expr, $bytes:expr) => {
+        Crime {
+            reason: $reason,
+            commit: |hostile| {
+                hostile.send($lane, &[], |header| {
+                    let bytes: &[u8] = $bytes;
+                    header[$at..$at + bytes.len()].copy_from_slice(bytes);
+                })
+            },
+        }
+    };
+}
+
+/// An offset in a ring, as `popcorn_core::ring` documents it.
+const TAIL: usize = 0;
+
+/// The word of a run of `count` records of `length` bytes.
+fn run_word(length: u32, count: u32) -> u64 {
+    u64::from(length) | (u64::from(count) << 32)
+}
+
+/// Writes the word of a ring's first run by hand.
+fn put_raw(hostile: &Hostile, lane: Lane, word: u64) -> bool {
+    let base = hostile.ring(Side::High, lane);
+    hostile.memory.store(base + ring::HEADER_SIZE, word);
+    true
+}
+
+const CRIMES: &[Crime] = &[
+    // Garbage.
+    Crime {
+        reason: MALFORMED,
+        commit: |hostile| hostile.put(Lane::Requests, &[&[0xa5; 300]]),
+    },
+    Crime {
+        reason: MALFORMED,
+        commit: |hostile| hostile.put(Lane::Responses, &[&[0; wire::HEADER_SIZE]]),
+    },
+    header!(MALFORMED, Lane::Requests, 0, b"popc"),
+    header!(MALFORMED, Lane::Requests, 4, &[2, 0]),
+    header!(MALFORMED, Lane::Requests, 8, &[0]),
+    header!(MALFORMED, Lane::Requests, 9, &[0x80]),
+    header!(MALFORMED, Lane::Requests, 14, &[0, 1]),
+    header!(MALFORMED, Lane::Responses, 63, &[1]),
+    // Truncated: less than a header, or than the header says.
+    Crime {
+        reason: TOO_SHORT,
+        commit: |hostile| {
+            let header = hostile.header(Lane::Requests).encode();
+            hostile.put(Lane::Requests, &[&header[..wire::HEADER_SIZE - 1]])
+        },
+    },
+    header!(WRONG_LENGTH, Lane::Requests, 16, &[1, 0, 0, 0]),
+    Crime {
+        reason: WRONG_LENGTH,
+        commit: |hostile| {
+            // More than the header says.
+            let header = hostile.header(Lane::Responses).encode();
+            hostile.put(Lane::Responses, &[&header, &[0; 5000]])
+        },
+    },
+    // Huge.
+    header!(MALFORMED, Lane::Requests, 16, &u32::MAX.to_le_bytes()),
+    Crime {
+        reason: CORRUPT,
+        commit: |hostile| {
+            put_raw(
+                hostile,
+                Lane::Requests,
+                run_word(ring::RECORD_MAX as u32 + 1, 1),
+            )
+        },
+    },
+    Crime {
+        reason: CORRUPT,
+        commit: |hostile| put_raw(hostile, Lane::Responses, run_word(u32::MAX, u32::MAX)),
+    },
+    // A run of nothing, of no records, and of more than there can be.
+    Crime {
+        reason: CORRUPT,
+        commit: |hostile| put_raw(hostile, Lane::Requests, run_word(0, 1)),
+    },
+    Crime {
+        reason: CORRUPT,
+        commit: |hostile| put_raw(hostile, Lane::Responses, run_word(64, 0)),
+    },
+    Crime {
+        reason: CORRUPT,
+        commit: |hostile| put_raw(hostile, Lane::Requests, run_word(64, 1 << 16)),
+    },
+    // Replayed, lost, and late by a life.
+    Crime {
+        reason: OTHER_LIFE,
+        commit: |hostile| {
+            let message = hostile.header(Lane::Requests).encode();
+            hostile.put(Lane::Requests, &[&message]) && hostile.put(Lane::Requests, &[&message])
+        },
+    },
+    header!(OTHER_LIFE, Lane::Requests, 24, &[1]),
+    Crime {
+        reason: OTHER_LIFE,
+        commit: |hostile| {
+            let old = hostile.life.get() - 1;
+            hostile.send(Lane::Requests, b"late", |header| {
+                header[40..48].copy_from_slice(&old.to_le_bytes());
+            })
+        },
+    },
+    // In the name of another node, for another one, and from one that cannot be.
+    header!(STRAY, Lane::Requests, 10, &[HONEST as u8, 0]),
+    header!(STRAY, Lane::Responses, 12, &[HONEST as u8, 0]),
+    header!(MALFORMED, Lane::Requests, 10, &[64, 0]),
+    // Contradictory: ring and class, class and request id, class and status.
+    header!(WRONG_RING, Lane::Requests, 8, &[3]),
+    header!(WRONG_RING, Lane::Responses, 8, &[2]),
+    header!(MALFORMED, Lane::Requests, 8, &[1]),
+    header!(MALFORMED, Lane::Requests, 32, &[0; 8]),
+    header!(MALFORMED, Lane::Requests, 20, &(-5i32).to_le_bytes()),
+    header!(MALFORMED, Lane::Responses, 20, &5i32.to_le_bytes()),
+    header!(MALFORMED, Lane::Responses, 20, &(-4096i32).to_le_bytes()),
+    // The index of a ring that the victim fills: found out when that sends.
+    Crime {
+        reason: c_str!("node 1 is dropped: its index of our ring is corrupt"),
+        commit: |hostile| {
+            let base = hostile.ring(Side::Low, Lane::Requests);
+            hostile.memory.store(base + TAIL, 1 << 40);
+            let Ok(big) = KVec::from_elem(0u8, 60_000, GFP_KERNEL) else {
+                return false;
+            };
+            // It looks at that index only when it knows of no room.
+            (0..8).any(|_| {
+                let sent = hostile.victim.try_post(node(HOSTILE), 0x7000, &[&big]);
+                sent.err() == Some(errno::host_down())
+            })
+        },
+    },
+];
+
+/// Each way in which a message can be wrong: dropped, one line, and nobody else notices.
+pub(super) fn bad_messages() -> Outcome {
+    let mut scene = Scene::new(LONG_MS)?;
+    // What others have logged does not suppress what is to come.
+    time::sleep_ms(RATE_LIMIT_MS);
+    for (number, crime) in CRIMES.iter().enumerate() {
+        mark();
+        let before = scene.deaths();
+        let done = (crime.commit)(&mut scene.hostile) && scene.is_dropped(before, crime.reason);
+        if !done {
+            pr_err!("hostile: crime {} of this list\n", number);
+        }
+        check!(done);
+        check!(scene.honest_goes_on());
+        scene.hostile.join()?;
+        time::sleep_ms(PACE_MS);
+    }
+    let lives = CRIMES.len() as u32 + 1;
+    check!(eventually(|| Told::get(&TOLD.online, HOSTILE) == lives));
+    scene.end()
+}
