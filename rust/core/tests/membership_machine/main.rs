@@ -16,7 +16,7 @@ use world::DEAD;
 const SEEDS: u64 = 200;
 /// For all to be well again, in ticks; generous.
 const LONG: u64 = 600;
-/// For one to leave, as `popcorn_msg/endpoint.rs` has it: twice what the dead are given.
+/// For one to leave, as `popcorn_msg/endpoint/machines.rs` has it: twice what the dead are given.
 const LEAVE: u64 = 40;
 
 fn each_seed(test: impl Fn()) {

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+//! Calls: a request is sent, and its response waited for.
+
+use super::Endpoint;
+use crate::core::Core;
+use crate::link::Link;
+use crate::pending;
+use crate::pending::Waiter;
+use crate::request::encoded;
+use crate::request::malformed;
+use crate::statistics;
+
+use kernel::prelude::*;
+use kernel::sync::Arc;
+
+use popcorn_core::ids::Class;
+use popcorn_core::ids::NodeId;
+use popcorn_core::ids::RequestId;
+use popcorn_core::wire::Wire;
+use popcorn_kernel::wait::Sleep;
+
+/// How to wait for a response.
+#[derive(Clone, Copy, Debug)]
+pub struct CallOptions {
+    /// Milliseconds until the call fails with `ETIMEDOUT`.
+    pub timeout_ms: u32,
+    /// Which signals end it.
+    pub sleep: Sleep,
+    /// Microseconds to look for the response before sleeping; `None`: as the parameter `poll_us`, if the two share
+    /// memory.
+    pub poll_us: Option<u32>,
+}
+
+impl CallOptions {
+    /// Killable, with a time limit.
+    pub const fn killable(timeout_ms: u32) -> Self {
+        Self {
+            timeout_ms,
+            sleep: Sleep::Killable,
+            poll_us: None,
+        }
+    }
+
+    /// Ended by any signal.
+    pub const fn interruptible(timeout_ms: u32) -> Self {
+        Self {
+            timeout_ms,
+            sleep: Sleep::Interruptible,
+            poll_us: None,
+        }
+    }
+}
+
+/// The payload of a successful response. From a peer: check every value.
+pub struct Response {
+    payload: KVVec<u8>,
+}
+
+impl Response {
+    /// Its bytes.
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// As a message without a tail; the message type is that of the request.
+    ///
+    /// # Errors
+    ///
+    /// `EPROTO`: the length is another.
+    pub fn decode<T: Wire>(&self) -> Result<T> {
+        T::decode(&self.payload).map_err(malformed)
+    }
+
+    /// As the fixed part of a message and its tail.
+    ///
+    /// # Errors
+    ///
+    /// `EPROTO`: it is too short.
+    pub fn decode_prefix<T: Wire>(&self) -> Result<(T, &[u8])> {
+        T::decode_prefix(&self.payload).map_err(malformed)
+    }
+
+    /// The bytes themselves.
+    pub fn into_payload(self) -> KVVec<u8> {
+        self.payload
+    }
+}
+
+/// What became of a call that its caller may leave to somebody else: see [`Endpoint::call_or_leave`].
+pub enum Called {
+    /// The peer has answered.
+    Answered(Response),
+    /// A signal came first (`EINTR`), or the time is over (`ETIMEDOUT`); the peer was asked, and will answer.
+    Left(Error, Outstanding),
+}
+
+/// A call that nobody waits for now. If it is dropped, the answer reaches nobody.
+pub struct Outstanding {
+    core: Arc<Core>,
+    id: RequestId,
+    waiter: Arc<Waiter>,
+}
+
+impl Outstanding {
+    /// Waits for the answer, whatever signals come. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EHOSTDOWN`: the peer died meanwhile. Or the error that it answered with.
+    pub fn wait(self) -> Result<Response> {
+        while self.waiter.wait(Sleep::Idle, u32::MAX).is_err() {}
+        let payload = self.waiter.take()?;
+        Ok(Response { payload })
+    }
+}
+
+impl Drop for Outstanding {
+    fn drop(&mut self) {
+        self.core.pending().end(self.id);
+    }
+}
+
+impl Endpoint {
+    /// Sends a request and waits for its response. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::post`], and `ETIMEDOUT`, `EINTR` (by [`CallOptions::sleep`]), `EHOSTDOWN` (the
+    /// peer died meanwhile; whether it did what was asked is not known), or the error that the peer
+    /// answered with.
+    pub fn call(
+        &self,
+        node: NodeId,
+        kind: u16,
+        parts: &[&[u8]],
+        options: CallOptions,
+    ) -> Result<Response> {
+        match self.call_or_leave(node, kind, parts, options)? {
+            Called::Answered(response) => Ok(response),
+            Called::Left(why, _) => Err(why),
+        }
+    }
+
+    /// As [`Endpoint::call`], but whoever is interrupted or out of time once the peer was asked gets what somebody
+    /// else can wait with for the answer. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::call`]; `EINTR`, `ETIMEDOUT`: the peer was not asked.
+    pub fn call_or_leave(
+        &self,
+        node: NodeId,
+        kind: u16,
+        parts: &[&[u8]],
+        options: CallOptions,
+    ) -> Result<Called> {
+        let link = self.online_link(node)?;
+        let mut counted = link.statistics().call(kind);
+        let mut left = None;
+        let asked = self.ask(&link, kind, parts, options, &mut counted);
+        let result = asked.and_then(|call| {
+            let waited = call.waiter.wait(options.sleep, options.timeout_ms);
+            if let Err(error) = waited {
+                left = Some(call.leave());
+                return Err(error);
+            }
+            if call.waiter.is_answered() {
+                counted.answered();
+            }
+            call.waiter.take()
+        });
+        let length = result.as_ref().map(|payload| payload.len());
+        counted.end(length.map_err(|error| *error));
+        match (result, left) {
+            (Ok(payload), _) => Ok(Called::Answered(Response { payload })),
+            (Err(error), Some((id, waiter))) => {
+                let core = self.core.clone();
+                Ok(Called::Left(error, Outstanding { core, id, waiter }))
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// The first half of [`Endpoint::call`]: the peer is asked, and may have answered already.
+    fn ask(
+        &self,
+        link: &Arc<Link>,
+        kind: u16,
+        parts: &[&[u8]],
+        options: CallOptions,
+        counted: &mut statistics::Call<'_>,
+    ) -> Result<pending::Call<'_>> {
+        let CallOptions {
+            timeout_ms,
+            sleep,
+            poll_us,
+        } = options;
+        let call = self.core.pending().begin(link.peer(), sleep, timeout_ms)?;
+        counted.sending(call.id(), parts);
+        link.send_request(kind, Class::Request, call.id(), parts, sleep, timeout_ms)?;
+        let poll_ns = match poll_us {
+            Some(us) => u64::from(us) * 1000,
+            None if link.transport().shares_memory() => self.core.settings().poll_ns(),
+            // A round trip takes longer.
+            None => 0,
+        };
+        if poll_ns != 0 {
+            self.poll_for(link, &call.waiter, poll_ns);
+        }
+        Ok(call)
+    }
+
+    /// [`Endpoint::call`] with a typed request (followed by `tail`) and a typed response.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::call`]; `EPROTO`: the response has another length.
+    pub fn call_typed<Q: Wire, R: Wire>(
+        &self,
+        node: NodeId,
+        request: &Q,
+        tail: &[&[u8]],
+        options: CallOptions,
+    ) -> Result<R> {
+        let response = encoded(request, tail, |parts| {
+            self.call(node, Q::TYPE, parts, options)
+        })?;
+        response.decode()
+    }
+}
