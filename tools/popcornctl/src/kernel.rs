@@ -30,7 +30,7 @@ mod state;
 mod stop;
 mod wait;
 
-use crate::cli::KernelCommand;
+use crate::cli::kernel::KernelCommand;
 use crate::console;
 use crate::device;
 use crate::device::TerminalDevice;

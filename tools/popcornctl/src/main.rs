@@ -26,10 +26,10 @@ mod state;
 mod uapi;
 
 use clap::Parser;
+use cli::msg::MsgCommand;
+use cli::node::NodeCommand;
 use cli::Cli;
 use cli::Command;
-use cli::MsgCommand;
-use cli::NodeCommand;
 use device::Device;
 use failure::Failure;
 use node::directory::Directory;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `popcornctl migrate`: move a process or a thread that runs, and need not know of it.
 
-use crate::cli::MigrateArgs;
-use crate::cli::NodeChoice;
+use crate::cli::program::MigrateArgs;
+use crate::cli::program::NodeChoice;
 use crate::device::Popcorn;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -111,7 +111,7 @@ fn is_there(threads: &[ThreadInfo], tid: i32, node: NodeChoice) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::cli::Target;
+    use crate::cli::program::Target;
     use crate::uapi::MsgInfo;
     use crate::uapi::NodeInfo;
     use crate::uapi::Ping;

@@ -4,7 +4,7 @@
 pub(crate) mod counters;
 pub(crate) mod types;
 
-use crate::cli::StatArgs;
+use crate::cli::msg::StatArgs;
 use crate::device::Popcorn;
 use crate::failure::Failure;
 use crate::output::Output;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `popcornctl ps`: the threads of this kernel's processes that have migrated.
 
-use crate::cli::PsArgs;
+use crate::cli::program::PsArgs;
 use crate::device::Popcorn;
 use crate::failure::Failure;
 use crate::output;

@@ -4,7 +4,7 @@
 //! This process asks to be moved at its next execve, and becomes the program: so the program has the
 //! pid, the files, the terminal and the exit status that it would have without us.
 
-use crate::cli::RunArgs;
+use crate::cli::program::RunArgs;
 use crate::device::Popcorn;
 use crate::failure::Failure;
 use crate::uapi;
@@ -57,7 +57,7 @@ fn ask(device: &impl Popcorn, args: &RunArgs) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::NodeChoice;
+    use crate::cli::program::NodeChoice;
     use crate::migrate::tests::FakeKernel;
 
     fn args(node: u32) -> RunArgs {

@@ -10,7 +10,7 @@ use super::refusal::refused;
 use super::refusal::Action;
 use super::resources;
 use super::resources::Cpus;
-use crate::cli::ChangeArgs;
+use crate::cli::kernel::ChangeArgs;
 use crate::failure::Failure;
 use crate::output;
 use crate::output::Output;
@@ -190,7 +190,7 @@ fn memory_failure(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Change;
+    use crate::cli::kernel::Change;
     use crate::kernel::fake::FakeKernels;
 
     fn args(cpus: Option<&str>, memory: Option<u64>) -> ChangeArgs {

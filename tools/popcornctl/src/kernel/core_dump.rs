@@ -8,7 +8,7 @@ use super::core_header::Header;
 use super::core_header::HEADER_MAX;
 use super::refusal::refused;
 use super::refusal::Action;
-use crate::cli::CoreArgs;
+use crate::cli::kernel::CoreArgs;
 use crate::device;
 use crate::failure::Failure;
 use crate::output;

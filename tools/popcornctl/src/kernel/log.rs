@@ -11,7 +11,7 @@ use super::memory_log::Way;
 use super::refusal::refused;
 use super::refusal::Action;
 use super::state::State;
-use crate::cli::LogArgs;
+use crate::cli::kernel::LogArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use nix::errno::Errno;

@@ -6,7 +6,7 @@ use super::directory::Attribute;
 use super::directory::Kernels;
 use super::refusal::refused;
 use super::refusal::Action;
-use crate::cli::StopArgs;
+use crate::cli::kernel::StopArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::patience;

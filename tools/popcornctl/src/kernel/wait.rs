@@ -9,7 +9,7 @@ use super::log;
 use super::refusal::refused;
 use super::refusal::Action;
 use super::state::State;
-use crate::cli::WaitArgs;
+use crate::cli::kernel::WaitArgs;
 use crate::device::Device;
 use crate::device::Popcorn;
 use crate::failure::Failure;

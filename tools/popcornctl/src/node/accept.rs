@@ -8,8 +8,8 @@ use super::setup::Way;
 use super::state::Peer;
 use super::wait::wait_online;
 use super::wait::World;
-use crate::cli::AcceptArgs;
-use crate::cli::Transport;
+use crate::cli::node::AcceptArgs;
+use crate::cli::node::Transport;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::signals;
@@ -65,7 +65,7 @@ fn accept(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::LinkArgs;
+    use crate::cli::node::LinkArgs;
     use crate::node::directory::Attribute;
     use crate::node::fake::FakePeers;
     use crate::node::fake::FakeWorld;

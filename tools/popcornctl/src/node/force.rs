@@ -6,7 +6,7 @@ use super::directory::Directory;
 use super::directory::Peers;
 use super::refusal::refused;
 use super::refusal::Action;
-use crate::cli::ForceArgs;
+use crate::cli::node::ForceArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use serde::Serialize;

@@ -8,7 +8,7 @@ use super::setup::Way;
 use super::state::Peer;
 use super::wait::wait_online;
 use super::wait::World;
-use crate::cli::JoinArgs;
+use crate::cli::node::JoinArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::signals;
@@ -55,7 +55,7 @@ fn join(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::LinkArgs;
+    use crate::cli::node::LinkArgs;
     use crate::node::directory::Attribute;
     use crate::node::fake::FakePeers;
     use crate::node::fake::FakeWorld;

@@ -6,7 +6,7 @@ use super::directory::Directory;
 use super::directory::Peers;
 use super::refusal::refused;
 use super::refusal::Action;
-use crate::cli::LeaveArgs;
+use crate::cli::node::LeaveArgs;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::patience;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! `popcornctl node ping`: how long a message takes there and back.
 
-use crate::cli::PingArgs;
+use crate::cli::node::PingArgs;
 use crate::device::Popcorn;
 use crate::failure::Failure;
 use crate::output;

@@ -2,7 +2,7 @@
 //! `popcornctl node show`: all that is known of one node.
 
 use super::Node;
-use crate::cli::NodeShowArgs;
+use crate::cli::node::NodeShowArgs;
 use crate::device::Popcorn;
 use crate::failure::Failure;
 use crate::msg::counters;

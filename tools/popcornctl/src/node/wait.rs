@@ -186,8 +186,8 @@ fn absent(peers: &impl Peers, world: &impl World, setup: &Setup, limit: Duration
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::LinkArgs;
-    use crate::cli::Transport;
+    use crate::cli::node::LinkArgs;
+    use crate::cli::node::Transport;
     use crate::node::directory::Attribute;
     use crate::node::fake::FakePeers;
     use crate::node::fake::FakeWorld;
