@@ -57,8 +57,8 @@ impl Settings {
         self.queued.unwrap_or(QUEUED_MAX)
     }
 
-    /// Nanoseconds to look for more before sleeping; at most a millisecond.
-    pub(crate) fn poll_ns(&self) -> u64 {
-        u64::from(param!(popcorn_msg_poll_us: u32).min(1000)) * 1000
+    /// Nanoseconds to look for more before sleeping, at most; no more than a millisecond.
+    pub(crate) fn poll_ns(&self) -> u32 {
+        param!(popcorn_msg_poll_us: u32).min(1000) * 1000
     }
 }

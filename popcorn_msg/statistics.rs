@@ -155,6 +155,7 @@ impl Statistics {
             row,
             begin_ns: time::now_ns(),
             request: 0,
+            poll_most_ns: None,
             answered: false,
         }
     }
@@ -201,6 +202,8 @@ pub(crate) struct Call<'a> {
     begin_ns: u64,
     /// 0 until it has one.
     request: u64,
+    /// If what others have learned says how long to look for the answer: at most so long.
+    poll_most_ns: Option<u32>,
     answered: bool,
 }
 
@@ -211,6 +214,13 @@ impl Call<'_> {
         trace::msg_call_begin(self.peer, self.kind, request, || {
             parts.iter().map(|part| part.len()).sum()
         });
+    }
+
+    /// How long to look for the answer before sleeping, at most `most_ns`: as long as it is worth with messages of this
+    /// type. 0: not at all.
+    pub(crate) fn poll_ns(&mut self, most_ns: u32) -> u32 {
+        self.poll_most_ns = Some(most_ns);
+        self.row.answers.budget(most_ns)
     }
 
     /// The peer has answered.
@@ -232,6 +242,9 @@ impl Call<'_> {
             Err(_) => Outcome::Failed,
         };
         self.row.count_end(outcome, ns);
+        if let (true, Some(most_ns)) = (self.answered, self.poll_most_ns) {
+            self.row.answers.came_after(ns, most_ns);
+        }
         if self.request != 0 {
             let bytes = result.unwrap_or(0);
             let status = result.err().map_or(0, Error::to_errno);

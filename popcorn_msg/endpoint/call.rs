@@ -26,8 +26,8 @@ pub struct CallOptions {
     pub timeout_ms: u32,
     /// Which signals end it.
     pub sleep: Sleep,
-    /// Microseconds to look for the response before sleeping; `None`: as the parameter `poll_us`, if the two share
-    /// memory.
+    /// Microseconds to look for the response before sleeping; `None`: as long as it is worth with such messages, at
+    /// most as the parameter `poll_us` says, if the two share memory.
     pub poll_us: Option<u32>,
 }
 
@@ -200,7 +200,9 @@ impl Endpoint {
         link.send_request(kind, Class::Request, call.id(), parts, sleep, timeout_ms)?;
         let poll_ns = match poll_us {
             Some(us) => u64::from(us) * 1000,
-            None if link.transport().shares_memory() => self.core.settings().poll_ns(),
+            None if link.transport().shares_memory() => {
+                u64::from(counted.poll_ns(self.core.settings().poll_ns()))
+            }
             // A round trip takes longer.
             None => 0,
         };

@@ -21,6 +21,7 @@ use kernel::sync::Arc;
 
 use core::sync::atomic::fence;
 use core::sync::atomic::Ordering;
+use popcorn_core::adaptive_poll::AdaptivePoll;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ring::Consumer;
 use popcorn_core::ring::Corrupt;
@@ -252,7 +253,9 @@ impl Thread {
         // A node may have one processor, busy with a program that waits for nothing.
         kthread::prefer(true);
         self.join();
-        let mut busy_until = 0;
+        // The latest time at which something was there, and until when to look for more.
+        let (mut came_ns, mut look_until) = (0, 0);
+        let worth = AdaptivePoll::new();
         while !should_stop() {
             if self.link.kicked.swap(false, Ordering::AcqRel) {
                 self.membership();
@@ -263,9 +266,12 @@ impl Thread {
                 self.membership();
             }
             if poll(&self.link, &self.window) != 0 {
-                busy_until = now + self.link.core().settings().poll_ns();
+                let most_ns = self.link.core().settings().poll_ns();
+                worth.came_after(now.saturating_sub(came_ns), most_ns);
+                came_ns = now;
+                look_until = now + u64::from(worth.budget(most_ns));
                 current::cond_resched();
-            } else if now < busy_until && !current::need_resched() {
+            } else if now < look_until && !current::need_resched() {
                 current::cpu_relax();
             } else {
                 self.sleep(now / 1_000_000);

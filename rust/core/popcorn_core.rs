@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 pub mod acpi;
+pub mod adaptive_poll;
 pub mod address;
 pub mod affinity;
 pub mod aml;

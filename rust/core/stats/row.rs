@@ -5,6 +5,7 @@
 //! group has cache lines of its own, two for each, since processors fetch them in pairs.
 
 use super::histogram::Histogram;
+use crate::adaptive_poll::AdaptivePoll;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering;
 
@@ -109,6 +110,8 @@ pub struct Row {
     pub calls: Calls,
     /// How long calls that were answered took, as their callers saw it.
     pub latency: Histogram,
+    /// What callers have learned from that: how long it is worth to look for an answer.
+    pub answers: AdaptivePoll,
 }
 
 impl Row {
