@@ -38,6 +38,7 @@ use popcorn_core::membership::machine::Bond;
 use popcorn_core::membership::machine::Heard;
 use popcorn_core::membership::machine::Machine;
 use popcorn_core::membership::machine::Status;
+use popcorn_core::membership::view::BadView;
 use popcorn_core::membership::view::Said;
 use popcorn_core::membership::ForceError;
 use popcorn_core::membership::Peer;
@@ -196,8 +197,12 @@ impl Members {
     }
 
     /// A machine has said this.
-    pub(crate) fn heard(&self, from: NodeId, said: &Said) {
-        self.with(|state, now| state.hear(now, from, said));
+    ///
+    /// # Errors
+    ///
+    /// [`BadView`]: the peer is at fault.
+    pub(crate) fn heard(&self, from: NodeId, said: &Said) -> core::result::Result<(), BadView> {
+        self.with(|state, now| state.hear(now, from, said))
     }
 
     /// The session with that machine is over.

@@ -73,6 +73,11 @@
 //! is at least 8; peers are honest (a transport lets in only those who are configured), and no
 //! heartbeat of an earlier life of a peer is handed in after one of a later life.
 //!
+//! What a peer says is checked all the same, as far as that can be: nothing makes this panic, and what
+//! only grows, ballots ([`agreement`]) and epochs ([`list`]), cannot be made to end. A heartbeat that
+//! no honest machine can send is a fault, in its bytes ([`view`]) or for who hears it
+//! ([`Membership::heard`]).
+//!
 //! # Who removes whom
 //!
 //! The lowest node of a group proposes ([`Membership::tick`]). When A hears B, B hears C, but C and

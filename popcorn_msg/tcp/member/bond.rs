@@ -7,6 +7,7 @@
 //! machines have decided that it is no member any more.
 
 use super::Worker;
+use crate::dispatch::Fault;
 use crate::life;
 use crate::life::TICK_MS;
 use crate::link::LinkState;
@@ -17,6 +18,7 @@ use kernel::sync::Arc;
 use core::sync::atomic::Ordering;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::membership::machine::Bond;
+use popcorn_core::membership::view::BadView;
 use popcorn_core::membership::view::Said;
 use popcorn_core::stream::hello::Reason;
 use popcorn_core::stream::Channel;
@@ -87,18 +89,21 @@ impl Worker {
     }
 
     /// The peer's machine says this.
-    pub(super) fn hear(&mut self, said: &Said) {
+    pub(super) fn hear(&mut self, said: &Said) -> core::result::Result<(), Fault> {
         if self.acquaintance.own.is_none() {
-            return;
+            return Ok(());
         }
         let known = self.acquaintance.peer.replace(said.life);
         if known.is_some_and(|known| known != said.life) {
             // It has begun anew, and so will the session.
             self.give_up(Reason::Refused);
-            return;
+            return Ok(());
         }
-        self.members().heard(self.link.peer(), said);
+        self.members()
+            .heard(self.link.peer(), said)
+            .map_err(|BadView| Fault("it has a list of members that cannot be"))?;
         self.consider(false);
+        Ok(())
     }
 
     /// Looks how the two stand; `is_addressed`: the peer has sent a message, so it counts on this node.

@@ -78,10 +78,7 @@ impl Worker {
             Body::View(_) if !self.is_urgent() => {
                 Err(Fault("it says who is a member in the wrong place"))
             }
-            Body::View(said) => {
-                self.hear(&said);
-                Ok(())
-            }
+            Body::View(said) => self.hear(&said),
             Body::Hello(_) => Err(Fault("it says hello twice")),
             Body::Goodbye(goodbye) => {
                 self.heard_goodbye(&goodbye);

@@ -26,6 +26,21 @@ use crate::directory::NodeSet;
 use crate::ids::NodeId;
 use crate::ids::NODE_MAX;
 
+/// How many rounds a list may see beyond one for each tick that its holder has had it.
+///
+/// Honest machines come nowhere near: whoever begins an attempt has seen nobody begin one for at least
+/// six ticks ([`Membership::tick`](super::Membership::tick)), so a list sees fewer rounds than ticks,
+/// and 2^32 ticks are 13 years. They are for who has the list later than others, by as much at most.
+/// Without a bound one lie would use up all ballots, and nobody could make a higher one. A bound on each
+/// step could be climbed, as fast as views come; this one rises with the clock alone, so who is at it
+/// can make the next attempt a tick later.
+const ROUNDS: u64 = 1 << 32;
+
+/// The most rounds for who has had a list for so many ticks. Nobody promises or makes a higher ballot.
+pub(super) const fn rounds(ticks: u64) -> u64 {
+    ROUNDS.saturating_add(ticks)
+}
+
 /// The number of an attempt: a round, then who makes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ballot(u64);
@@ -44,9 +59,25 @@ impl Ballot {
         self.0
     }
 
-    /// The next attempt after it, made by `node`; `None` if there are no more.
-    fn next(self, node: NodeId) -> Option<Self> {
-        let round = (self.0 >> 8).checked_add(1).filter(|n| *n < 1 << 56)?;
+    /// The round.
+    pub(super) const fn round(self) -> u64 {
+        self.0 >> 8
+    }
+
+    /// Whether an honest machine can have promised it: one that has had its list for less than 2^32
+    /// ticks, 13 years.
+    pub(super) const fn is_plausible(self) -> bool {
+        self.round() <= 2 * ROUNDS
+    }
+
+    /// Who makes it.
+    pub(super) const fn maker(self) -> Option<NodeId> {
+        NodeId::new(self.0 & 0xff)
+    }
+
+    /// The next attempt after it, made by `node`; `None` if that would be beyond the round `most`.
+    fn next(self, node: NodeId, most: u64) -> Option<Self> {
+        let round = self.round().checked_add(1).filter(|n| *n <= most)?;
         Some(Self((round << 8) | u64::from(node.get())))
     }
 }
@@ -169,9 +200,9 @@ impl<const N: usize> Agreement<N> {
             .any(|opinion| opinion.accepted.is_some())
     }
 
-    /// Begins an attempt.
-    pub fn propose(&mut self) {
-        let next = self.highest().next(self.me);
+    /// Begins an attempt, if its round is not beyond `most`.
+    pub fn propose(&mut self, most: u64) {
+        let next = self.highest().next(self.me, most);
         if let (Some(ballot), Some(own)) = (next, self.own()) {
             own.promised = ballot;
             self.attempt = next;

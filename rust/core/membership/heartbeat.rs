@@ -2,6 +2,7 @@
 //! What comes from other machines, and what is said to them.
 
 use super::grants;
+use super::view::BadView;
 use super::view::View;
 use super::Changes;
 use super::Membership;
@@ -12,12 +13,22 @@ use crate::ids::NodeId;
 
 impl<const N: usize, P: Places<Peer>> Membership<N, P> {
     /// A heartbeat of the machine whose primary is `from`, in its life `life`.
-    pub fn heard(&mut self, now: u64, from: NodeId, life: Incarnation, view: &View<N>) -> Changes {
+    ///
+    /// # Errors
+    ///
+    /// [`BadView`]: it has a list that cannot follow ours. Nothing has changed; the peer is at fault.
+    pub fn heard(
+        &mut self,
+        now: u64,
+        from: NodeId,
+        life: Incarnation,
+        view: &View<N>,
+    ) -> Result<Changes, BadView> {
         self.now = self.now.max(now);
         let now = self.now;
         let known = match self.peers.all().get(from.index()) {
             Some(known) if from != self.me => *known,
-            _ => return Changes::default(),
+            _ => return Ok(Changes::default()),
         };
         let is_foreign = self.list().epoch() != 0
             && view.list.epoch() != 0
@@ -26,16 +37,29 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             .filter(|peer| peer.life == life)
             .unwrap_or(Peer::new(life, now));
         if is_foreign || view.sent < peer.sent {
-            return Changes::default();
+            return Ok(Changes::default());
         }
 
         let mut changes = Changes::default();
         let is_mine = view.list.contains(self.me, self.life);
         let is_candidate = self.list().epoch() == 0;
         if is_candidate && is_mine || !is_candidate && view.list.supersedes(self.list()) {
+            // Who was removed may have been away for as long as one likes; and forgets that list.
+            if is_mine && !view.list.can_follow(self.list()) {
+                return Err(BadView);
+            }
+            if !is_candidate && view.list.is_forced_since(self.list()) && self.adopted_at == now {
+                // It comes again. Who lies step by step shall not be at the last epoch soon.
+                return Ok(Changes::default());
+            }
             changes = self.adopt(view.list, view.leaving);
         }
         self.note_leaving(from, life, view);
+        if view.list == *self.list() && view.opinion.promised.round() > self.rounds() {
+            // As if it were lost. The sender has had this list for longer, and was lied to.
+            let more = self.conclude(false);
+            return Ok(changes.and(more));
+        }
 
         peer.sent = view.sent;
         peer.heard_at = now;
@@ -58,7 +82,7 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             self.put(from, peer);
         }
         let more = self.conclude(false);
-        changes.and(more)
+        Ok(changes.and(more))
     }
 
     /// Notes who leaves, of those that `from` and this machine mean the same life of.

@@ -10,6 +10,18 @@ use core::cmp::Ordering;
 /// The epochs that an administrator's word skips: a list made by it outranks all that were agreed.
 const FORCED_STEP: u64 = 1 << 32;
 
+/// The highest epoch that is a number of changes: 2^31 words of an administrator. Far beyond what one
+/// who is new believes, so that whoever has such a list can always make the next.
+pub(super) const EPOCH_MAX: u64 = 1 << 63;
+/// The highest epoch of a system that one who is new believes in: 2^16 words of an administrator.
+const EPOCH_JOINED_MAX: u64 = FORCED_STEP << 16;
+/// How many changes may be decided in a row that one does not hear of who is a member before and after.
+/// He is removed when he hears nothing for `dead` ticks, or a few times that if he is heard himself and
+/// the list changes all the time; a change takes ticks, and 2^24 ticks are 19 days.
+const STEPS_MAX: u64 = 1 << 24;
+/// And how many words of an administrator: he is among those who are connected to him who is given it.
+const WORDS_MAX: u64 = 1 << 4;
+
 /// A step from one list to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
@@ -58,7 +70,8 @@ impl<const N: usize> List<N> {
         }
     }
 
-    fn set(&mut self, node: NodeId, life: Option<Incarnation>) {
+    /// Makes that life of the node a member, or none.
+    pub(super) fn set(&mut self, node: NodeId, life: Option<Incarnation>) {
         if let Some(place) = self.lives.get_mut(node.index()) {
             *place = life;
         }
@@ -104,24 +117,30 @@ impl<const N: usize> List<N> {
         }
     }
 
-    /// The list after `change`; `None` if that changes nothing here, or would leave nobody.
+    /// The list after `change`; `None` if that is no [change](List::allows) to it.
     #[must_use]
     pub fn after(&self, change: Change) -> Option<Self> {
+        if !self.allows(change) {
+            return None;
+        }
         let mut next = *self;
         next.epoch = self.epoch.checked_add(1)?;
         match change {
-            Change::Remove(gone) => {
-                for node in gone {
-                    self.life(node)?;
-                    next.set(node, None);
-                }
-            }
-            Change::Join(node, life) if self.life(node).is_none() && node.index() < N => {
-                next.set(node, Some(life));
-            }
-            Change::Join(..) => return None,
+            Change::Remove(gone) => gone.into_iter().for_each(|node| next.set(node, None)),
+            Change::Join(node, life) => next.set(node, Some(life)),
         }
-        (next.lives != self.lives && !next.members().is_empty()).then_some(next)
+        Some(next)
+    }
+
+    /// Whether `change` changes something here, and leaves somebody.
+    pub(super) fn allows(&self, change: Change) -> bool {
+        match change {
+            Change::Remove(gone) => {
+                let members = self.members();
+                gone.bits() & !members.bits() == 0 && !gone.is_empty() && gone != members
+            }
+            Change::Join(node, _) => self.life(node).is_none() && node.index() < N,
+        }
     }
 
     /// The list of `here` alone, by an administrator's word; `None` if that is nobody.
@@ -135,6 +154,30 @@ impl<const N: usize> List<N> {
             }
         }
         (!next.members().is_empty()).then_some(next)
+    }
+
+    /// How many words of an administrator lie before it.
+    fn words(&self) -> u64 {
+        self.epoch / FORCED_STEP
+    }
+
+    /// Whether an administrator's word lies between `other`, which this one supersedes, and this one.
+    pub(super) fn is_forced_since(&self, other: &Self) -> bool {
+        self.words() > other.words()
+    }
+
+    /// Whether this list, which supersedes `other`, can have come to be while a machine that is a member
+    /// of both had `other`: not too many changes later. [`List::EMPTY`] is that of one who is new.
+    pub(super) fn can_follow(&self, other: &Self) -> bool {
+        if other.epoch == 0 {
+            return self.epoch <= EPOCH_JOINED_MAX;
+        }
+        let words = self.words().saturating_sub(other.words());
+        let steps = match words {
+            0 => self.epoch.saturating_sub(other.epoch),
+            _ => self.epoch % FORCED_STEP,
+        };
+        words <= WORDS_MAX && steps <= STEPS_MAX
     }
 
     /// Whether a node with the list `other` has to give it up for this one: both are of one

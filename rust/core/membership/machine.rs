@@ -28,6 +28,7 @@
 mod meeting;
 mod renewal;
 
+use super::view::BadView;
 use super::view::Said;
 use super::ForceError;
 use super::Membership;
@@ -269,7 +270,11 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
     }
 
     /// Takes in what a machine said.
-    pub fn hear(&mut self, now: u64, from: NodeId, said: &Said<N>) {
+    ///
+    /// # Errors
+    ///
+    /// As [`Membership::heard`].
+    pub fn hear(&mut self, now: u64, from: NodeId, said: &Said<N>) -> Result<(), BadView> {
         self.forget_outdated();
         if self.heard.all().iter().all(Option::is_none) {
             self.met_at = now;
@@ -284,13 +289,14 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
         if is_foreign {
             self.remember(from, said);
             if !self.gives_way(now, from, theirs) {
-                return;
+                return Ok(());
             }
         }
         if theirs.epoch() != 0 || !self.waits_for_better(now, from) {
-            self.membership.heard(now, from, said.life, &said.view);
+            self.membership.heard(now, from, said.life, &said.view)?;
         }
         self.remember(from, said);
+        Ok(())
     }
 
     /// The connection to that machine is over.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The step to the next list: who proposes it, who removes whom, and what this machine accepts.
 
+use super::agreement;
 use super::grants;
 use super::list::Change;
 use super::Changes;
@@ -40,7 +41,7 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             || before.bits() == 0 && wish.is_some();
         let is_wanted = wish.is_some() || self.agreement.is_unfinished();
         if is_tick && is_first && is_wanted && is_quiet && !self.agreement.is_attempting() {
-            self.agreement.propose();
+            self.agreement.propose(self.rounds());
         }
         let may_accept = |change| match change {
             Change::Remove(gone) => gone.bits() & !removable.bits() == 0,
@@ -56,6 +57,11 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             None => Changes::default(),
         };
         changes.and(self.tell())
+    }
+
+    /// The highest round that this node goes along with now.
+    pub(super) fn rounds(&self) -> u64 {
+        agreement::rounds(self.now.saturating_sub(self.adopted_at))
     }
 
     /// What this node would change, with `group` behind it.

@@ -7,6 +7,7 @@ use super::agreement::Ballot;
 use super::agreement::Opinion;
 use super::list::Change;
 use super::list::List;
+use super::list::EPOCH_MAX;
 use crate::directory::NodeSet;
 use crate::ids::Incarnation;
 use crate::ids::NodeId;
@@ -78,7 +79,7 @@ impl<const N: usize> Said<N> {
     }
 }
 
-/// Not a view. Nothing else is said: the peer is at fault.
+/// Not a view, or one that no honest machine can have. Nothing else is said: the peer is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BadView;
 
@@ -153,11 +154,14 @@ impl<const N: usize> View<N> {
         }
         let [cluster, epoch, members, promised, ballot, kind, argument, life, sent, granted, dead, hears, kernels, leaves] =
             fixed;
-        let mut lives = [None; N];
-        for node in NodeSet::from_bits(members) {
-            let place = lives.get_mut(node.index()).ok_or(BadView)?;
+        let members = NodeSet::from_bits(members);
+        let mut list = List::from_parts(cluster, epoch, [None; N]);
+        for node in members {
+            if node.index() >= N {
+                return Err(BadView);
+            }
             let life = words.next().and_then(Incarnation::new).ok_or(BadView)?;
-            *place = Some(life);
+            list.set(node, Some(life));
         }
         let flags = kind >> 32;
         let change = match kind as u32 as u64 {
@@ -171,24 +175,32 @@ impl<const N: usize> View<N> {
             }
             _ => return Err(BadView),
         };
+        let is_made_by_member = |ballot: Ballot| {
+            ballot == Ballot::NONE || ballot.maker().is_some_and(|node| members.contains(node))
+        };
+        let (promised, ballot) = (Ballot::from_bits(promised), Ballot::from_bits(ballot));
         let is_whole = words.next().is_none()
             && flags & !(LEAVING | GRANTED) == 0
             && (granted == 0 || flags & GRANTED != 0)
             && ballot <= promised
-            && (change.is_none() || ballot != 0)
+            && promised.is_plausible()
+            && is_made_by_member(promised)
+            && is_made_by_member(ballot)
+            && change.is_none_or(|change| ballot != Ballot::NONE && list.allows(change))
+            && epoch <= EPOCH_MAX
             // Who has no list has no opinion; who has one is or was in it.
-            && (epoch != 0 && members != 0 || epoch | members | cluster | promised == 0);
+            && match epoch {
+                0 => members.is_empty() && cluster == 0 && promised == Ballot::NONE,
+                _ => !members.is_empty(),
+            };
         if !is_whole {
             return Err(BadView);
         }
         Ok(Self {
-            list: List::from_parts(cluster, epoch, lives),
+            list,
             opinion: Opinion {
-                promised: Ballot::from_bits(promised),
-                accepted: change.map(|change| Accepted {
-                    ballot: Ballot::from_bits(ballot),
-                    change,
-                }),
+                promised,
+                accepted: change.map(|change| Accepted { ballot, change }),
             },
             sent,
             granted: (flags & GRANTED != 0).then_some(granted),

@@ -9,6 +9,7 @@ use popcorn_core::ids::NODE_MAX;
 use popcorn_core::membership::machine::Bond;
 use popcorn_core::membership::machine::Machine;
 use popcorn_core::membership::view::Said;
+use popcorn_core::membership::view::SAID_MAX;
 use popcorn_core::membership::ForceError;
 use std::cell::RefCell;
 use std::mem;
@@ -27,7 +28,7 @@ pub(crate) fn seed(seed: u64) {
     NUMBERS.set(Xorshift::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1));
 }
 
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     NUMBERS.with_borrow_mut(Xorshift::number)
 }
 
@@ -75,7 +76,14 @@ pub(crate) struct World {
     pub(crate) deaths: Vec<u32>,
     /// By machine, how often it said that another one has left.
     pub(crate) leaves: Vec<u32>,
+    /// By machine, how often others have dropped it for what it said.
+    pub(crate) faults: Vec<u32>,
+    /// What it says, in place of what it should.
+    liar: Option<(usize, Lie)>,
 }
+
+/// To whom, and what would be the truth.
+type Lie = Box<dyn FnMut(usize, &Said) -> Said>;
 
 /// Which of the two it tells of.
 #[derive(Clone, Copy)]
@@ -99,6 +107,8 @@ impl World {
             pairs: Vec::new(),
             deaths: vec![0; ids.len()],
             leaves: vec![0; ids.len()],
+            faults: vec![0; ids.len()],
+            liar: None,
         }
     }
 
@@ -230,9 +240,36 @@ impl World {
         else {
             return;
         };
-        if let Some(said) = machine.says(peer, own).filter(|_| !pair.is_cut) {
-            self.send(at, 1 - side, Word::View(Box::new(said)));
+        let Some(said) = machine.says(peer, own).filter(|_| !pair.is_cut) else {
+            return;
+        };
+        let n = pair.ends[side];
+        let said = match &mut self.liar {
+            Some((liar, lie)) if *liar == n => lie(pair.ends[1 - side], &said),
+            _ => said,
+        };
+        let mut bytes = [0; SAID_MAX];
+        let length = said.encode(&mut bytes).expect("it fits");
+        match Said::decode(&bytes[..length]) {
+            Ok(said) => self.send(at, 1 - side, Word::View(Box::new(said))),
+            Err(_) => self.drop_faulty(at, 1 - side),
         }
+    }
+
+    /// The other side has said what cannot be.
+    fn drop_faulty(&mut self, at: usize, side: usize) {
+        self.faults[self.pairs[at].ends[1 - side]] += 1;
+        self.end(at, side);
+    }
+
+    /// From here on this one says something else than it should.
+    pub(crate) fn lies(&mut self, n: usize, lie: impl FnMut(usize, &Said) -> Said + 'static) {
+        self.liar = Some((n, Box::new(lie)));
+    }
+
+    /// It says what it should again.
+    pub(crate) fn repents(&mut self) {
+        self.liar = None;
     }
 
     fn send(&mut self, at: usize, to: usize, word: Word) {
@@ -265,7 +302,13 @@ impl World {
                 return self.end(at, side);
             }
             let from = node(self.ids[other]);
-            self.with(n, |machine, now| machine.hear(now, from, &said));
+            let mut is_good = true;
+            self.with(n, |machine, now| {
+                is_good = machine.hear(now, from, &said).is_ok();
+            });
+            if !is_good {
+                return self.drop_faulty(at, side);
+            }
             self.consider(at, side);
         }
     }
@@ -319,10 +362,23 @@ impl World {
     pub(crate) fn until(&mut self, what: &str, limit: u64, holds: impl Fn(&Self) -> bool) -> u64 {
         let begin = self.now;
         while !holds(self) {
-            assert!(self.now - begin < limit, "never: {what}");
+            assert!(self.now - begin < limit, "never: {what}{}", self.describe());
             self.tick();
         }
         self.now - begin
+    }
+
+    /// How things stand, for a person.
+    fn describe(&self) -> String {
+        let machines = self.machines.iter().zip(&self.skews).zip(&self.ids);
+        let each = machines.filter_map(|((machine, skew), id)| {
+            let machine = machine.as_ref()?;
+            let now = self.now + skew;
+            let missing = machine.missing(now).bits();
+            let status = machine.status(now);
+            Some(format!("\n  {id}: {status:x?}, missing {missing:b}"))
+        });
+        each.collect()
     }
 
     pub(crate) fn members(&self, n: usize) -> u64 {
@@ -330,6 +386,21 @@ impl World {
         self.machines[n]
             .as_ref()
             .map_or(0, |machine| machine.status(now).members.bits())
+    }
+
+    /// Members that it does not hear.
+    pub(crate) fn missing(&self, n: usize) -> u64 {
+        let now = self.now + self.skews[n];
+        self.machines[n]
+            .as_ref()
+            .map_or(0, |machine| machine.missing(now).bits())
+    }
+
+    pub(crate) fn cluster(&self, n: usize) -> u64 {
+        let now = self.now + self.skews[n];
+        self.machines[n]
+            .as_ref()
+            .map_or(0, |machine| machine.status(now).cluster)
     }
 
     pub(crate) fn epoch(&self, n: usize) -> u64 {
@@ -362,7 +433,12 @@ impl World {
     }
 
     pub(crate) fn force(&mut self, n: usize, absent: usize) -> Result<(), ForceError> {
-        let absent = node(self.ids[absent]);
+        self.force_id(n, self.ids[absent])
+    }
+
+    /// [`World::force`], by the id, also of one that is not there.
+    pub(crate) fn force_id(&mut self, n: usize, absent: u64) -> Result<(), ForceError> {
+        let absent = node(absent);
         let mut result = Ok(());
         self.with(n, |machine, now| result = machine.force(now, absent));
         result

@@ -64,6 +64,8 @@ pub(crate) enum Mutation {
 
 /// A step that breaks what must hold.
 pub(crate) type Wrong = &'static str;
+/// All that is said here is honest.
+const FAULT: Wrong = "what a machine says is called a fault";
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Cluster<const N: usize> {
@@ -290,7 +292,7 @@ impl<const N: usize> Cluster<N> {
         self.check()?;
         if action == Some(Action::Release) {
             if let Some((from, to, life, view)) = self.held.take() {
-                self.deliver(from, to, life, view);
+                self.deliver(from, to, life, view)?;
                 self.check()?;
             }
         }
@@ -306,7 +308,7 @@ impl<const N: usize> Cluster<N> {
                 if self.delaying == Some((from, to)) {
                     self.held = Some((from, to, self.lives[from], view));
                 } else if self.cuts[from] & (1 << to) == 0 {
-                    self.deliver(from, to, self.lives[from], view);
+                    self.deliver(from, to, self.lives[from], view)?;
                     self.check()?;
                 }
             }
@@ -322,10 +324,16 @@ impl<const N: usize> Cluster<N> {
         Ok(())
     }
 
-    fn deliver(&mut self, from: usize, to: usize, life: u64, mut view: View<N>) {
+    fn deliver(
+        &mut self,
+        from: usize,
+        to: usize,
+        life: u64,
+        mut view: View<N>,
+    ) -> Result<(), Wrong> {
         // The transport hands in nothing of an earlier life.
         if life != self.lives[from] {
-            return;
+            return Ok(());
         }
         let maker = (view.opinion.promised.bits() & 0xff) as usize;
         match self.mutation {
@@ -346,12 +354,17 @@ impl<const N: usize> Cluster<N> {
         // What the bytes say is what was meant.
         let mut bytes = [0; popcorn_core::membership::view::VIEW_MAX];
         let length = view.encode(&mut bytes).expect("it fits");
-        debug_assert_eq!(View::decode(&bytes[..length]), Ok(view));
+        if View::decode(&bytes[..length]) != Ok(view) {
+            return Err(FAULT);
+        }
         let now = self.now;
         let life = Incarnation::new(life).expect("not zero");
         if let Some(machine) = &mut self.machines[to] {
-            machine.heard(now, node(from), life, &view);
+            machine
+                .heard(now, node(from), life, &view)
+                .map_err(|_| FAULT)?;
         }
+        Ok(())
     }
 
     /// What must hold after each step.
