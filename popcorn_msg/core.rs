@@ -48,7 +48,7 @@ impl Core {
         let workers = WorkQueue::new(c_str!("popcorn_msg"), 2 * QUEUED_MAX)?;
         let events = WorkQueue::ordered(c_str!("popcorn_nodes"))?;
         let roster = Roster::new(node, settings.protocol)?;
-        let members = Members::new(node, &settings)?;
+        let members = Members::new(node, &settings, roster.clone())?;
         Arc::pin_init(
             pin_init!(Self {
                 node,

@@ -22,6 +22,7 @@ mod notice;
 
 use crate::life::TICK_MS;
 use crate::settings::Settings;
+use crate::tcp::listener::Roster;
 
 use kernel::prelude::*;
 use kernel::sync::new_spinlock;
@@ -84,6 +85,10 @@ pub(crate) struct Members {
     state: SpinLock<KBox<State>>,
     /// Our clock in milliseconds, up to which this machine serves; exclusive.
     until_ms: AtomicU64,
+    /// How often what this machine stands to has changed.
+    stances: AtomicU64,
+    /// Whom to tell then.
+    roster: Arc<Roster>,
     /// Woken when something has changed.
     #[pin]
     changed: WaitQueue,
@@ -105,12 +110,14 @@ fn machine(me: NodeId, dead: u64) -> Result<KBox<State>> {
 
 impl Members {
     /// A machine alone. May sleep.
-    pub(crate) fn new(me: NodeId, settings: &Settings) -> Result<Arc<Self>> {
-        let state = machine(me, settings.dead_ticks())?;
+    pub(crate) fn new(me: NodeId, settings: &Settings, roster: Arc<Roster>) -> Result<Arc<Self>> {
+        let state = machine(me, settings.agreed_silence())?;
         Arc::pin_init(
             pin_init!(Self {
                 state <- new_spinlock!(state, "popcorn_msg::Members"),
                 until_ms: AtomicU64::new(u64::MAX),
+                stances: AtomicU64::new(0),
+                roster,
                 changed <- new_waitqueue!("popcorn_msg::Members::changed"),
             }),
             GFP_KERNEL,
@@ -119,9 +126,10 @@ impl Members {
 
     /// Does something, and draws the conclusions.
     fn with<R>(&self, what: impl FnOnce(&mut State, u64) -> R) -> R {
-        let (result, news) = {
+        let (result, news, is_stance_new) = {
             let mut state = self.state.lock();
             let now = ticks();
+            let stance = state.stance();
             let result = what(&mut state, now);
             let news = state.conclude(now);
             let until_ms = match state.serves(now, AHEAD) {
@@ -130,8 +138,12 @@ impl Members {
                 Some(lease) => now.saturating_add(lease).saturating_mul(TICK_MS),
             };
             self.until_ms.store(until_ms, Ordering::Relaxed);
-            (result, news)
+            (result, news, state.stance() != stance)
         };
+        if is_stance_new {
+            self.stances.fetch_add(1, Ordering::Release);
+            self.roster.signal();
+        }
         if let Some(news) = news {
             notice::log(&news);
             self.changed.wake_all();
@@ -143,7 +155,7 @@ impl Members {
     pub(crate) fn run(&self, settings: &Settings) {
         kthread::prefer(true);
         while !should_stop() {
-            self.tick(settings.dead_ticks());
+            self.tick(settings.agreed_silence());
             self.changed.wait_idle(Some(TICK_MS as u32), should_stop);
         }
     }
@@ -174,6 +186,11 @@ impl Members {
             }
         }
         Ok(())
+    }
+
+    /// How often what this machine stands to has changed: then the threads of links are woken to say so.
+    pub(crate) fn stances(&self) -> u64 {
+        self.stances.load(Ordering::Acquire)
     }
 
     /// This machine's life, which is new whenever it begins anew.

@@ -14,6 +14,6 @@ PARAM(peer, unsigned int, uint, 0, 0444, "id of the node with which it shares th
 PARAM(shm, unsigned long, ulong, 0, 0444, "physical address of that window (0: none yet)");
 PARAM(shm_size, unsigned long, ulong, 0, 0444, "bytes of it");
 PARAM(dead_ms, unsigned int, uint, 2000, 0644,
-      "milliseconds without a heartbeat after which a node counts as dead");
+      "milliseconds from the last heartbeat of a node until it is known to be dead");
 PARAM(poll_us, unsigned int, uint, 20, 0644,
       "microseconds to look for further messages or an answer before sleeping");

@@ -3,14 +3,17 @@
 
 use crate::life::TICK_MS;
 
+use popcorn_core::membership;
 use popcorn_kernel::param;
 
 /// See [`Settings::queued_max`].
 pub(crate) const QUEUED_MAX: u32 = 256;
 
+/// Fewer silent ticks are no sign of anything.
+const SILENCE_MIN: u64 = 4;
 /// The agreement needs that many (`popcorn_core::membership`), and its work grows with them.
-const DEAD_TICKS_MIN: u64 = 8;
-const DEAD_TICKS_MAX: u64 = 6000;
+const AGREED_SILENCE_MIN: u64 = 8;
+const AGREED_SILENCE_MAX: u64 = 6000;
 
 include!("protocol_generated.rs");
 
@@ -38,17 +41,26 @@ impl Settings {
         }
     }
 
-    /// Milliseconds without a heartbeat until a node counts as dead.
+    /// Milliseconds from a node's last sign until its death is known.
     pub(crate) fn dead_ms(&self) -> u32 {
         self.dead_ms
             .unwrap_or_else(|| param!(popcorn_msg_dead_ms: u32))
     }
 
-    /// As many ticks, for the agreement: what it can count with.
-    pub(crate) fn dead_ticks(&self) -> u64 {
-        u64::from(self.dead_ms())
-            .div_ceil(TICK_MS)
-            .clamp(DEAD_TICKS_MIN, DEAD_TICKS_MAX)
+    /// How many ticks without a sign are too many, for a link: what is left of [`Settings::dead_ms`] when the
+    /// time to notice it is taken off.
+    pub(crate) fn silence(&self) -> u64 {
+        self.silence_within().max(SILENCE_MIN)
+    }
+
+    /// The same for the agreement: what it can count with.
+    pub(crate) fn agreed_silence(&self) -> u64 {
+        self.silence_within()
+            .clamp(AGREED_SILENCE_MIN, AGREED_SILENCE_MAX)
+    }
+
+    fn silence_within(&self) -> u64 {
+        membership::silence(u64::from(self.dead_ms()) / TICK_MS)
     }
 
     /// Requests of one peer that, or whose answers, may be queued or in a worker before its ring is left

@@ -380,17 +380,17 @@ impl Thread {
                 }
             }
             Phase::Online(life) => {
-                let limit = u64::from(self.link.core().settings().dead_ms()).div_ceil(TICK_MS);
+                let limit = self.link.core().settings().silence();
                 if killed || faulty {
                     self.give_up(life);
-                } else if u64::from(self.missed) > limit {
+                } else if u64::from(self.missed) >= limit {
                     err_ratelimited!(
                         "node {}: no heartbeat for {} ms\n",
                         self.link.peer(),
                         u64::from(self.missed) * TICK_MS
                     );
                     self.give_up(life);
-                } else if u64::from(self.progress.stuck()) > limit {
+                } else if u64::from(self.progress.stuck()) >= limit {
                     // Its requests hold workers that others need, too.
                     err_ratelimited!(
                         "node {} is dropped: it took no response for {} ms\n",

@@ -85,6 +85,12 @@ impl Roster {
         drop(old);
     }
 
+    /// Makes the threads that know who is a member look around. May sleep.
+    pub(crate) fn signal(&self) {
+        let peers = NodeId::all().filter_map(|id| self.find(id));
+        peers.for_each(|tcp| tcp.end(Channel::Urgent).signal());
+    }
+
     /// Those who are expected to connect to `address`.
     fn expected_at(&self, address: Address) -> impl Iterator<Item = Arc<Tcp>> + '_ {
         NodeId::all()

@@ -19,6 +19,7 @@ use crate::life::TICK_MS;
 use crate::link::Link;
 use crate::link::LinkState;
 use bond::Acquaintance;
+use bond::News;
 use bond::Silence;
 use connecting::RETRY_MS;
 use lying::Lying;
@@ -48,6 +49,7 @@ pub(crate) struct Worker {
     acquaintance: Acquaintance,
     incoming: [Incoming; 2],
     lying: Lying,
+    news: News,
     /// The acknowledgements that the peer was last told, and bytes that came since.
     said: [u64; 2],
     unsaid_bytes: usize,
@@ -74,6 +76,7 @@ impl Worker {
             acquaintance: Acquaintance::default(),
             incoming: [Incoming::new(); 2],
             lying: Lying::new()?,
+            news: News::default(),
             said: [0; 2],
             unsaid_bytes: 0,
             reported: None,
@@ -105,6 +108,9 @@ impl Worker {
             let now = time::now_ms();
             if now >= self.next_tick_ms {
                 self.tick(now);
+            } else if self.has_news() {
+                self.consider(false);
+                self.beat();
             }
             if let Some(arrival) = self.end().arrived() {
                 self.arrived(arrival);
@@ -167,14 +173,15 @@ impl Worker {
     fn tick(&mut self, now_ms: u64) {
         self.next_tick_ms = now_ms + TICK_MS;
         self.beats += 1;
+        self.begin_telling();
         self.consider(false);
         self.beat();
         if self.lives.is_none() {
             return;
         }
         self.missed = self.missed.saturating_add(1);
-        let limit = u64::from(self.link.core().settings().dead_ms()).div_ceil(TICK_MS);
-        let is_silent = u64::from(self.missed) > limit;
+        let limit = self.link.core().settings().silence();
+        let is_silent = u64::from(self.missed) >= limit;
         if !self.is_urgent() {
             if is_silent && self.agrees() {
                 self.drop_silent();
@@ -195,7 +202,7 @@ impl Worker {
                 );
                 self.give_up(Reason::Refused);
             }
-        } else if u64::from(self.progress.stuck()) > limit {
+        } else if u64::from(self.progress.stuck()) >= limit {
             // Its requests hold workers that others need, too.
             err_ratelimited!(
                 "node {} is dropped: it took no response for {} ms\n",

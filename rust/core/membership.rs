@@ -95,7 +95,8 @@
 //! nothing here sleeps or allocates, and the work of a call is bounded (about the square of the
 //! number of members). `now` counts ticks of the caller's clock, of 100 ms, say. In each tick call
 //! [`Membership::tick`], and send each peer its [`Membership::view`]; hand in what comes with
-//! [`Membership::heard`]. What a call returns is to be told to the services, in the order in which
+//! [`Membership::heard`]. What is sent in between, when something was decided on, makes agreement faster,
+//! and may be left out. What a call returns is to be told to the services, in the order in which
 //! it came.
 
 mod adoption;
@@ -116,6 +117,19 @@ use crate::directory::NodeSet;
 use crate::ids::Incarnation;
 use crate::ids::NodeId;
 use crate::ids::NODE_MAX;
+
+/// Of the ticks within which a death is to be known, those that are not for silence: one until the
+/// members' next tick, in which one proposes and the last of them does not expect the dead one any more;
+/// and one for the rounds of the agreement, over a network that takes little of it, with every
+/// [`Stance`](machine::Stance) sent as soon as it is taken.
+const DECIDING: u64 = 2;
+
+/// After how many ticks of silence others count as dead (`dead` here), for that to be known to all
+/// within as many as `within` ticks of their last sign. The number of ticks that a link may see nothing
+/// is the same: it looks once a tick.
+pub const fn silence(within: u64) -> u64 {
+    within.saturating_sub(DECIDING)
+}
 
 /// Whether this machine may serve distributed processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -39,6 +39,19 @@ pub(super) struct Acquaintance {
     is_missing: bool,
 }
 
+/// Times in a tick that the peer is told of what this machine stands to, beside the heartbeat: an agreement takes
+/// three of them, and one who never comes to an end does not make this machine talk without end.
+const NEWS_MAX: u32 = 4;
+
+/// What the peer has been told.
+#[derive(Default)]
+pub(super) struct News {
+    /// [`Members::stances`] then.
+    told: u64,
+    /// How often in this tick.
+    number: u32,
+}
+
 /// What to do about a peer that is silent.
 pub(super) enum Silence {
     /// It counts as dead.
@@ -86,6 +99,25 @@ impl Worker {
     pub(super) fn says(&self) -> Option<Said> {
         let own = self.acquaintance.own.filter(|_| self.is_urgent())?;
         self.members().says(self.link.peer(), own)
+    }
+
+    /// A tick begins, in which the peer is told all that there is.
+    pub(super) fn begin_telling(&mut self) {
+        self.news = News {
+            told: self.members().stances(),
+            number: 0,
+        };
+    }
+
+    /// Whether this machine stands to something that the peer is to be told before the next tick.
+    pub(super) fn has_news(&mut self) -> bool {
+        if self.acquaintance.own.is_none() || self.news.number >= NEWS_MAX {
+            return false;
+        }
+        let now = self.members().stances();
+        let has_news = now != core::mem::replace(&mut self.news.told, now);
+        self.news.number += u32::from(has_news);
+        has_news
     }
 
     /// The peer's machine says this.

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What comes from other machines, and what is said to them.
 
+use super::agreement::Opinion;
 use super::grants;
+use super::list::List;
 use super::view::BadView;
 use super::view::View;
 use super::Changes;
@@ -128,6 +130,11 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         if let Some(place) = self.peers.all_mut().get_mut(node.index()) {
             *place = Some(peer);
         }
+    }
+
+    /// What of all that is sent takes the agreement further.
+    pub(super) fn stance(&self) -> (&List<N>, Opinion) {
+        (self.list(), self.agreement.opinion())
     }
 
     /// What to send to `to` now.

@@ -28,6 +28,7 @@
 mod meeting;
 mod renewal;
 
+use super::agreement::Opinion;
 use super::view::BadView;
 use super::view::Said;
 use super::ForceError;
@@ -86,6 +87,14 @@ pub enum Event {
     Deserted,
     /// That node is of another system, which cannot become one with this one.
     Foreign(NodeId),
+}
+
+/// What a machine stands to: its list, and its opinion about the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stance {
+    cluster: u64,
+    epoch: u64,
+    opinion: Opinion,
 }
 
 /// What has changed.
@@ -196,6 +205,16 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
     /// How it stands.
     pub fn status(&self, now: u64) -> Status {
         status(&self.membership, now)
+    }
+
+    /// What it stands to. When that changes, others go on sooner if they are told at once.
+    pub fn stance(&self) -> Stance {
+        let (list, opinion) = self.membership.stance();
+        Stance {
+            cluster: list.cluster(),
+            epoch: list.epoch(),
+            opinion,
+        }
     }
 
     /// Members that are not heard.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Machines that meet, part, die, come back and are cut off: they become one system again, and nobody is driven
-//! out without need; nor does one that lies ([`liars`]) stop them for ever. Whether two sides ever serve at once is for `membership_model`.
+//! out without need; nor does one that lies ([`liars`]) stop them for ever. Whether two sides ever serve at once is for
+//! `membership_model`.
 
 #![cfg(not(loom))]
 
