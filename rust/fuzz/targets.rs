@@ -31,6 +31,7 @@ macro_rules! targets {
 targets! {
     wire_header,
     messages,
+    views,
     ring,
     byte_ring,
     window,
