@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Bad input to all of `popcorn_core` that reads what another kernel or a user wrote.
+//! Bad input to all of `popcorn_core` that reads what others wrote: another kernel, firmware, a
+//! file, a user. That nothing is left out, `tests/complete.rs` looks.
 //!
 //! A *target* ([`targets`]) takes any bytes, gives them to the code under test, and panics if something does not
 //! hold that must hold for whatever comes. The [`engine`] makes inputs: out of good ones, which the encoders make,

@@ -19,6 +19,11 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
+/// The message types that target `messages` tries, each by its name and number.
+pub fn message_types() -> Vec<(&'static str, u16)> {
+    messages::types()
+}
+
 macro_rules! targets {
     ($($name:ident,)*) => {
         $(mod $name;)*
@@ -32,6 +37,13 @@ targets! {
     wire_header,
     messages,
     views,
+    stream_frames,
+    stream_session,
+    membership_view,
+    membership,
+    parting,
+    net_frame,
+    statistics,
     ring,
     byte_ring,
     window,
@@ -51,5 +63,6 @@ targets! {
     pci,
     resource_list,
     user_words,
+    address,
     interval,
 }

@@ -2,30 +2,37 @@
 //! Payloads of all messages: accepted if and only if they have the right length, the same bytes again when they
 //! are encoded; tails are told apart; numbers that stand for something stand for one thing.
 //!
-//! An input is a type and a payload.
+//! An input is a type and a payload. That no type is missing here, `tests/complete.rs` looks.
 
 use super::Target;
 
 use popcorn_core::proto;
 use popcorn_core::proto::Content;
 use popcorn_core::proto::FaultKind;
+use popcorn_core::proto::NetChecksum;
+use popcorn_core::proto::NetSegments;
 use popcorn_core::proto::Outcome;
 use popcorn_core::proto::Reason;
 use popcorn_core::proto::Verdict;
+use popcorn_core::stream::hello;
+use popcorn_core::stream::Channel;
 use popcorn_core::wire::Wire;
 use popcorn_core::wire::WireError;
+use std::any::type_name;
 use std::fmt::Debug;
+use std::ops::RangeInclusive;
 
 pub(super) const TARGET: Target = Target {
     name: "messages",
-    about: "payloads of all messages of threads, layouts, pages",
+    about: "payloads of all messages",
     most: 512,
     seeds,
     run,
 };
 
-/// A message type: its number, its length, its check.
+/// A message type: its name, its number, its length, its check.
 struct Kind {
+    name: fn() -> &'static str,
     kind: u16,
     size: usize,
     check: fn(&[u8]),
@@ -33,13 +40,19 @@ struct Kind {
 
 const fn kind<T: Wire + Copy + Debug + PartialEq>() -> Kind {
     Kind {
+        name: type_name::<T>,
         kind: T::TYPE,
         size: T::SIZE,
         check: check::<T>,
     }
 }
 
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 31] = [
+    kind::<proto::Part>(),
+    kind::<proto::Stay>(),
+    kind::<hello::Hello>(),
+    kind::<hello::Beat>(),
+    kind::<hello::Goodbye>(),
     kind::<proto::Migrate>(),
     kind::<proto::Back>(),
     kind::<proto::Syscall>(),
@@ -57,7 +70,26 @@ const KINDS: [Kind; 17] = [
     kind::<proto::PageData>(),
     kind::<proto::Invalidate>(),
     kind::<proto::Mapped>(),
+    kind::<proto::NetFrame>(),
+    kind::<proto::NetHello>(),
+    kind::<proto::NetBye>(),
+    kind::<proto::BenchBegin>(),
+    kind::<proto::BenchEcho>(),
+    kind::<proto::BenchEchoed>(),
+    kind::<proto::BenchStream>(),
+    kind::<proto::BenchEnd>(),
+    kind::<proto::BenchCounted>(),
 ];
+
+/// The types of the nodes themselves (`popcorn_msg`).
+const OWN_TYPES: RangeInclusive<u16> = 0x0000..=0x00ff;
+
+/// The message types that are tried, each by its name and number.
+pub(super) fn types() -> Vec<(&'static str, u16)> {
+    let last = |path: &'static str| path.rsplit("::").next().unwrap_or(path);
+    let each = KINDS.iter().map(|kind| (last((kind.name)()), kind.kind));
+    each.collect()
+}
 
 fn seeds() -> Vec<Vec<u8>> {
     let seed = |kind: &Kind| {
@@ -76,8 +108,9 @@ fn check<T: Wire + Copy + Debug + PartialEq>(payload: &[u8]) {
             assert_eq!(message.encode(&mut out), Ok(T::SIZE));
             assert_eq!(&out[..T::SIZE], payload);
             assert!(out[T::SIZE..].iter().all(|&byte| byte == 0xa5));
-            let short = message.encode(&mut out[..T::SIZE - 1]);
-            assert_eq!(short, Err(WireError::Length));
+            if let Some(less) = T::SIZE.checked_sub(1) {
+                assert_eq!(message.encode(&mut out[..less]), Err(WireError::Length));
+            }
         }
         Err(error) => assert!(error == WireError::Length && payload.len() != T::SIZE),
     }
@@ -96,7 +129,14 @@ fn run(input: &[u8]) {
         return;
     };
     let kind = u16::from_le_bytes(*kind);
-    let services = [proto::THREAD_TYPES, proto::LAYOUT_TYPES, proto::PAGE_TYPES];
+    let services = [
+        OWN_TYPES,
+        proto::THREAD_TYPES,
+        proto::LAYOUT_TYPES,
+        proto::PAGE_TYPES,
+        proto::NET_TYPES,
+        proto::BENCH_TYPES,
+    ];
     for each in &KINDS {
         assert_eq!(
             services.iter().filter(|s| s.contains(&each.kind)).count(),
@@ -110,13 +150,25 @@ fn run(input: &[u8]) {
         return;
     };
     let number = u32::from_le_bytes(*number);
-    let is_same = |same: Option<u32>, count| match same {
-        Some(same) => same == number && number < count,
-        None => number >= count,
+    let is_one_of = |same: Option<u32>, numbers: RangeInclusive<u32>| match same {
+        Some(same) => same == number && numbers.contains(&number),
+        None => !numbers.contains(&number),
     };
+    let is_same = |same, count: u32| is_one_of(same, 0..=count - 1);
     assert!(is_same(Reason::new(number).map(|value| value as u32), 5));
     assert!(is_same(Verdict::new(number).map(|value| value as u32), 4));
     assert!(is_same(Content::new(number).map(|value| value as u32), 3));
     assert!(is_same(Outcome::new(number).map(|value| value as u32), 3));
     assert!(is_same(FaultKind::new(number).map(|value| value as u32), 3));
+    assert!(is_same(
+        NetChecksum::new(number).map(|value| value as u32),
+        3
+    ));
+    assert!(is_same(
+        NetSegments::new(number).map(|value| value as u32),
+        4
+    ));
+    assert!(is_same(Channel::new(number).map(Channel::get), 2));
+    let goodbye = hello::Reason::new(number).map(hello::Reason::get);
+    assert!(is_one_of(goodbye, 1..=3));
 }
