@@ -194,10 +194,7 @@ impl Run {
         }
     }
 
-    /// What the peer's `word` tells, if so much can be in use. A call, and not inline: where one
-    /// word is as the last one, the processor then goes on with what is known of that before it has
-    /// read this one.
-    #[inline(never)]
+    /// What the peer's `word` tells, if so much can be in use.
     fn from_word(word: u64, usable: u64) -> Result<Self, Corrupt> {
         let (length, count) = (word as u32, (word >> 32) as u32);
         if length == 0 || length as usize > RECORD_MAX || count == 0 {
@@ -329,21 +326,36 @@ impl<M: Circular> Producer<M> {
     #[inline]
     pub fn push_slice<const N: usize>(&mut self, records: &[[u8; N]]) -> Result<usize, PushError> {
         const { assert!(N != 0 && N % CELL == 0, "records without padding") };
+        let all_fit = size_of_val(records) as u64 <= self.known_room();
+        let records = if all_fit && !records.is_empty() && N <= RECORD_MAX {
+            records
+        } else {
+            self.fitting(records)?
+        };
+        // No more than a u32 counts, by CAPACITY_MAX.
+        let index = self.open(Run::new(N as u32, records.len() as u32));
+        self.parts.data.write(index, records.as_flattened());
+        Ok(records.len())
+    }
+
+    /// Those of `records` that there is room for, at least one.
+    #[cold]
+    fn fitting<'a, const N: usize>(
+        &mut self,
+        records: &'a [[u8; N]],
+    ) -> Result<&'a [[u8; N]], PushError> {
         if N > self.record_max() {
             return Err(PushError::Length);
         }
         if size_of_val(records) as u64 > self.known_room() {
             self.room()?;
         }
-        // No more than a u32 counts, by CAPACITY_MAX.
         let count = (self.known_room() as usize / N).min(records.len());
         if count == 0 {
             return Err(PushError::Full);
         }
-        let (records, _) = records.split_at(count);
-        let index = self.open(Run::new(N as u32, count as u32));
-        self.parts.data.write(index, records.as_flattened());
-        Ok(count)
+        let (fitting, _) = records.split_at(count);
+        Ok(fitting)
     }
 
     /// Puts the word of a run, for which there is room; where its records go.
@@ -433,10 +445,18 @@ impl<M: Circular> Consumer<M> {
             return Ok(false);
         }
         if word != self.run.word {
-            self.run = Run::from_word(word, self.parts.usable)?;
+            self.turn_to(word)?;
         }
         self.end = self.tail.wrapping_add(self.run.size);
         Ok(true)
+    }
+
+    /// Takes a word that is not as the last one. A call, and not inline: where it is, the processor
+    /// then goes on with what is known of that before it has read this one.
+    #[inline(never)]
+    fn turn_to(&mut self, word: u64) -> Result<(), Corrupt> {
+        self.run = Run::from_word(word, self.parts.usable)?;
+        Ok(())
     }
 
     /// Copies bytes of the oldest record, from `offset` in it, to `out`. Whether they all lie in
@@ -472,19 +492,42 @@ impl<M: Circular> Consumer<M> {
     #[inline]
     pub fn pop_slice<const N: usize>(&mut self, out: &mut [[u8; N]]) -> Result<usize, Corrupt> {
         const { assert!(N != 0 && N % CELL == 0, "records without padding") };
-        let mut taken = 0;
+        match self.pop_of_run(out)? {
+            0 => Ok(0),
+            taken if taken == out.len() => Ok(taken),
+            taken => self.pop_more(taken, out),
+        }
+    }
+
+    /// [`Consumer::pop_slice`], when the first `taken` are there: apart from what is enough where
+    /// batches come as they were sent, so that it can be inlined.
+    #[inline(never)]
+    fn pop_more<const N: usize>(
+        &mut self,
+        mut taken: usize,
+        out: &mut [[u8; N]],
+    ) -> Result<usize, Corrupt> {
         while let (_, out @ [_, ..]) = out.split_at_mut(taken) {
-            if self.front()? != Some(N) {
-                break;
+            match self.pop_of_run(out)? {
+                0 => break,
+                number => taken += number,
             }
-            // Without padding, so the stride is `N`.
-            let left = self.end.wrapping_sub(self.tail) as usize / N;
-            let (out, _) = out.split_at_mut(left.min(out.len()));
-            self.parts.data.read(self.tail, out.as_flattened_mut());
-            self.tail = self.tail.wrapping_add(size_of_val(out) as u64);
-            taken += out.len();
         }
         Ok(taken)
+    }
+
+    /// [`Consumer::pop_slice`] of the run that the oldest record is in.
+    #[inline]
+    fn pop_of_run<const N: usize>(&mut self, out: &mut [[u8; N]]) -> Result<usize, Corrupt> {
+        if out.is_empty() || self.front()? != Some(N) {
+            return Ok(0);
+        }
+        // Without padding, so the stride is `N`.
+        let left = self.end.wrapping_sub(self.tail) as usize / N;
+        let (out, _) = out.split_at_mut(left.min(out.len()));
+        self.parts.data.read(self.tail, out.as_flattened_mut());
+        self.tail = self.tail.wrapping_add(size_of_val(out) as u64);
+        Ok(out.len())
     }
 
     /// Gives the room of all popped records back; whether there was any.
