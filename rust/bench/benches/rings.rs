@@ -62,12 +62,12 @@ fn alternate<const ALONE: bool>(
     messages: u64,
 ) -> f64 {
     pin(0);
-    let mut from = vec![[0_u8; SIZE]; batch];
-    let mut to = vec![[1_u8; SIZE]; batch];
+    let mut from = vec![Message::filled(0); batch];
+    let mut to = vec![Message::filled(1); batch];
     let rounds = messages / batch as u64;
     let begin = Instant::now();
     for round in 0..rounds {
-        from[0][..8].copy_from_slice(&round.to_le_bytes());
+        from[0].0[..8].copy_from_slice(&round.to_le_bytes());
         assert_eq!(send::<ALONE>(&mut sender, black_box(&from)), batch);
         assert_eq!(receive::<ALONE>(&mut receiver, black_box(&mut to)), batch);
     }
@@ -88,7 +88,7 @@ fn threads<const ALONE: bool>(
     let other = ready.clone();
     let sink = std::thread::spawn(move || {
         pin(1);
-        let mut to = vec![[0_u8; SIZE]; batch];
+        let mut to = vec![Message::filled(0); batch];
         let mut received = 0_u64;
         let mut last: Option<Message> = None;
         other.wait();
@@ -103,11 +103,11 @@ fn threads<const ALONE: bool>(
         last
     });
     pin(0);
-    let mut from = vec![[0_u8; SIZE]; batch];
+    let mut from = vec![Message::filled(0); batch];
     ready.wait();
     let begin = Instant::now();
     for round in 0..rounds {
-        from[batch - 1][..8].copy_from_slice(&round.to_le_bytes());
+        from[batch - 1].0[..8].copy_from_slice(&round.to_le_bytes());
         let mut sent = 0;
         while sent < batch {
             match send::<ALONE>(&mut sender, black_box(&from[sent..])) {
