@@ -244,7 +244,7 @@ impl World {
         let peer = &mut self.peers[who];
         peer.clocks.push(said.view.sent);
         peer.said = Some(*said);
-        self.machine.hear(self.now, peer.node, said);
+        self.machine.hear(self.now, peer.node, said).ok();
         self.conclude(Some(said));
     }
 

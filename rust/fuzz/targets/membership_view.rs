@@ -115,16 +115,23 @@ fn good(bytes: &[u8]) -> Option<Vec<u64>> {
     else {
         return None;
     };
+    let is_by_member = |ballot: u64| {
+        let maker = ballot & 0xff;
+        ballot == 0 || maker < 64 && members & (1 << maker) != 0
+    };
     let has_change = match kind as u32 {
         0 => ballot == 0 && argument == 0 && joins == 0,
-        1 => ballot > 0 && argument != 0 && joins == 0,
-        2 => ballot > 0 && argument < 64 && joins != 0,
+        1 => {
+            let is_part = argument & !members == 0 && argument != members;
+            ballot > 0 && argument != 0 && is_part && joins == 0
+        }
+        2 => ballot > 0 && argument < 64 && members & (1 << argument) == 0 && joins != 0,
         _ => false,
     };
     let flags = kind >> 32;
     let is_list = match epoch {
         0 => cluster == 0 && members == 0 && promised == 0,
-        _ => members != 0,
+        _ => epoch <= 1 << 63 && members != 0,
     };
     let is_good = life != 0
         && lives.len() == members.count_ones() as usize
@@ -133,6 +140,9 @@ fn good(bytes: &[u8]) -> Option<Vec<u64>> {
         && flags < 4
         && (flags >= 2 || granted == 0)
         && ballot <= promised
+        && promised >> 8 <= 1 << 33
+        && is_by_member(promised)
+        && is_by_member(ballot)
         && is_list;
     is_good.then_some(words)
 }
@@ -141,7 +151,7 @@ fn good(bytes: &[u8]) -> Option<Vec<u64>> {
 pub(super) fn check(bytes: &[u8]) {
     let good = good(bytes);
     let decoded = Said::<64>::decode(bytes);
-    assert!(decoded.is_err() || good.is_some(), "{decoded:?}");
+    assert_eq!(decoded.is_ok(), good.is_some(), "{decoded:?}");
     // In a system of few, whoever names others is not understood.
     let few = Said::<4>::decode(bytes);
     let has_few = good.as_ref().is_some_and(|words| words[3] < 16);

@@ -11,6 +11,10 @@ use std::path::PathBuf;
 /// Modules that read nothing of others.
 const NOTHING_OF_OTHERS: &[(&str, &str)] = &[
     (
+        "adaptive_poll",
+        "it is about how long this kernel has looked and waited",
+    ),
+    (
         "aml",
         "it writes; what it writes of is looked at by target acpi",
     ),
