@@ -20,6 +20,7 @@ use kernel::sync::SpinLock;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
+use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
@@ -29,6 +30,7 @@ use popcorn_core::wire;
 use popcorn_kernel::errno;
 use popcorn_kernel::new_waitqueue;
 use popcorn_kernel::system;
+use popcorn_kernel::time;
 use popcorn_kernel::wait::Sleep;
 use popcorn_kernel::wait::WaitQueue;
 
@@ -317,7 +319,7 @@ impl Link {
         request: u64,
         parts: &[&[u8]],
         sleep: Sleep,
-        timeout_ms: u32,
+        deadline: Deadline,
     ) -> Result {
         let mut stall = None;
         loop {
@@ -326,8 +328,8 @@ impl Link {
                 Err(SendError::Failed(error)) => return Err(error),
                 Err(SendError::Full) => {}
             }
-            let stall = stall.get_or_insert_with(|| self.statistics.stall(kind));
-            if stall.ms() >= u64::from(timeout_ms) {
+            stall.get_or_insert_with(|| self.statistics.stall(kind));
+            if deadline.is_over(time::now_ns) {
                 return Err(errno::timed_out());
             }
             match self.core.room().wait(sleep, Some(ROOM_POLL_MS), || false) {

@@ -17,6 +17,7 @@ use crate::request::Request;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+use popcorn_core::deadline::Deadline;
 use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
@@ -68,8 +69,9 @@ impl Drop for Parting {
         };
         let told = encoded(&message, &[], |parts| {
             let kind = proto::Stay::TYPE;
+            let deadline = Deadline::after(TELL_MS, time::now_ns);
             self.link
-                .send_request(kind, Class::OneWay, 0, parts, Sleep::Idle, TELL_MS)
+                .send_request(kind, Class::OneWay, 0, parts, Sleep::Idle, deadline)
         });
         if told.is_err() {
             pr_warn!("node {} is not told that we stay\n", self.link.peer());

@@ -13,10 +13,12 @@ use kernel::sync::SpinLock;
 
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::Ordering;
+use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::RequestId;
 use popcorn_kernel::errno;
 use popcorn_kernel::new_waitqueue;
+use popcorn_kernel::time;
 use popcorn_kernel::wait::Sleep;
 use popcorn_kernel::wait::WaitQueue;
 
@@ -77,8 +79,16 @@ impl Waiter {
     }
 
     /// Sleeps until the result is there.
-    pub(crate) fn wait(&self, sleep: Sleep, timeout_ms: u32) -> Result {
-        self.queue.wait(sleep, Some(timeout_ms), || self.is_done())
+    ///
+    /// # Errors
+    ///
+    /// `EINTR`, `ETIMEDOUT`; never if it is there.
+    pub(crate) fn wait(&self, sleep: Sleep, deadline: Deadline) -> Result {
+        if self.is_done() {
+            return Ok(());
+        }
+        let left_ms = deadline.left_ms(time::now_ns);
+        self.queue.wait(sleep, left_ms, || self.is_done())
     }
 
     /// Takes the result; once.
@@ -144,8 +154,8 @@ impl Pending {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`, `EINTR`, `ETIMEDOUT`.
-    pub(crate) fn begin(&self, node: NodeId, sleep: Sleep, timeout_ms: u32) -> Result<Call<'_>> {
+    /// `ENOMEM`; `EINTR`, `ETIMEDOUT`: there was none.
+    pub(crate) fn begin(&self, node: NodeId, sleep: Sleep, deadline: Deadline) -> Result<Call<'_>> {
         let waiter = Waiter::new()?;
         loop {
             if let Some(id) = self.slots.lock().take(node, &waiter) {
@@ -156,7 +166,9 @@ impl Pending {
                     is_left: false,
                 });
             }
-            self.room.wait(sleep, Some(timeout_ms), || {
+            // Others may take what becomes free: all such waits together end with the deadline.
+            let left_ms = deadline.left_ms(time::now_ns);
+            self.room.wait(sleep, left_ms, || {
                 let slots = self.slots.lock();
                 slots.used < slots.all.len()
             })?;

@@ -178,11 +178,6 @@ pub(crate) struct Stall<'a> {
 }
 
 impl Stall<'_> {
-    /// Milliseconds since it began.
-    pub(crate) fn ms(&self) -> u64 {
-        self.ns() / 1_000_000
-    }
-
     fn ns(&self) -> u64 {
         time::now_ns().wrapping_sub(self.begin_ns)
     }

@@ -6,6 +6,7 @@ void popcorn_msg_test_echo(struct kunit *test);
 void popcorn_msg_test_errors(struct kunit *test);
 void popcorn_msg_test_late_reply(struct kunit *test);
 void popcorn_msg_test_left_call(struct kunit *test);
+void popcorn_msg_test_one_deadline(struct kunit *test);
 void popcorn_msg_test_order(struct kunit *test);
 void popcorn_msg_test_back_pressure(struct kunit *test);
 void popcorn_msg_test_no_answer_taken(struct kunit *test);
@@ -51,6 +52,7 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE(popcorn_msg_test_errors),
 	KUNIT_CASE(popcorn_msg_test_late_reply),
 	KUNIT_CASE(popcorn_msg_test_left_call),
+	KUNIT_CASE(popcorn_msg_test_one_deadline),
 	KUNIT_CASE_SLOW(popcorn_msg_test_order),
 	KUNIT_CASE(popcorn_msg_test_back_pressure),
 	KUNIT_CASE_SLOW(popcorn_msg_test_no_answer_taken),

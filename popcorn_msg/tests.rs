@@ -61,6 +61,7 @@ kunit_cases! {
     popcorn_msg_test_errors = calls::errors;
     popcorn_msg_test_late_reply = calls::late_reply;
     popcorn_msg_test_left_call = calls::left_call;
+    popcorn_msg_test_one_deadline = calls::one_deadline;
     popcorn_msg_test_order = calls::order;
     popcorn_msg_test_back_pressure = calls::back_pressure;
     popcorn_msg_test_no_answer_taken = calls::no_answer_taken;

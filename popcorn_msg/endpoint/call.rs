@@ -13,16 +13,18 @@ use crate::statistics;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::RequestId;
 use popcorn_core::wire::Wire;
+use popcorn_kernel::time;
 use popcorn_kernel::wait::Sleep;
 
 /// How to wait for a response.
 #[derive(Clone, Copy, Debug)]
 pub struct CallOptions {
-    /// Milliseconds until the call fails with `ETIMEDOUT`.
+    /// Milliseconds until the call fails with `ETIMEDOUT`, whatever it waits for by then; `u32::MAX`: no limit.
     pub timeout_ms: u32,
     /// Which signals end it.
     pub sleep: Sleep,
@@ -48,6 +50,11 @@ impl CallOptions {
             sleep: Sleep::Interruptible,
             poll_us: None,
         }
+    }
+
+    /// When a call that begins now is to be over.
+    fn deadline(&self) -> Deadline {
+        Deadline::after(self.timeout_ms, time::now_ns)
     }
 }
 
@@ -108,7 +115,7 @@ impl Outstanding {
     ///
     /// `EHOSTDOWN`: the peer died meanwhile. Or the error that it answered with.
     pub fn wait(self) -> Result<Response> {
-        while self.waiter.wait(Sleep::Idle, u32::MAX).is_err() {}
+        while self.waiter.wait(Sleep::Idle, Deadline::NONE).is_err() {}
         let payload = self.waiter.take()?;
         Ok(Response { payload })
     }
@@ -154,12 +161,13 @@ impl Endpoint {
         parts: &[&[u8]],
         options: CallOptions,
     ) -> Result<Called> {
+        let deadline = options.deadline();
         let link = self.online_link(node)?;
         let mut counted = link.statistics().call(kind);
         let mut left = None;
-        let asked = self.ask(&link, kind, parts, options, &mut counted);
+        let asked = self.ask(&link, kind, parts, options, deadline, &mut counted);
         let result = asked.and_then(|call| {
-            let waited = call.waiter.wait(options.sleep, options.timeout_ms);
+            let waited = call.waiter.wait(options.sleep, deadline);
             if let Err(error) = waited {
                 left = Some(call.leave());
                 return Err(error);
@@ -188,16 +196,13 @@ impl Endpoint {
         kind: u16,
         parts: &[&[u8]],
         options: CallOptions,
+        deadline: Deadline,
         counted: &mut statistics::Call<'_>,
     ) -> Result<pending::Call<'_>> {
-        let CallOptions {
-            timeout_ms,
-            sleep,
-            poll_us,
-        } = options;
-        let call = self.core.pending().begin(link.peer(), sleep, timeout_ms)?;
+        let CallOptions { sleep, poll_us, .. } = options;
+        let call = self.core.pending().begin(link.peer(), sleep, deadline)?;
         counted.sending(call.id(), parts);
-        link.send_request(kind, Class::Request, call.id(), parts, sleep, timeout_ms)?;
+        link.send_request(kind, Class::Request, call.id(), parts, sleep, deadline)?;
         let poll_ns = match poll_us {
             Some(us) => u64::from(us) * 1000,
             None if link.transport().shares_memory() => {

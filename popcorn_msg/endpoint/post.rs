@@ -7,6 +7,7 @@ use crate::request::encoded;
 
 use kernel::prelude::*;
 
+use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
 use popcorn_core::wire::Wire;
@@ -21,7 +22,14 @@ impl Endpoint {
     /// `EMSGSIZE`: too long. `EINVAL`: too many parts. `EINTR`.
     pub fn post(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
         let link = self.online_link(node)?;
-        link.send_request(kind, Class::OneWay, 0, parts, Sleep::Killable, u32::MAX)
+        link.send_request(
+            kind,
+            Class::OneWay,
+            0,
+            parts,
+            Sleep::Killable,
+            Deadline::NONE,
+        )
     }
 
     /// Sends a one-way message without ever sleeping. Not in interrupt context.

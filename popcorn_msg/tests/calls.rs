@@ -25,6 +25,8 @@ use kernel::prelude::*;
 
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
+use popcorn_core::deadline::Deadline;
+use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
 use popcorn_core::window::Layout;
 use popcorn_core::wire;
@@ -37,7 +39,9 @@ use popcorn_kernel::kunit::eventually;
 use popcorn_kernel::kunit::Outcome;
 use popcorn_kernel::kunit::LONG_MS;
 use popcorn_kernel::shared_memory::SharedMemory;
+use popcorn_kernel::time;
 use popcorn_kernel::uapi::POPCORN_NODE_SELF;
+use popcorn_kernel::wait::Sleep;
 
 /// Payloads of these lengths come back, both ways, at once and from a worker.
 pub(super) fn come_back(zero: &TestNode, one: &TestNode, lengths: &[usize]) -> Outcome {
@@ -176,6 +180,55 @@ pub(super) fn left_call() -> Outcome {
     zero.node_died(node(1))?;
     check!(to_other.wait().err() == Some(errno::host_down()));
     check!(used() == 0);
+    Ok(())
+}
+
+/// A call has one deadline: each of its steps ends with it, whichever waits, and none waits when it is over; but
+/// what can be had at once is had.
+pub(super) fn one_deadline() -> Outcome {
+    let (zero, _one, _memory) = two_nodes()?;
+    let timed_out = Some(errno::timed_out());
+    let over = Deadline::after(0, time::now_ns);
+    let brief = CallOptions::killable(50);
+
+    // No room for a call.
+    let pending = zero.core().pending();
+    let mut calls = KVec::new();
+    let full = loop {
+        match pending.begin(node(1), Sleep::Killable, over) {
+            Ok(call) => calls.push(call, GFP_KERNEL)?,
+            Err(error) => break error,
+        }
+    };
+    check!(Some(full) == timed_out && calls.len() == pending.used() && calls.len() > 1);
+    check!(zero.call(node(1), ECHO, &[], brief).err() == timed_out);
+
+    // No answer, and then one.
+    let call = calls.first().ok_or(EINVAL)?;
+    check!(call.waiter.wait(Sleep::Killable, over).err() == timed_out);
+    pending.fail(node(1));
+    check!(call.waiter.wait(Sleep::Killable, over).is_ok());
+    drop(calls);
+    check!(pending.used() == 0);
+    zero.call(node(1), ECHO, &[], OPTIONS)?;
+
+    // No room in the ring.
+    let two = TestNode::new(2, PROTOCOL, LONG_MS)?;
+    let _puppet = Puppet::join(&two, 3)?;
+    let link = two.link(node(3)).ok_or(ENODEV)?;
+    let big = KVec::from_elem(0u8, 60_000, GFP_KERNEL)?;
+    let send = || link.send_request(ECHO, Class::OneWay, 0, &[&big], Sleep::Killable, over);
+    let mut sent = 0;
+    let full = loop {
+        match send() {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+        check!(sent < 100);
+    };
+    check!(Some(full) == timed_out && sent > 0);
+    check!(two.call(node(3), ECHO, &[&big], brief).err() == timed_out);
+    check!(two.core().pending().used() == 0);
     Ok(())
 }
 

@@ -23,6 +23,7 @@ use kernel::prelude::*;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
+use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ring::Memory;
@@ -105,7 +106,8 @@ pub(super) fn left_alone() -> Outcome {
     let host_down = Some(errno::host_down());
     check!(link.respond(life, ECHO, 0, 1, &[b"late"]).err() == host_down);
     let parts: &[&[u8]] = &[b"late"];
-    let sent = link.send_request(ECHO, Class::Request, 1, parts, Sleep::Killable, LONG_MS);
+    let sleep = Sleep::Killable;
+    let sent = link.send_request(ECHO, Class::Request, 1, parts, sleep, Deadline::NONE);
     check!(sent.err() == host_down);
     check!((0..WINDOW)
         .step_by(8)

@@ -19,6 +19,7 @@ pub mod bootparams;
 pub mod byte_ring;
 pub mod circle;
 pub mod console_log;
+pub mod deadline;
 pub mod directory;
 pub mod elf_core;
 pub mod fifo;
