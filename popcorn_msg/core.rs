@@ -3,7 +3,6 @@
 
 use crate::members::Members;
 use crate::pending::Pending;
-use crate::service::NodeEvent;
 use crate::service::Services;
 use crate::settings::Settings;
 use crate::settings::QUEUED_MAX;
@@ -107,21 +106,9 @@ impl Core {
         self.workers.spawn(GFP_KERNEL, work)
     }
 
-    /// Tells the services about a node, later and in order; `then` follows. May sleep.
-    pub(crate) fn tell(
-        self: &Arc<Self>,
-        node: NodeId,
-        event: NodeEvent,
-        then: impl FnOnce() + Send + 'static,
-    ) {
-        let core = self.clone();
-        let told = self.events.spawn(GFP_KERNEL, move || {
-            core.services.node_event(node, event);
-            then();
-        });
-        if told.is_err() {
-            pr_err!("no memory to say that node {} is {:?}\n", node, event);
-        }
+    /// Where the services are told about nodes, one event after the other.
+    pub(crate) fn events(&self) -> &WorkQueue {
+        &self.events
     }
 
     /// Waits until no worker runs or will run. Nothing must be queued any more. May sleep: as long as a

@@ -4,23 +4,37 @@
 //! Called by the thread of a link that alone changes its state. What belongs to the transport (rings,
 //! connections) is opened before [`begin`], and closed before [`end`]: nobody receives from a life that
 //! has ended.
+//!
+//! What the services are to be told waits in the link itself, and so does the work that tells them: nothing needs
+//! memory when a peer dies.
+//!
+//! Lock: `Untold::events`, a leaf.
 
 use crate::link::Link;
 use crate::link::LinkState;
 use crate::service::NodeEvent;
 
+use kernel::prelude::*;
+use kernel::sync::new_spinlock;
 use kernel::sync::Arc;
+use kernel::sync::SpinLock;
+use kernel::workqueue::WorkItem;
 
+use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
+use popcorn_core::fifo::Fifo;
 use popcorn_core::ids::Incarnation;
+use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::info_ratelimited;
 use popcorn_kernel::system;
 
 /// Between two heartbeats.
 pub(crate) const TICK_MS: u64 = 100;
 
-/// Events of a peer that wait to be told.
+/// Events of a peer that wait to be told when another session with it may begin: fewer than these.
 const UNTOLD_MAX: u32 = 4;
+/// Events that can wait at all: with the begin and the end of that session.
+const EVENTS_MAX: usize = UNTOLD_MAX as usize + 1;
 
 /// A new life; no two are the same, but by chance of one in 2^64.
 pub(crate) fn new_life() -> Incarnation {
@@ -34,28 +48,70 @@ pub(crate) fn new_life() -> Incarnation {
 /// Whether a session with another life of the peer may begin: not while the services have much to deal with, or a
 /// peer that does nothing but begin anew would have them fall behind, with ever more to be told.
 pub(crate) fn may_begin(link: &Link) -> bool {
-    link.untold.load(Ordering::Acquire) < UNTOLD_MAX
+    link.untold.count() < UNTOLD_MAX
 }
 
 /// Whether the services have dealt with the end of all earlier lives of the peer: before that none is online, or they
 /// would take its pages and threads for those of the dead one.
 pub(crate) fn is_told(link: &Link) -> bool {
-    link.untold.load(Ordering::Acquire) == 0
+    link.untold.count() == 0
 }
 
-/// Counts an event that waits to be told, until this is dropped.
-struct Untold(Arc<Link>);
+/// What became of a peer, and not all services have dealt with.
+#[pin_data]
+pub(crate) struct Untold {
+    /// In order. What is being told is not among them.
+    #[pin]
+    events: SpinLock<Fifo<NodeEvent, EVENTS_MAX>>,
+    /// How many there are, with that.
+    count: AtomicU32,
+}
 
-impl Drop for Untold {
-    fn drop(&mut self) {
-        self.0.untold.fetch_sub(1, Ordering::Release);
+impl Untold {
+    /// Nothing.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            events <- new_spinlock!(Fifo::new(), "popcorn_msg::Untold"),
+            count: AtomicU32::new(0),
+        })
+    }
+
+    fn count(&self) -> u32 {
+        self.count.load(Ordering::Acquire)
     }
 }
 
+/// Has the services told, later and in order.
 fn tell(link: &Arc<Link>, event: NodeEvent) {
-    link.untold.fetch_add(1, Ordering::Relaxed);
-    let untold = Untold(link.clone());
-    link.core().tell(link.peer(), event, move || drop(untold));
+    link.untold.count.fetch_add(1, Ordering::Relaxed);
+    let has_place = link.untold.events.lock().push(event).is_ok();
+    if !has_place {
+        // Cannot be, by may_begin(). It counts for ever, so that no other life of the peer comes online.
+        err_ratelimited!(
+            "the services do not hear that node {} is {:?}\n",
+            link.peer(),
+            event
+        );
+    }
+    // If it waits to run already, it will find this event, too.
+    let _ = link.core().events().enqueue(link.clone());
+}
+
+impl WorkItem for Link {
+    type Pointer = Arc<Self>;
+
+    /// Tells the services all that there is; never twice at once.
+    fn run(this: Arc<Self>) {
+        loop {
+            let next = this.untold.events.lock().pop();
+            let Some(event) = next else {
+                break;
+            };
+            this.core().services().node_event(this.peer(), event);
+            // Who sees this finds done what the services do.
+            this.untold.count.fetch_sub(1, Ordering::Release);
+        }
+    }
 }
 
 /// That life of the peer can be talked to.

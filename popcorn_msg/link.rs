@@ -7,15 +7,19 @@
 //! transport that is closed says so, and touches nothing.
 
 use crate::core::Core;
+use crate::life::Untold;
 use crate::statistics::Statistics;
 use crate::transport::Outbound;
 use crate::transport::Transport;
 
 use kernel::error::Error;
+use kernel::impl_has_work;
+use kernel::new_work;
 use kernel::prelude::*;
 use kernel::sync::new_spinlock;
 use kernel::sync::Arc;
 use kernel::sync::SpinLock;
+use kernel::workqueue::Work;
 
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::AtomicU32;
@@ -94,13 +98,21 @@ pub struct Link {
     /// Answers that wait for room.
     waiting: AtomicU32,
     /// What became of the peer, and not all services have dealt with.
-    pub(crate) untold: AtomicU32,
+    #[pin]
+    pub(crate) untold: Untold,
+    /// Tells them.
+    #[pin]
+    telling: Work<Link>,
     statistics: Arc<Statistics>,
     #[pin]
     introduction: SpinLock<Option<Introduction>>,
     /// Whether threads may pass, between the two.
     #[pin]
     doors: SpinLock<Doors>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Link { self.telling }
 }
 
 impl Link {
@@ -130,7 +142,8 @@ impl Link {
                 missing: AtomicBool::new(false),
                 queued: AtomicU32::new(0),
                 waiting: AtomicU32::new(0),
-                untold: AtomicU32::new(0),
+                untold <- Untold::new(),
+                telling <- new_work!("popcorn_msg::Link::telling"),
                 statistics,
                 introduction <- new_spinlock!(None, "popcorn_msg::Link::introduction"),
                 doors <- new_spinlock!(Doors::new(), "popcorn_msg::Link::doors"),

@@ -12,8 +12,8 @@
 //! # Locks
 //!
 //! All spinlocks of this module are leaves: `Endpoint::links`, `Services::table`, `Pending::slots`,
-//! `Waiter::result`, `Link::introduction`, `Link::doors`, `Window::transmit`, `Members::state`, and those
-//! of `tcp`. No function that may sleep is called under one, nor another taken. Mutexes: `Peer::state` of
+//! `Waiter::result`, `Untold::events`, `Link::introduction`, `Link::doors`, `Window::transmit`,
+//! `Members::state`, and those of `tcp`. No function that may sleep is called under one, nor another taken. Mutexes: `Peer::state` of
 //! `configuration`, then `Endpoint::listeners`, then `Endpoint::ticker`; `Tcp::gate`. Callers may hold
 //! sleeping locks when they call, but must not hold one that a service needs to answer them (the lock law
 //! in `docs/locking.md`).

@@ -69,6 +69,7 @@ kunit_cases! {
     popcorn_msg_test_left_alone = lives::left_alone;
     popcorn_msg_test_death = lives::death;
     popcorn_msg_test_told_first = lives::told_first;
+    popcorn_msg_test_all_told = lives::all_told;
     popcorn_msg_test_garbage = lives::garbage;
     popcorn_msg_test_mismatch = lives::mismatch;
     popcorn_msg_test_doorbell = doorbells::doorbell;

@@ -12,10 +12,13 @@ use super::TestNode;
 use super::OPTIONS;
 use super::PROTOCOL;
 use super::WINDOW;
+use crate::life;
+use crate::link::Link;
 use crate::ping::ECHO;
 use crate::request::Request;
 use crate::service::Handler;
 use crate::service::NodeEvent;
+use crate::shm::Window;
 
 use kernel::c_str;
 use kernel::prelude::*;
@@ -193,6 +196,65 @@ pub(super) fn told_first() -> Outcome {
     zero.wait_online(node(1), LONG_MS)?;
     one.wait_online(node(0), LONG_MS)?;
     check!(zero.call(node(1), ECHO, &[b"back"], OPTIONS)?.payload() == b"back");
+    Ok(())
+}
+
+/// Services that are behind hear all that became of a peer, in order; until then it counts as untold.
+pub(super) fn all_told() -> Outcome {
+    /// Notes a digit for each event, behind the gate.
+    struct Notes {
+        gate: Gate,
+        seen: AtomicU32,
+    }
+    impl Handler for Notes {
+        fn request(&self, _from: NodeId, _request: Request) {}
+
+        fn node_event(&self, _node: NodeId, event: NodeEvent) {
+            self.gate.pass();
+            let digit = match event {
+                NodeEvent::Online => 1,
+                NodeEvent::Left => 2,
+                NodeEvent::Dead => 3,
+            };
+            let seen = self.seen.load(Ordering::SeqCst);
+            self.seen.store(10 * seen + digit, Ordering::SeqCst);
+        }
+    }
+    static NOTES: Notes = Notes {
+        gate: Gate::new(),
+        seen: AtomicU32::new(0),
+    };
+    NOTES.gate.reset();
+    NOTES.seen.store(0, Ordering::SeqCst);
+    let zero = TestNode::new(0, PROTOCOL, LONG_MS)?;
+    let _service = zero.register(0x544..=0x544, &NOTES)?;
+    let _opens = Opens(&NOTES.gate);
+
+    // A link whose peer's lives are made by hand.
+    let window = Window::new(node(0), node(1), SharedMemory::allocate(WINDOW)?)?;
+    let link = Link::new(zero.core().clone(), node(1), window)?;
+    let life = life::new_life();
+    let live = |event| {
+        life::begin(&link, life);
+        life::close(&link, event);
+        life::end(&link, life, event);
+    };
+    check!(life::may_begin(&link) && life::is_told(&link));
+    live(NodeEvent::Dead);
+    check!(eventually(|| NOTES.gate.begun.load(Ordering::SeqCst) == 1));
+    check!(life::may_begin(&link) && !life::is_told(&link));
+    live(NodeEvent::Left);
+    // Four wait: no other life may begin.
+    check!(!life::may_begin(&link) && !life::is_told(&link));
+    check!(NOTES.seen.load(Ordering::SeqCst) == 0);
+    NOTES.gate.open.store(true, Ordering::SeqCst);
+    check!(eventually(|| life::is_told(&link)));
+    check!(NOTES.seen.load(Ordering::SeqCst) == 1312);
+    // Nothing is told twice, and what comes later is told, too.
+    check!(life::may_begin(&link));
+    live(NodeEvent::Dead);
+    zero.settle();
+    check!(life::is_told(&link) && NOTES.seen.load(Ordering::SeqCst) == 131_213);
     Ok(())
 }
 
