@@ -9,6 +9,7 @@
 mod call;
 mod links;
 mod machines;
+mod multicast;
 mod nodes;
 mod poll;
 mod post;
@@ -17,6 +18,7 @@ pub use call::CallOptions;
 pub use call::Called;
 pub use call::Outstanding;
 pub use call::Response;
+pub use multicast::Acknowledgement;
 
 use crate::core::Core;
 use crate::ping::Echo;

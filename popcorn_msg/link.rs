@@ -42,7 +42,7 @@ use popcorn_kernel::wait::WaitQueue;
 pub(crate) const PARTS_MAX: usize = 18;
 
 /// How often a sender looks for room when a ring is full.
-const ROOM_POLL_MS: u32 = 1;
+pub(crate) const ROOM_POLL_MS: u32 = 1;
 
 /// The state of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

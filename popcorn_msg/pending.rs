@@ -11,7 +11,9 @@ use kernel::sync::new_spinlock;
 use kernel::sync::Arc;
 use kernel::sync::SpinLock;
 
+use core::slice;
 use core::sync::atomic::AtomicBool;
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering;
 use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::NodeId;
@@ -31,6 +33,10 @@ pub(crate) struct Waiter {
     done: AtomicBool,
     /// The result is the peer's.
     answered: AtomicBool,
+    /// Its caller looks at it later than when it comes: that is noted.
+    is_timed: bool,
+    /// When the result came, in nanoseconds, if that is noted.
+    done_ns: AtomicU64,
     #[pin]
     queue: WaitQueue,
     #[pin]
@@ -38,11 +44,13 @@ pub(crate) struct Waiter {
 }
 
 impl Waiter {
-    fn new() -> Result<Arc<Self>> {
+    fn new(is_timed: bool) -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 done: AtomicBool::new(false),
                 answered: AtomicBool::new(false),
+                is_timed,
+                done_ns: AtomicU64::new(0),
                 queue <- new_waitqueue!("popcorn_msg::Waiter"),
                 result <- new_spinlock!(None, "popcorn_msg::Waiter::result"),
             }),
@@ -59,6 +67,9 @@ impl Waiter {
                 Some(result)
             } else {
                 *place = Some(result);
+                if self.is_timed {
+                    self.done_ns.store(time::now_ns(), Ordering::Relaxed);
+                }
                 self.done.store(true, Ordering::Release);
                 None
             }
@@ -76,6 +87,15 @@ impl Waiter {
     /// Whether the result is the peer's answer; if not, the peer is gone. Only once it is there.
     pub(crate) fn is_answered(&self) -> bool {
         self.answered.load(Ordering::Relaxed)
+    }
+
+    /// When the result came, in nanoseconds; now, if that is not noted or it is yet to come.
+    pub(crate) fn done_ns(&self) -> u64 {
+        if self.is_timed && self.is_done() {
+            self.done_ns.load(Ordering::Relaxed)
+        } else {
+            time::now_ns()
+        }
     }
 
     /// Sleeps until the result is there.
@@ -119,13 +139,13 @@ pub(crate) struct Pending {
     room: WaitQueue,
 }
 
-/// One outstanding call; dropping it frees the slot.
+/// One call; dropping it frees its slot.
 pub(crate) struct Call<'a> {
     table: &'a Pending,
-    id: RequestId,
+    node: NodeId,
+    /// `None`: it has no slot yet, or somebody else frees it.
+    id: Option<RequestId>,
     pub(crate) waiter: Arc<Waiter>,
-    /// Somebody else frees it.
-    is_left: bool,
 }
 
 impl Pending {
@@ -150,28 +170,63 @@ impl Pending {
         }))
     }
 
+    /// One of several calls, to `node`, that is not registered yet. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn prepare(&self, node: NodeId) -> Result<Call<'_>> {
+        self.unregistered(node, true)
+    }
+
+    fn unregistered(&self, node: NodeId, is_timed: bool) -> Result<Call<'_>> {
+        Ok(Call {
+            table: self,
+            node,
+            id: None,
+            waiter: Waiter::new(is_timed)?,
+        })
+    }
+
     /// Registers a call to `node`. May sleep: when all slots are taken it waits for one.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; `EINTR`, `ETIMEDOUT`: there was none.
     pub(crate) fn begin(&self, node: NodeId, sleep: Sleep, deadline: Deadline) -> Result<Call<'_>> {
-        let waiter = Waiter::new()?;
+        let mut call = self.unregistered(node, false)?;
+        self.begin_all(slice::from_mut(&mut call), sleep, deadline)?;
+        Ok(call)
+    }
+
+    /// Registers calls that were [prepared](Self::prepare), far fewer than there are slots: all at once, so that
+    /// nobody who has some waits for others. May sleep: when there are not enough slots it waits for them.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR`, `ETIMEDOUT`: there were not enough, and none is registered.
+    pub(crate) fn begin_all<'a>(
+        &'a self,
+        calls: &mut [impl AsMut<Call<'a>>],
+        sleep: Sleep,
+        deadline: Deadline,
+    ) -> Result {
+        let number = calls.len();
         loop {
-            if let Some(id) = self.slots.lock().take(node, &waiter) {
-                return Ok(Call {
-                    table: self,
-                    id,
-                    waiter,
-                    is_left: false,
-                });
+            {
+                let mut slots = self.slots.lock();
+                if slots.free() >= number {
+                    for call in calls.iter_mut() {
+                        let call = call.as_mut();
+                        call.id = slots.take(call.node, &call.waiter);
+                    }
+                    return Ok(());
+                }
             }
             // Others may take what becomes free: all such waits together end with the deadline.
             let left_ms = deadline.left_ms(time::now_ns);
-            self.room.wait(sleep, left_ms, || {
-                let slots = self.slots.lock();
-                slots.used < slots.all.len()
-            })?;
+            self.room
+                .wait(sleep, left_ms, || self.slots.lock().free() >= number)?;
         }
     }
 
@@ -201,7 +256,8 @@ impl Pending {
                 .and_then(|slot| slot.waiter.take())
         };
         drop(waiter);
-        self.room.wake_one();
+        // Each looks whether there are enough for it.
+        self.room.wake_all();
     }
 
     /// How many calls are outstanding.
@@ -229,6 +285,10 @@ impl Pending {
 }
 
 impl Slots {
+    fn free(&self) -> usize {
+        self.all.len() - self.used
+    }
+
     fn take(&mut self, node: NodeId, waiter: &Arc<Waiter>) -> Option<RequestId> {
         let count = self.all.len();
         for step in 0..count {
@@ -257,23 +317,29 @@ impl Slots {
     }
 }
 
+impl<'a> AsMut<Call<'a>> for Call<'a> {
+    fn as_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
 impl Call<'_> {
-    /// The id that travels.
+    /// The id that travels; [`RequestId::NONE`] before it is registered.
     pub(crate) fn id(&self) -> u64 {
-        self.id.to_wire()
+        self.id.map_or(RequestId::NONE, RequestId::to_wire)
     }
 
-    /// Leaves it to somebody else, who ends it by [`Pending::end`].
-    pub(crate) fn leave(mut self) -> (RequestId, Arc<Waiter>) {
-        self.is_left = true;
-        (self.id, self.waiter.clone())
+    /// Leaves it to somebody else, who ends it by [`Pending::end`]. `None`: it is not registered.
+    pub(crate) fn leave(mut self) -> Option<(RequestId, Arc<Waiter>)> {
+        let id = self.id.take()?;
+        Some((id, self.waiter.clone()))
     }
 }
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        if !self.is_left {
-            self.table.end(self.id);
+        if let Some(id) = self.id {
+            self.table.end(id);
         }
     }
 }

@@ -4,8 +4,8 @@
 //! A node is one kernel. Two nodes of one machine share a *window* of memory (its layout:
 //! `popcorn_core::window`) with a ring per direction and lane, and raise an interrupt at each other
 //! when the other sleeps. A module *registers* a service for a range of message types; it *posts*
-//! one-way messages and *calls* with a response. When a peer dies or leaves, every call to it fails
-//! with `EHOSTDOWN`, and all services are told.
+//! one-way messages and *calls* with a response, by one node or by several at once (a *multicast*).
+//! When a peer dies or leaves, every call to it fails with `EHOSTDOWN`, and all services are told.
 //!
 //! Message types: `0x0000..=0x00ff` are this module's own.
 //!
@@ -13,10 +13,10 @@
 //!
 //! All spinlocks of this module are leaves: `Endpoint::links`, `Services::table`, `Pending::slots`,
 //! `Waiter::result`, `Untold::events`, `Link::introduction`, `Link::doors`, `Window::transmit`,
-//! `Members::state`, and those of `tcp`. No function that may sleep is called under one, nor another taken. Mutexes: `Peer::state` of
-//! `configuration`, then `Endpoint::listeners`, then `Endpoint::ticker`; `Tcp::gate`. Callers may hold
-//! sleeping locks when they call, but must not hold one that a service needs to answer them (the lock law
-//! in `docs/locking.md`).
+//! `Members::state`, and those of `tcp`. No function that may sleep is called under one, nor another taken.
+//! Mutexes: `Peer::state` of `configuration`, then `Endpoint::listeners`, then `Endpoint::ticker`;
+//! `Tcp::gate`. Callers may hold sleeping locks when they call, but must not hold one that a service needs
+//! to answer them (the lock law in `docs/locking.md`).
 
 // The fields of a link.
 #![recursion_limit = "256"]
@@ -44,6 +44,7 @@ mod tcp;
 mod tests;
 mod transport;
 
+pub use endpoint::Acknowledgement;
 pub use endpoint::CallOptions;
 pub use endpoint::Called;
 pub use endpoint::Endpoint;
@@ -66,6 +67,7 @@ use ::core::ops::RangeInclusive;
 use kernel::c_str;
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
 use popcorn_core::wire::Wire;
@@ -176,6 +178,41 @@ pub fn call_typed<Q: Wire, R: Wire>(
     options: CallOptions,
 ) -> Result<R> {
     endpoint()?.call_typed(node, request, tail, options)
+}
+
+/// See [`Endpoint::multicast`].
+///
+/// # Errors
+///
+/// As there, or `ESHUTDOWN`.
+pub fn multicast(
+    nodes: NodeSet,
+    kind: u16,
+    parts: &[&[u8]],
+    options: CallOptions,
+) -> Result<Acknowledgement> {
+    endpoint()?.multicast(nodes, kind, parts, options)
+}
+
+/// See [`Endpoint::multicast_typed`].
+///
+/// # Errors
+///
+/// As there, or `ESHUTDOWN`.
+pub fn multicast_typed<Q: Wire>(
+    nodes: NodeSet,
+    request: &Q,
+    tail: &[&[u8]],
+    options: CallOptions,
+) -> Result<Acknowledgement> {
+    endpoint()?.multicast_typed(nodes, request, tail, options)
+}
+
+/// See [`Endpoint::online_nodes`].
+pub fn online_nodes() -> NodeSet {
+    ENDPOINT
+        .get()
+        .map_or(NodeSet::EMPTY, |endpoint| endpoint.online_nodes())
 }
 
 /// See [`Endpoint::is_online`].

@@ -223,11 +223,11 @@ impl Call<'_> {
         self.answered = true;
     }
 
-    /// It has ended for its caller.
+    /// It has ended for its caller, at that time.
     ///
     /// `result`: the length of the response, or what its caller is told.
-    pub(crate) fn end(self, result: Result<usize>) {
-        let ns = time::now_ns().wrapping_sub(self.begin_ns);
+    pub(crate) fn end(self, result: Result<usize>, now_ns: u64) {
+        let ns = now_ns.wrapping_sub(self.begin_ns);
         let outcome = match result {
             Ok(_) => Outcome::Answered,
             Err(_) if self.answered => Outcome::Error,

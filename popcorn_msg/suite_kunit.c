@@ -21,6 +21,12 @@ void popcorn_msg_test_doorbell(struct kunit *test);
 void popcorn_msg_test_doorbell_moves(struct kunit *test);
 void popcorn_msg_test_registration(struct kunit *test);
 void popcorn_msg_test_many_callers(struct kunit *test);
+void popcorn_msg_test_multicast_all_answer(struct kunit *test);
+void popcorn_msg_test_multicast_some_fail(struct kunit *test);
+void popcorn_msg_test_multicast_any_order(struct kunit *test);
+void popcorn_msg_test_multicast_out_of_time(struct kunit *test);
+void popcorn_msg_test_multicast_interrupted(struct kunit *test);
+void popcorn_msg_test_multicast_no_room(struct kunit *test);
 void popcorn_msg_test_part_in_order(struct kunit *test);
 void popcorn_msg_test_part_refused(struct kunit *test);
 void popcorn_msg_test_part_too_slow(struct kunit *test);
@@ -68,6 +74,12 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE_SLOW(popcorn_msg_test_doorbell_moves),
 	KUNIT_CASE(popcorn_msg_test_registration),
 	KUNIT_CASE_SLOW(popcorn_msg_test_many_callers),
+	KUNIT_CASE(popcorn_msg_test_multicast_all_answer),
+	KUNIT_CASE(popcorn_msg_test_multicast_some_fail),
+	KUNIT_CASE(popcorn_msg_test_multicast_any_order),
+	KUNIT_CASE(popcorn_msg_test_multicast_out_of_time),
+	KUNIT_CASE(popcorn_msg_test_multicast_interrupted),
+	KUNIT_CASE(popcorn_msg_test_multicast_no_room),
 	KUNIT_CASE(popcorn_msg_test_part_in_order),
 	KUNIT_CASE(popcorn_msg_test_part_refused),
 	KUNIT_CASE(popcorn_msg_test_part_too_slow),

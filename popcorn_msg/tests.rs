@@ -9,6 +9,7 @@ mod doorbells;
 mod hostile;
 mod lives;
 mod members;
+mod multicast;
 mod parting;
 mod proxy;
 #[path = "statistics_tests.rs"]
@@ -76,6 +77,12 @@ kunit_cases! {
     popcorn_msg_test_doorbell_moves = doorbells::doorbell_moves;
     popcorn_msg_test_registration = calls::registration;
     popcorn_msg_test_many_callers = calls::many_callers;
+    popcorn_msg_test_multicast_all_answer = multicast::all_answer;
+    popcorn_msg_test_multicast_some_fail = multicast::some_fail;
+    popcorn_msg_test_multicast_any_order = multicast::any_order;
+    popcorn_msg_test_multicast_out_of_time = multicast::out_of_time;
+    popcorn_msg_test_multicast_interrupted = multicast::interrupted;
+    popcorn_msg_test_multicast_no_room = multicast::no_room;
     popcorn_msg_test_part_in_order = parting::in_order;
     popcorn_msg_test_part_refused = parting::refused;
     popcorn_msg_test_part_too_slow = parting::too_slow;

@@ -53,7 +53,7 @@ impl CallOptions {
     }
 
     /// When a call that begins now is to be over.
-    fn deadline(&self) -> Deadline {
+    pub(super) fn deadline(&self) -> Deadline {
         Deadline::after(self.timeout_ms, time::now_ns)
     }
 }
@@ -164,27 +164,16 @@ impl Endpoint {
         let deadline = options.deadline();
         let link = self.online_link(node)?;
         let mut counted = link.statistics().call(kind);
-        let mut left = None;
-        let asked = self.ask(&link, kind, parts, options, deadline, &mut counted);
-        let result = asked.and_then(|call| {
-            let waited = call.waiter.wait(options.sleep, deadline);
-            if let Err(error) = waited {
-                left = Some(call.leave());
+        let call = match self.ask(&link, kind, parts, options, deadline, &mut counted) {
+            Ok(call) => call,
+            Err(error) => {
+                counted.end(Err(error), time::now_ns());
                 return Err(error);
             }
-            if call.waiter.is_answered() {
-                counted.answered();
-            }
-            call.waiter.take()
-        });
-        let length = result.as_ref().map(|payload| payload.len());
-        counted.end(length.map_err(|error| *error));
-        match (result, left) {
-            (Ok(payload), _) => Ok(Called::Answered(Response { payload })),
-            (Err(error), Some((id, waiter))) => {
-                let core = self.core.clone();
-                Ok(Called::Left(error, Outstanding { core, id, waiter }))
-            }
+        };
+        match self.answer(call, counted, options.sleep, deadline) {
+            (Ok(response), _) => Ok(Called::Answered(response)),
+            (Err(why), Some(outstanding)) => Ok(Called::Left(why, outstanding)),
             (Err(error), None) => Err(error),
         }
     }
@@ -199,22 +188,56 @@ impl Endpoint {
         deadline: Deadline,
         counted: &mut statistics::Call<'_>,
     ) -> Result<pending::Call<'_>> {
-        let CallOptions { sleep, poll_us, .. } = options;
+        let sleep = options.sleep;
         let call = self.core.pending().begin(link.peer(), sleep, deadline)?;
         counted.sending(call.id(), parts);
         link.send_request(kind, Class::Request, call.id(), parts, sleep, deadline)?;
-        let poll_ns = match poll_us {
+        let poll_ns = self.poll_ns(link, options);
+        if poll_ns != 0 {
+            let polled = [(link, &*call.waiter)];
+            self.poll_for(&polled, |&of| Some(of), poll_ns);
+        }
+        Ok(call)
+    }
+
+    /// For how long to look for an answer of `link` before sleeping, in nanoseconds; 0: not at all.
+    pub(super) fn poll_ns(&self, link: &Link, options: CallOptions) -> u64 {
+        match options.poll_us {
             Some(us) => u64::from(us) * 1000,
             None if link.transport().shares_memory() => {
                 u64::from(counted.poll_ns(self.core.settings().poll_ns()))
             }
             // A round trip takes longer.
             None => 0,
-        };
-        if poll_ns != 0 {
-            self.poll_for(link, &call.waiter, poll_ns);
         }
-        Ok(call)
+    }
+
+    /// The second half: waits for the answer of a peer that was asked. If it does not come, because of a signal or the
+    /// time, it is left.
+    pub(super) fn answer(
+        &self,
+        call: pending::Call<'_>,
+        mut counted: statistics::Call<'_>,
+        sleep: Sleep,
+        deadline: Deadline,
+    ) -> (Result<Response>, Option<Outstanding>) {
+        let waited = call.waiter.wait(sleep, deadline);
+        let result = waited.and_then(|()| {
+            if call.waiter.is_answered() {
+                counted.answered();
+            }
+            call.waiter.take()
+        });
+        let length = result.as_ref().map(|payload| payload.len());
+        counted.end(length.map_err(|error| *error), call.waiter.done_ns());
+        let core = &self.core;
+        let left = waited.err().and_then(|_| call.leave());
+        let outstanding = left.map(|(id, waiter)| Outstanding {
+            core: core.clone(),
+            id,
+            waiter,
+        });
+        (result.map(|payload| Response { payload }), outstanding)
     }
 
     /// [`Endpoint::call`] with a typed request (followed by `tail`) and a typed response.

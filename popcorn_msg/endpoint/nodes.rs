@@ -8,6 +8,7 @@ use crate::link::LinkState;
 use kernel::prelude::*;
 
 use core::sync::atomic::Ordering;
+use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
 use popcorn_kernel::system;
@@ -31,6 +32,18 @@ impl Endpoint {
     pub fn life(&self, node: NodeId) -> Option<Incarnation> {
         let link = self.link(node).filter(|link| link.is_online())?;
         link.introduction().map(|peer| peer.incarnation)
+    }
+
+    /// All nodes that messages can be sent to now: without this one. For who asks them all.
+    pub fn online_nodes(&self) -> NodeSet {
+        let links = self.links.lock();
+        links
+            .iter()
+            .flatten()
+            .filter(|attached| attached.link.is_online())
+            .fold(NodeSet::EMPTY, |nodes, attached| {
+                nodes.with(attached.link.peer())
+            })
     }
 
     /// Whether `node` is a kernel of this machine, whose memory can be read.

@@ -3,6 +3,7 @@
 
 use super::Endpoint;
 use crate::link::Link;
+use crate::pending::Waiter;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -18,14 +19,27 @@ const IDLE_LOOKS: u32 = 256;
 const LOOK_MS: u32 = 1;
 
 impl Endpoint {
-    /// Drains the link oneself for a while: no switch to its thread and back, and no doorbell.
-    pub(super) fn poll_for(&self, link: &Arc<Link>, waiter: &crate::pending::Waiter, poll_ns: u64) {
-        if !link.transport().set_polling(link, true) {
+    /// Drains the links of calls oneself for a while: no switch to their threads and back, and no doorbells. Ends when
+    /// each call has its result or its peer is gone; `of` says what to look at, if a call is looked at.
+    pub(super) fn poll_for<C>(
+        &self,
+        calls: &[C],
+        of: impl Fn(&C) -> Option<(&Arc<Link>, &Waiter)>,
+        poll_ns: u64,
+    ) {
+        let polled = || calls.iter().filter_map(&of);
+        let mut is_polling = false;
+        for (link, _) in polled() {
+            is_polling |= link.transport().set_polling(link, true);
+        }
+        if !is_polling {
             return;
         }
         let begin = time::now_ns();
-        while !waiter.is_done() && link.is_online() {
-            if link.transport().poll(link) == 0 {
+        while polled().any(|(link, waiter)| !waiter.is_done() && link.is_online()) {
+            // Also those with a result: nobody rings for what else comes from there.
+            let number: usize = polled().map(|(link, _)| link.transport().poll(link)).sum();
+            if number == 0 {
                 current::cpu_relax();
             }
             if time::now_ns().wrapping_sub(begin) > poll_ns || current::signal_pending() {
@@ -35,7 +49,9 @@ impl Endpoint {
                 break;
             }
         }
-        link.transport().set_polling(link, false);
+        for (link, _) in polled() {
+            link.transport().set_polling(link, false);
+        }
     }
 
     /// Looks for messages of `node` without sleeping, for as long as `go_on` says and the node is online: in the
