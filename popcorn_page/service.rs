@@ -11,6 +11,7 @@ use kernel::sync::UniqueArc;
 use popcorn_core::directory::Access;
 use popcorn_core::directory::Answer;
 use popcorn_core::directory::Keep;
+use popcorn_core::directory::NodeSet;
 use popcorn_core::directory::Receipt;
 use popcorn_core::ids::NodeId;
 use popcorn_core::proto;
@@ -22,6 +23,7 @@ use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
 use popcorn_kernel::mm::PAGE_SIZE;
 use popcorn_kernel::time;
+use popcorn_msg::Acknowledgement;
 use popcorn_msg::Called;
 use popcorn_msg::Handler;
 use popcorn_msg::Limit;
@@ -35,7 +37,7 @@ use crate::hand::Fetched;
 use crate::hand::Hand;
 use crate::home::Ended;
 use crate::space;
-use crate::space::LeftPlace;
+use crate::space::LeftPlaces;
 use crate::space::Role;
 use crate::space::Space;
 use crate::talk;
@@ -259,25 +261,55 @@ impl Handler for Service {
     }
 }
 
-/// A question to a holder of a page, which who asked has left since he was killed.
-pub(crate) enum Left {
-    /// For the page, and room for the answer.
-    Fetch(LeftPlace, Outstanding, UniqueArc<Fetched>),
-    /// To drop its copy.
-    Invalidate(LeftPlace, Outstanding),
+/// A question to the holder of a page for it, which who asked has left since he was killed; and room for the answer.
+pub(crate) struct LeftFetch(LeftPlaces, Outstanding, UniqueArc<Fetched>);
+
+impl LeftFetch {
+    /// Waits for the answer, as [`Space::fetch_from`] does; not killable. May sleep.
+    pub(crate) fn wait(self) -> (Result<Answer>, Option<Hand>) {
+        let Self(_places, outstanding, room) = self;
+        let answered = outstanding.wait();
+        given(answered.and_then(|response| Fetched::hand(room, response)))
+    }
 }
 
-impl Left {
-    /// Waits for the answer, as [`Space::fetch_from`] and [`Space::invalidate_at`] do; not killable. May sleep.
-    pub(crate) fn wait(self) -> (Result<Answer>, Option<Hand>) {
-        match self {
-            Left::Fetch(_place, outstanding, room) => {
-                let answered = outstanding.wait();
-                given(answered.and_then(|response| Fetched::hand(room, response)))
-            }
-            Left::Invalidate(_place, outstanding) => {
-                (outstanding.wait().map(|_| Answer::Invalidated), None)
-            }
+/// What sharers of a page say to the question to drop their copies.
+pub(crate) struct Invalidated {
+    sharers: NodeSet,
+    /// The error is that of all.
+    answers: Result<Acknowledgement>,
+}
+
+impl Invalidated {
+    /// What each answers.
+    ///
+    /// # Errors
+    ///
+    /// As [`Space::fetch_from`].
+    pub(crate) fn answers(&self) -> impl Iterator<Item = (NodeId, Result<Answer>)> + '_ {
+        self.sharers.into_iter().map(|node| {
+            let answer = match &self.answers {
+                Ok(answers) => answers.answer(node).unwrap_or(Err(EIO)),
+                Err(error) => Err(*error),
+            };
+            (node, answer.map(|_| Answer::Invalidated))
+        })
+    }
+}
+
+/// That question, which who asked has left since he was killed: some have not answered yet.
+pub(crate) struct LeftInvalidation {
+    sharers: NodeSet,
+    answers: Acknowledgement,
+    _places: LeftPlaces,
+}
+
+impl LeftInvalidation {
+    /// Waits for the answers, as [`Space::invalidate_at`] does; not killable. May sleep.
+    pub(crate) fn wait(self) -> Invalidated {
+        Invalidated {
+            sharers: self.sharers,
+            answers: Ok(self.answers.wait()),
         }
     }
 }
@@ -308,7 +340,7 @@ impl Space {
         node: NodeId,
         address: usize,
         keep: Keep,
-    ) -> core::result::Result<(Result<Answer>, Option<Hand>), Left> {
+    ) -> core::result::Result<(Result<Answer>, Option<Hand>), LeftFetch> {
         let message = proto::Fetch {
             space: self.id,
             address: address as u64,
@@ -322,8 +354,8 @@ impl Space {
         };
         match talk::call_or_leave(node, &message, is_killable()) {
             Ok(Called::Answered(response)) => Ok(given(Fetched::hand(room, response))),
-            Ok(Called::Left(_, outstanding)) => match LeftPlace::find() {
-                Some(place) => Err(Left::Fetch(place, outstanding, room)),
+            Ok(Called::Left(_, outstanding)) => match LeftPlaces::find(1) {
+                Some(places) => Err(LeftFetch(places, outstanding, room)),
                 None => {
                     let answered = outstanding.wait();
                     Ok(given(
@@ -335,27 +367,41 @@ impl Space {
         }
     }
 
-    /// Makes a sharer drop its copy: what that answers, or what is left if the caller is killed.
+    /// Makes sharers drop their copies, all at once: what they answer, or what is left if the caller is killed.
     ///
     /// # Errors
     ///
-    /// As [`Self::fetch_from`].
+    /// In the answers: as [`Self::fetch_from`].
     pub(crate) fn invalidate_at(
         &self,
-        node: NodeId,
+        sharers: NodeSet,
         address: usize,
-    ) -> core::result::Result<Result<Answer>, Left> {
+    ) -> core::result::Result<Invalidated, LeftInvalidation> {
         let message = proto::Invalidate {
             space: self.id,
             address: address as u64,
         };
-        match talk::call_or_leave(node, &message, is_killable()) {
-            Ok(Called::Answered(_)) => Ok(Ok(Answer::Invalidated)),
-            Ok(Called::Left(_, outstanding)) => match LeftPlace::find() {
-                Some(place) => Err(Left::Invalidate(place, outstanding)),
-                None => Ok(outstanding.wait().map(|_| Answer::Invalidated)),
-            },
-            Err(error) => Ok(Err(error)),
+        let answers = match talk::multicast(sharers, &message, is_killable()) {
+            Ok(answers) => answers,
+            Err(error) => {
+                let answers = Err(error);
+                return Ok(Invalidated { sharers, answers });
+            }
+        };
+        let places = match answers.outstanding().len() {
+            0 => None,
+            number => LeftPlaces::find(number),
+        };
+        match places {
+            Some(places) => Err(LeftInvalidation {
+                sharers,
+                answers,
+                _places: places,
+            }),
+            None => {
+                let answers = Ok(answers.wait());
+                Ok(Invalidated { sharers, answers })
+            }
         }
     }
 }

@@ -124,22 +124,22 @@ const WORKERS: u32 = 512;
 /// How many there are. Not in [`Spaces`]: an item must not hold what owns its queue.
 static LEFT: AtomicU32 = AtomicU32::new(0);
 
-/// One of the calls that may be left at once.
-pub(crate) struct LeftPlace(());
+/// Some of the calls that may be left at once, which one worker waits for.
+pub(crate) struct LeftPlaces(u32);
 
-impl LeftPlace {
-    /// `None`: there are as many as may be.
-    pub(crate) fn find() -> Option<Self> {
-        let more = |count| (count < LEFT_MAX).then_some(count + 1);
+impl LeftPlaces {
+    /// For so many calls; `None`: there would be more than may be.
+    pub(crate) fn find(number: u32) -> Option<Self> {
+        let more = |count: u32| count.checked_add(number).filter(|all| *all <= LEFT_MAX);
         LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .ok()
-            .map(|_| Self(()))
+            .map(|_| Self(number))
     }
 }
 
-impl Drop for LeftPlace {
+impl Drop for LeftPlaces {
     fn drop(&mut self) {
-        LEFT.fetch_sub(1, Ordering::Relaxed);
+        LEFT.fetch_sub(self.0, Ordering::Relaxed);
     }
 }
 

@@ -2,10 +2,12 @@
 //! Typed messages with a tail, as the services of processes, layouts and pages use them.
 
 use kernel::prelude::*;
+use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::NodeId;
 use popcorn_core::wire::Wire;
 use popcorn_kernel::errno;
 use popcorn_kernel::wait::Sleep;
+use popcorn_msg::Acknowledgement;
 use popcorn_msg::CallOptions;
 use popcorn_msg::Called;
 use popcorn_msg::Response;
@@ -32,6 +34,13 @@ const fn options(sleep: Sleep) -> CallOptions {
     }
 }
 
+const fn sleep_of(is_killable: bool) -> Sleep {
+    match is_killable {
+        true => Sleep::Killable,
+        false => Sleep::Idle,
+    }
+}
+
 /// Asks and waits; ended by a fatal signal and by the death of the node.
 ///
 /// # Errors
@@ -55,13 +64,26 @@ pub(crate) fn call_or_leave<M: Wire>(
     message: &M,
     is_killable: bool,
 ) -> Result<Called> {
-    let options = options(if is_killable {
-        Sleep::Killable
-    } else {
-        Sleep::Idle
-    });
+    let options = options(sleep_of(is_killable));
     with_bytes(message, |bytes| {
         popcorn_msg::endpoint()?.call_or_leave(node, M::TYPE, &[bytes], options)
+    })
+}
+
+/// Asks all of `nodes` at once and waits; ended by the death of each. If `is_killable`, also by a fatal signal; who is
+/// killed may leave the answers that are yet to come to somebody else.
+///
+/// # Errors
+///
+/// `ENOMEM`: nobody was asked.
+pub fn multicast<M: Wire>(
+    nodes: NodeSet,
+    message: &M,
+    is_killable: bool,
+) -> Result<Acknowledgement> {
+    let options = options(sleep_of(is_killable));
+    with_bytes(message, |bytes| {
+        popcorn_msg::multicast(nodes, M::TYPE, &[bytes], options)
     })
 }
 

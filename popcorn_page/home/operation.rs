@@ -20,7 +20,7 @@ use popcorn_kernel::task::sleep_us;
 
 use crate::hand::hand_buffer;
 use crate::hand::Hand;
-use crate::service::Left;
+use crate::service::Invalidated;
 use crate::space::later;
 use crate::space::Space;
 
@@ -148,16 +148,35 @@ impl<'a> Operation<'a> {
         self.advance(|entry| entry.answer(from, answer).unwrap_or(Step::Wait))
     }
 
-    /// Asks the holders, one after the other; `None`: killed, and a worker goes on with the operation.
+    /// What sharers answer to the question to drop their copies.
+    fn invalidated(&self, invalidated: &Invalidated) -> Step {
+        let mut step = Step::Wait;
+        for (node, answer) in invalidated.answers() {
+            // Only after the last the entry says what is next.
+            step = self.answered(node, answer);
+        }
+        step
+    }
+
+    /// Asks the holders: first all that drop their copies, at once, then who supplies the page. `None`: killed, and a
+    /// worker goes on with the operation.
     fn gather(&mut self, supplier: Option<(NodeId, Keep)>, invalidate: NodeSet) -> Option<Step> {
         let mut step = Step::Wait;
-        let mut rest = invalidate;
-        for node in invalidate {
-            rest = rest.without(node);
-            match self.space.invalidate_at(node, self.address) {
-                Ok(answer) => step = self.answered(node, answer),
+        if !invalidate.is_empty() {
+            match self.space.invalidate_at(invalidate, self.address) {
+                Ok(invalidated) => step = self.invalidated(&invalidated),
                 Err(left) => {
-                    self.leave(node, left, supplier, rest);
+                    let wait = move || left.wait();
+                    self.leave(wait, move |operation, invalidated| {
+                        let step = operation.invalidated(&invalidated);
+                        match supplier {
+                            Some(_) => Step::Gather {
+                                supplier,
+                                invalidate: NodeSet::EMPTY,
+                            },
+                            None => step,
+                        }
+                    });
                     return None;
                 }
             }
@@ -172,7 +191,11 @@ impl<'a> Operation<'a> {
                         answer
                     }
                     Err(left) => {
-                        self.leave(node, left, None, NodeSet::EMPTY);
+                        let wait = move || left.wait();
+                        self.leave(wait, move |operation, (answer, hand)| {
+                            operation.hand = hand;
+                            operation.answered(node, answer)
+                        });
                         return None;
                     }
                 }
@@ -182,32 +205,23 @@ impl<'a> Operation<'a> {
         Some(step)
     }
 
-    /// The thread is killed while it waits for `node`: a worker waits instead, then asks the rest, and sees the
-    /// operation through. While it waits for `node` it keeps no address space from its end.
-    fn leave(
+    /// The thread is killed while it waits for holders: a worker waits instead (`wait`), tells the entry what it got
+    /// (`tell`), and sees the operation through. While it waits it keeps no address space from its end.
+    fn leave<T>(
         &self,
-        node: NodeId,
-        left: Left,
-        supplier: Option<(NodeId, Keep)>,
-        invalidate: NodeSet,
+        wait: impl FnOnce() -> T + Send + 'static,
+        tell: impl FnOnce(&mut Operation<'_>, T) -> Step + Send + 'static,
     ) {
         let space = self.space.clone();
         let address = self.address;
         later(move || {
-            let (answer, hand) = left.wait();
+            let answers = wait();
             // Without users the pages are gone, and nobody looks at the directory.
             let Some(user) = space.mm.user() else {
                 return;
             };
             let mut operation = Operation::new(&space, &user, address);
-            operation.hand = hand;
-            let mut step = operation.answered(node, answer);
-            if supplier.is_some() || !invalidate.is_empty() {
-                step = Step::Gather {
-                    supplier,
-                    invalidate,
-                };
-            }
+            let step = tell(&mut operation, answers);
             // Nobody waits for its result.
             let _ = operation.drive(step);
         });
