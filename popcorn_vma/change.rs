@@ -6,10 +6,15 @@ use kernel::sync::Arc;
 use popcorn_core::interval::Interval;
 use popcorn_core::layout;
 use popcorn_core::proto;
+use popcorn_kernel::current;
 use popcorn_kernel::regs::UserRegs;
+use popcorn_kernel::time;
 use popcorn_page::talk;
 use popcorn_page::Role;
 use popcorn_page::Space;
+
+/// Between two attempts to tell the remotes, in milliseconds, when there was no memory.
+const AGAIN_MS: u32 = 1;
 
 /// A range of a space in which nothing is spread, until this is dropped.
 pub struct Change {
@@ -30,7 +35,7 @@ impl Change {
         Ok(ranges.map(|range| range.map(change)))
     }
 
-    /// Brings the pages home, and unmaps the range at all remotes.
+    /// Brings the pages home, and unmaps the range at all remotes, at once.
     fn prepare(&self) -> Result {
         let Self { space, range } = self;
         let version = {
@@ -45,13 +50,23 @@ impl Change {
             end: range.end(),
             version,
         };
-        for node in space.nodes() {
-            match talk::call(node, &message, &[]) {
-                Err(error) if error == EINTR => return Err(error),
-                // It has no such space (any more), or it died: it has nothing mapped.
-                _ => (),
+        let told = loop {
+            match talk::multicast(space.nodes(), &message, true) {
+                // Nobody was told, and so nothing may change yet.
+                Err(error) if error == ENOMEM => {
+                    if current::fatal_signal_pending() {
+                        return Err(EINTR);
+                    }
+                    time::sleep_ms(AGAIN_MS);
+                }
+                told => break told?,
             }
+        };
+        let is_killed = told.answers().any(|(_, said)| said.err() == Some(EINTR));
+        if is_killed {
+            return Err(EINTR);
         }
+        // Any other that fails has no such space (any more), or it died: it has nothing mapped.
         Ok(())
     }
 
