@@ -153,29 +153,3 @@ pub(crate) fn end(link: &Arc<Link>, life: Incarnation, event: NodeEvent) {
     );
     tell(link, event);
 }
-
-/// Watches whether a peer that owes us room for responses still takes them.
-#[derive(Default)]
-pub(crate) struct Progress {
-    seen: Option<u64>,
-    /// Ticks during which one waited and none passed.
-    stuck: u32,
-}
-
-impl Progress {
-    /// Once a tick.
-    pub(crate) fn tick(&mut self, link: &Link) {
-        let passed = link.passed_while_waiting();
-        self.stuck = if passed.is_some() && passed == self.seen {
-            self.stuck.saturating_add(1)
-        } else {
-            0
-        };
-        self.seen = passed;
-    }
-
-    /// For how many ticks it has taken none.
-    pub(crate) fn stuck(&self) -> u32 {
-        self.stuck
-    }
-}

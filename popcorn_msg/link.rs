@@ -29,6 +29,7 @@ use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
 use popcorn_core::parting::Doors;
+use popcorn_core::stream::Channel;
 use popcorn_core::window::Introduction;
 use popcorn_core::wire;
 use popcorn_kernel::errno;
@@ -212,12 +213,13 @@ impl Link {
         self.transport.kick();
     }
 
-    /// How many responses passed to this life of the peer, while there is one that waits for room.
-    pub(crate) fn passed_while_waiting(&self) -> Option<u64> {
+    /// How many responses passed to this life of the peer on that channel, while there may be one that waits for room
+    /// there.
+    pub(crate) fn passed_while_waiting(&self, channel: Channel) -> Option<u64> {
         if self.waiting.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        self.transport.responses_passed()
+        self.transport.responses_passed(channel)
     }
 
     /// Does something in a worker on behalf of the peer, counted in `queued`. May sleep.

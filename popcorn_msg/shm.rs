@@ -32,6 +32,7 @@ use popcorn_core::ring::Consumer;
 use popcorn_core::ring::Memory;
 use popcorn_core::ring::Producer;
 use popcorn_core::ring::PushError;
+use popcorn_core::stream::Channel;
 use popcorn_core::window;
 use popcorn_core::window::Lane;
 use popcorn_core::window::Layout;
@@ -240,7 +241,7 @@ impl Transport for Window {
         }
     }
 
-    fn responses_passed(&self) -> Option<u64> {
+    fn responses_passed(&self, _channel: Channel) -> Option<u64> {
         let transmit = self.transmit.lock();
         let sender = &transmit.as_ref()?.lanes[lane_index(Lane::Responses)];
         Some(sender.sequence)

@@ -151,9 +151,8 @@ impl Transport for Tcp {
         true
     }
 
-    fn responses_passed(&self) -> Option<u64> {
-        let [urgent, bulk] = &self.ends;
-        Some(urgent.responses_acknowledged()? + bulk.responses_acknowledged()?)
+    fn responses_passed(&self, channel: Channel) -> Option<u64> {
+        self.end(channel).responses_passed()
     }
 
     fn shares_memory(&self) -> bool {

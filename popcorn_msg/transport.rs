@@ -16,6 +16,7 @@ use kernel::sync::Arc;
 
 use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
+use popcorn_core::stream::Channel;
 use popcorn_core::window::Lane;
 use popcorn_core::wire::Header;
 
@@ -79,9 +80,10 @@ pub(crate) trait Transport: Send + Sync {
     /// sent as bulk.
     fn has_room_for_bulk(&self, length: usize) -> bool;
 
-    /// How many responses the peer has taken, or can be seen to have room for: it stands still only
-    /// if the peer takes none. `None`: closed.
-    fn responses_passed(&self) -> Option<u64>;
+    /// How many responses the peer has taken from that channel, or can be seen to have room for: while one waits for
+    /// room there, it stands still only if the peer takes none. `None`: it is closed, or none waits, for there is room.
+    /// Where there are no channels, there is one number for all.
+    fn responses_passed(&self, channel: Channel) -> Option<u64>;
 
     /// Whether the two are kernels of one machine, so that one can read the other's memory.
     fn shares_memory(&self) -> bool;

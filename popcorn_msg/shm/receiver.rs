@@ -10,7 +10,6 @@ use crate::dispatch::takes_requests;
 use crate::dispatch::Fault;
 use crate::life;
 use crate::life::new_life;
-use crate::life::Progress;
 use crate::life::TICK_MS;
 use crate::link::Link;
 use crate::link::LinkState;
@@ -23,8 +22,10 @@ use core::sync::atomic::fence;
 use core::sync::atomic::Ordering;
 use popcorn_core::adaptive_poll::AdaptivePoll;
 use popcorn_core::ids::Incarnation;
+use popcorn_core::progress::Progress;
 use popcorn_core::ring::Consumer;
 use popcorn_core::ring::Corrupt;
+use popcorn_core::stream::Channel;
 use popcorn_core::window;
 use popcorn_core::window::Lane;
 use popcorn_core::window::Mismatch;
@@ -355,7 +356,8 @@ impl Thread {
             self.peer_beats = beats;
             self.missed = 0;
         }
-        self.progress.tick(&self.link);
+        let passed = self.link.passed_while_waiting(Channel::Urgent);
+        self.progress.tick(passed, true);
     }
 
     fn membership(&mut self) {
@@ -390,12 +392,12 @@ impl Thread {
                         u64::from(self.missed) * TICK_MS
                     );
                     self.give_up(life);
-                } else if u64::from(self.progress.stuck()) >= limit {
+                } else if self.progress.is_stuck(limit, limit) {
                     // Its requests hold workers that others need, too.
                     err_ratelimited!(
                         "node {} is dropped: it took no response for {} ms\n",
                         self.link.peer(),
-                        u64::from(self.progress.stuck()) * TICK_MS
+                        u64::from(self.progress.ticks()) * TICK_MS
                     );
                     self.give_up(life);
                 } else if peer.state() != State::Joined {

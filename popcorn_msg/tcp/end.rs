@@ -16,6 +16,7 @@ use kernel::sync::Arc;
 use kernel::sync::SpinLock;
 
 use core::sync::atomic::AtomicBool;
+use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::stream::frame::lane_index;
@@ -48,6 +49,12 @@ struct Lanes {
     queues: [Queue; 2],
 }
 
+impl Lanes {
+    fn has_room_for_response(&self) -> bool {
+        self.queues[lane_index(Lane::Responses)].has_room(HEADER_SIZE + PAYLOAD_MAX)
+    }
+}
+
 /// See the module.
 #[pin_data]
 pub(super) struct End {
@@ -58,6 +65,8 @@ pub(super) struct End {
     #[pin]
     wake: WaitQueue,
     signalled: AtomicBool,
+    /// See [`End::heard`].
+    heard: AtomicU32,
     /// Somebody wants it to look all the time, instead of sleeping.
     polled: AtomicBool,
     /// A connection that the peer has made.
@@ -82,6 +91,7 @@ impl End {
                 lanes <- new_spinlock!(None, "popcorn_msg::tcp::End::lanes"),
                 wake <- new_waitqueue!("popcorn_msg::tcp::End::wake"),
                 signalled: AtomicBool::new(false),
+                heard: AtomicU32::new(0),
                 polled: AtomicBool::new(false),
                 arrival <- new_spinlock!(None, "popcorn_msg::tcp::End::arrival"),
             }),
@@ -181,15 +191,28 @@ impl End {
 
     /// Whether a response of any length would be taken.
     pub(super) fn has_room_for_response(&self) -> bool {
-        self.lanes.lock().as_ref().is_some_and(|lanes| {
-            lanes.queues[lane_index(Lane::Responses)].has_room(HEADER_SIZE + PAYLOAD_MAX)
-        })
+        self.lanes
+            .lock()
+            .as_ref()
+            .is_some_and(Lanes::has_room_for_response)
     }
 
-    /// How many responses the peer has acknowledged; `None`: closed.
-    pub(super) fn responses_acknowledged(&self) -> Option<u64> {
-        let lanes = self.lanes.lock();
-        Some(lanes.as_ref()?.queues[lane_index(Lane::Responses)].acknowledged())
+    /// How many responses the peer has acknowledged; `None`: there is room for one of any length, or it is closed.
+    pub(super) fn responses_passed(&self) -> Option<u64> {
+        let guard = self.lanes.lock();
+        let lanes = guard.as_ref()?;
+        (!lanes.has_room_for_response())
+            .then(|| lanes.queues[lane_index(Lane::Responses)].acknowledged())
+    }
+
+    /// For the thread: something came.
+    pub(super) fn count_heard(&self) {
+        self.heard.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often something came: who finds another number than before knows that the peer was heard meanwhile.
+    pub(super) fn heard(&self) -> u32 {
+        self.heard.load(Ordering::Relaxed)
     }
 
     /// Whether all that was sent is acknowledged.

@@ -9,12 +9,12 @@ mod connecting;
 mod lying;
 mod messages;
 mod session;
+mod taking;
 
 use super::connection::Connection;
 use super::end::End;
 use super::end::Lives;
 use super::Tcp;
-use crate::life::Progress;
 use crate::life::TICK_MS;
 use crate::link::Link;
 use crate::link::LinkState;
@@ -23,6 +23,7 @@ use bond::News;
 use bond::Silence;
 use connecting::RETRY_MS;
 use lying::Lying;
+use taking::Taking;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -58,7 +59,7 @@ pub(crate) struct Worker {
     /// Ticks of ours since the peer was last heard. Ticks, not time: if this whole machine was stopped
     /// for a while, both sides were.
     missed: u32,
-    progress: Progress,
+    taking: Taking,
     next_tick_ms: u64,
     next_dial_ms: u64,
     retry_ms: u64,
@@ -82,7 +83,7 @@ impl Worker {
             reported: None,
             beats: 0,
             missed: 0,
-            progress: Progress::default(),
+            taking: Taking::default(),
             next_tick_ms: 0,
             next_dial_ms: 0,
             retry_ms: RETRY_MS.0,
@@ -167,7 +168,7 @@ impl Worker {
         self.said = [0; 2];
         self.unsaid_bytes = 0;
         self.missed = 0;
-        self.progress = Progress::default();
+        self.taking = Taking::default();
     }
 
     fn tick(&mut self, now_ms: u64) {
@@ -188,10 +189,6 @@ impl Worker {
             }
             return;
         }
-        // Who is not heard need not be stuck.
-        if !self.agrees() || self.missed <= 1 {
-            self.progress.tick(&self.link);
-        }
         if is_silent {
             let missed_ms = u64::from(self.missed) * TICK_MS;
             if let Silence::Ends = self.fall_silent() {
@@ -202,12 +199,12 @@ impl Worker {
                 );
                 self.give_up(Reason::Refused);
             }
-        } else if u64::from(self.progress.stuck()) >= limit {
+        } else if let Some(ticks) = self.taking.tick(&self.link, &self.tcp, limit) {
             // Its requests hold workers that others need, too.
             err_ratelimited!(
                 "node {} is dropped: it took no response for {} ms\n",
                 self.link.peer(),
-                u64::from(self.progress.stuck()) * TICK_MS
+                u64::from(ticks) * TICK_MS
             );
             self.give_up(Reason::Fault);
         }

@@ -30,6 +30,7 @@ use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ring::Memory;
+use popcorn_core::stream::Channel;
 use popcorn_core::window;
 use popcorn_core::window::Lane;
 use popcorn_core::window::Layout;
@@ -104,7 +105,10 @@ pub(super) fn left_alone() -> Outcome {
         check!(!link.transport().set_polling(&link, polling));
     }
     check!(link.transport().poll(&link) == 0);
-    check!(!link.has_room_for_response() && link.transport().responses_passed().is_none());
+    check!(
+        !link.has_room_for_response()
+            && link.transport().responses_passed(Channel::Urgent).is_none()
+    );
     let life = puppet.request.incarnation;
     let host_down = Some(errno::host_down());
     check!(link.respond(life, ECHO, 0, 1, &[b"late"]).err() == host_down);

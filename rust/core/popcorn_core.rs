@@ -40,6 +40,7 @@ pub mod partition;
 pub mod pci;
 pub mod portions;
 pub mod printk_log;
+pub mod progress;
 pub mod proto;
 pub mod resource_list;
 pub mod ring;

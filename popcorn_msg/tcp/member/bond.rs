@@ -237,6 +237,7 @@ impl Worker {
     /// Something came.
     pub(super) fn is_heard(&mut self) {
         self.missed = 0;
+        self.end().count_heard();
         if self.acquaintance.is_missing {
             self.acquaintance.is_missing = false;
             self.link.missing.store(false, Ordering::Release);

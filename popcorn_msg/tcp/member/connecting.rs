@@ -40,7 +40,7 @@ use popcorn_kernel::warn_ratelimited;
 const CONNECT_MS: u32 = 1000;
 const HELLO_MS: u64 = 2000;
 /// The longest attempt: connecting, proving who one is, a hello each way.
-const ATTEMPT_MAX_MS: u64 = CONNECT_MS as u64 + HANDSHAKE_MS as u64 + 2 * HELLO_MS;
+pub(super) const ATTEMPT_MAX_MS: u64 = CONNECT_MS as u64 + HANDSHAKE_MS as u64 + 2 * HELLO_MS;
 /// Between two attempts to connect: from, to.
 pub(super) const RETRY_MS: (u64, u64) = (100, 1000);
 
