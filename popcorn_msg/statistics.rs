@@ -135,6 +135,11 @@ impl Statistics {
         self.row(kind).sent.full.add(1);
     }
 
+    /// A message that was sent on a connection which is lost is sent again.
+    pub(crate) fn retry(&self, kind: u16) {
+        self.row(kind).sent.retries.add(1);
+    }
+
     /// A sender begins to wait for room.
     pub(crate) fn stall(&self, kind: u16) -> Stall<'_> {
         let row = self.row(kind);

@@ -46,6 +46,16 @@ fn counted(of: &Endpoint, peer: u64, kind: u32) -> Result<KBox<popcorn_msg_info>
     Ok(found)
 }
 
+/// Messages to a peer that were sent again, of all types.
+pub(super) fn retries(of: &Endpoint, peer: u64) -> Result<u64> {
+    let mut number = 0;
+    of.message_statistics(Some(node(peer)), &mut |info| {
+        number += info.retries;
+        Ok(())
+    })?;
+    Ok(number)
+}
+
 /// Calls that are answered, one-way messages: both sides count the same, and nothing else.
 pub(super) fn exact() -> Outcome {
     const CALLS: u64 = 37;

@@ -264,9 +264,14 @@ impl End {
         number
     }
 
-    /// For the thread, on a new connection: what the `peer` has received is not sent again. `None`: it speaks of
+    /// For the thread, on a new connection: what the `peer` has received is not sent again. Calls `retry` with the type
+    /// of each message that was sent and will be once more; it runs with a lock held. `None`: the peer speaks of
     /// another session.
-    pub(super) fn rewind(&self, peer: &Greeting) -> Option<core::result::Result<(), Fault>> {
+    pub(super) fn rewind(
+        &self,
+        peer: &Greeting,
+        mut retry: impl FnMut(u16),
+    ) -> Option<core::result::Result<(), Fault>> {
         let mut guard = self.lanes.lock();
         let lanes = guard.as_mut()?;
         let Lives { own, peer: life } = lanes.lives;
@@ -274,7 +279,7 @@ impl End {
             return None;
         }
         let mut queues = lanes.queues.iter_mut().zip(peer.received);
-        Some(queues.try_for_each(|(queue, received)| queue.rewind(received)))
+        Some(queues.try_for_each(|(queue, received)| queue.rewind(received, &mut retry)))
     }
 
     /// Hands a connection to the thread, instead of one that it has not yet looked at.

@@ -158,8 +158,20 @@ impl Queue {
         Ok(step < to)
     }
 
-    /// On a new connection: all that the peer has not received is sent again.
-    pub(super) fn rewind(&mut self, received: u64) -> core::result::Result<(), Fault> {
-        self.window.rewind(received)
+    /// On a new connection: all that the peer has not received is sent again. Calls `retry` with the type of each
+    /// message of which that is true.
+    pub(super) fn rewind(
+        &mut self,
+        received: u64,
+        mut retry: impl FnMut(u16),
+    ) -> core::result::Result<(), Fault> {
+        let sent = self.window.sent();
+        self.window.rewind(received)?;
+        for sequence in received..sent {
+            if let Some(Some(packet)) = self.kept.get(place(sequence)) {
+                retry(packet.header.kind);
+            }
+        }
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use super::check;
 use super::eventually;
 use super::node;
 use super::proxy::Proxy;
+use super::statistics_tests::retries;
 use super::Events;
 use super::Outcome;
 use super::TestNode;
@@ -80,6 +81,8 @@ pub(super) fn echo() -> Outcome {
     let lengths = [0, 1, 7, 64, 2048, 2049, 4096, 65000, PAYLOAD_MAX];
     come_back(&zero, &one, &lengths)?;
     zero.ping(node(1), 64, 20, false)?;
+    // Nothing broke.
+    check!(retries(&zero, 1)? == 0 && retries(&one, 0)? == 0);
     let long = KVec::from_elem(0u8, PAYLOAD_MAX, GFP_KERNEL)?;
     let too_long = zero.call(node(1), ECHO, &[&long, &[0]], OPTIONS).err();
     check!(too_long == Some(errno::message_size()));
@@ -180,6 +183,12 @@ pub(super) fn broken_connections() -> Outcome {
     check!(IN_ORDER.wrong.load(Ordering::SeqCst) == 0);
     check!(faults.cuts.load(Ordering::SeqCst) >= 10);
     check!(EVENTS.counts() == (0, 0, 0));
+    // What was on its way when a cut came; and it came once, nevertheless.
+    check!(retries(&zero, 1)? != 0);
+    check!(eventually(|| match (zero.nodes(), one.nodes()) {
+        (Ok(zero), Ok(one)) => zero[1].sent == one[0].received && one[0].sent == zero[1].received,
+        _ => false,
+    }));
     Ok(())
 }
 

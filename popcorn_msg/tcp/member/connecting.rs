@@ -217,7 +217,8 @@ impl Worker {
     /// The session that the peer means goes on. For that of the bulk channel it may have ended meanwhile, and
     /// another begun: what the peer says is not of that one.
     fn resume(&mut self, peer: &Greeting) -> Result {
-        match self.end().rewind(peer) {
+        let statistics = self.link.statistics();
+        match self.end().rewind(peer, |kind| statistics.retry(kind)) {
             Some(Ok(())) => Ok(()),
             Some(Err(_)) => {
                 self.fault("it claims to have received what was not sent");

@@ -73,6 +73,11 @@ impl Outgoing {
         }
     }
 
+    /// How many messages were sent, and are not to be sent again.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
     /// How many messages were taken in this session.
     pub fn taken(&self) -> u64 {
         self.next
