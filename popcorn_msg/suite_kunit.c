@@ -41,6 +41,10 @@ void popcorn_msg_test_tcp_leaves_and_returns(struct kunit *test);
 void popcorn_msg_test_tcp_strangers(struct kunit *test);
 void popcorn_msg_test_tcp_back_pressure(struct kunit *test);
 void popcorn_msg_test_tcp_many_callers(struct kunit *test);
+void popcorn_msg_test_tcp_half_open_bulk(struct kunit *test);
+void popcorn_msg_test_tcp_deaf_bulk(struct kunit *test);
+void popcorn_msg_test_tcp_takes_no_bulk(struct kunit *test);
+void popcorn_msg_test_tcp_never_connects_bulk(struct kunit *test);
 void popcorn_msg_test_members_two(struct kunit *test);
 void popcorn_msg_test_members_short_cut(struct kunit *test);
 void popcorn_msg_test_members_three(struct kunit *test);
@@ -94,6 +98,10 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_strangers),
 	KUNIT_CASE(popcorn_msg_test_tcp_back_pressure),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_many_callers),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_half_open_bulk),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_deaf_bulk),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_takes_no_bulk),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_never_connects_bulk),
 	KUNIT_CASE_SLOW(popcorn_msg_test_members_two),
 	KUNIT_CASE_SLOW(popcorn_msg_test_members_short_cut),
 	KUNIT_CASE_SLOW(popcorn_msg_test_members_three),

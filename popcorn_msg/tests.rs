@@ -14,6 +14,7 @@ mod parting;
 mod proxy;
 #[path = "statistics_tests.rs"]
 mod statistics_tests;
+mod taking;
 mod tcp;
 
 use crate::endpoint::CallOptions;
@@ -97,6 +98,10 @@ kunit_cases! {
     popcorn_msg_test_tcp_strangers = tcp::strangers;
     popcorn_msg_test_tcp_back_pressure = tcp::back_pressure;
     popcorn_msg_test_tcp_many_callers = tcp::many_callers;
+    popcorn_msg_test_tcp_half_open_bulk = taking::half_open_bulk;
+    popcorn_msg_test_tcp_deaf_bulk = taking::deaf_bulk;
+    popcorn_msg_test_tcp_takes_no_bulk = taking::takes_no_bulk;
+    popcorn_msg_test_tcp_never_connects_bulk = taking::never_connects_bulk;
     popcorn_msg_test_members_two = members::two;
     popcorn_msg_test_members_short_cut = members::short_cut;
     popcorn_msg_test_members_three = members::three;

@@ -22,7 +22,7 @@ use popcorn_core::membership::Standing;
 use popcorn_kernel::errno;
 
 /// Short, for a test; long enough for a busy machine.
-const DEAD_MS: u32 = 3000;
+pub(super) const DEAD_MS: u32 = 3000;
 
 fn cuts(proxy: &Proxy, cuts: bool) {
     proxy.faults.swallows.store(cuts, Ordering::SeqCst);
@@ -44,7 +44,7 @@ fn is_suspended(node: &TestNode) -> bool {
 }
 
 /// Nodes 0 and 1 of one system; 1 connects through the proxy.
-fn two_members(case: u16) -> core::result::Result<(TestNode, TestNode, Proxy), Failure> {
+pub(super) fn two_members(case: u16) -> core::result::Result<(TestNode, TestNode, Proxy), Failure> {
     let (near, far) = ports(case);
     let proxy = Proxy::new(near, far)?;
     let zero = TestNode::member(0, DEAD_MS)?;

@@ -10,6 +10,10 @@ use core::sync::atomic::AtomicU32;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering;
 use popcorn_core::address::Address;
+use popcorn_core::stream::frame::HEAD_SIZE;
+use popcorn_core::stream::Channel;
+use popcorn_core::stream::Hello;
+use popcorn_core::wire::Wire;
 use popcorn_kernel::kthread::should_stop;
 use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::socket::Listener;
@@ -18,6 +22,8 @@ use popcorn_kernel::time;
 
 /// Bytes that are passed on at once.
 const STEP: usize = 4096;
+/// Connections, with those that are swallowed.
+const PAIRS: usize = 16;
 
 /// What is done to the bytes.
 pub(super) struct Faults {
@@ -25,6 +31,11 @@ pub(super) struct Faults {
     pub(super) cut_after: AtomicU64,
     /// Nothing passes, and nobody is told.
     pub(super) swallows: AtomicBool,
+    /// The same for the connections of the bulk channel that there are, for as long as they are there, and for those
+    /// that are made while this is set.
+    pub(super) swallows_bulk: AtomicBool,
+    /// Of those only what comes back.
+    pub(super) one_way: AtomicBool,
     /// Connections that were cut.
     pub(super) cuts: AtomicU32,
 }
@@ -42,6 +53,8 @@ impl Proxy {
             Faults {
                 cut_after: AtomicU64::new(u64::MAX),
                 swallows: AtomicBool::new(false),
+                swallows_bulk: AtomicBool::new(false),
+                one_way: AtomicBool::new(false),
                 cuts: AtomicU32::new(0),
             },
             GFP_KERNEL,
@@ -60,22 +73,25 @@ impl Proxy {
 }
 
 fn run(faults: &Faults, socket: &Listener, to: &Address, mut buffer: KVec<u8>) {
-    let mut pairs: [Option<(Socket, Socket)>; 4] = [const { None }; 4];
+    let mut pairs: [Option<Pair>; PAIRS] = [const { None }; PAIRS];
     while !should_stop() {
         if let Ok(Some(near)) = socket.accept(0) {
             if let Ok(far) = Socket::connect(to, 1000, should_stop) {
                 // If there is no place for it, it is closed.
                 if let Some(slot) = pairs.iter_mut().find(|slot| slot.is_none()) {
-                    *slot = Some((near, far));
+                    *slot = Some(Pair {
+                        near,
+                        far,
+                        is_bulk: None,
+                        is_swallowed: false,
+                    });
                 }
             }
         }
         let mut passed = 0;
         for slot in pairs.iter_mut() {
-            let Some((near, far)) = slot else { continue };
-            let both = pass(faults, near, far, &mut buffer)
-                .and_then(|one| Ok(one + pass(faults, far, near, &mut buffer)?));
-            match both {
+            let Some(pair) = slot else { continue };
+            match pair.pass(faults, &mut buffer) {
                 Ok(number) => passed += number,
                 Err(_) => *slot = None,
             }
@@ -86,7 +102,7 @@ fn run(faults: &Faults, socket: &Listener, to: &Address, mut buffer: KVec<u8>) {
             if left == 0 {
                 faults.cut_after.store(u64::MAX, Ordering::SeqCst);
                 faults.cuts.fetch_add(1, Ordering::SeqCst);
-                pairs = [const { None }; 4];
+                pairs = [const { None }; PAIRS];
             } else {
                 faults.cut_after.store(left, Ordering::SeqCst);
             }
@@ -97,11 +113,50 @@ fn run(faults: &Faults, socket: &Listener, to: &Address, mut buffer: KVec<u8>) {
     }
 }
 
-/// Passes on what has come; how much.
-fn pass(faults: &Faults, from: &Socket, to: &Socket, buffer: &mut [u8]) -> Result<usize> {
-    if faults.swallows.load(Ordering::SeqCst) {
-        return Ok(0);
+/// A connection, and the one that goes on from here.
+struct Pair {
+    near: Socket,
+    far: Socket,
+    /// Whether it is of the bulk channel, when it has said so.
+    is_bulk: Option<bool>,
+    is_swallowed: bool,
+}
+
+impl Pair {
+    /// Passes on what has come, both ways; how much.
+    fn pass(&mut self, faults: &Faults, buffer: &mut [u8]) -> Result<usize> {
+        let swallows = || faults.swallows_bulk.load(Ordering::SeqCst);
+        let one_way = faults.one_way.load(Ordering::SeqCst);
+        self.is_swallowed |= self.is_bulk == Some(true) && swallows();
+        if self.is_swallowed && !one_way || faults.swallows.load(Ordering::SeqCst) {
+            return Ok(0);
+        }
+        let there = pass(&self.near, &self.far, buffer, |bytes| {
+            let is_bulk = *self.is_bulk.get_or_insert_with(|| begins_bulk(bytes));
+            self.is_swallowed |= is_bulk && swallows();
+            !self.is_swallowed || one_way
+        })?;
+        if self.is_swallowed {
+            return Ok(there);
+        }
+        Ok(there + pass(&self.far, &self.near, buffer, |_| true)?)
     }
+}
+
+/// Whether a connection that begins with these bytes is one of the bulk channel. A hello is small: it comes in one piece.
+fn begins_bulk(bytes: &[u8]) -> bool {
+    let hello = bytes.get(HEAD_SIZE..HEAD_SIZE + Hello::SIZE);
+    let hello = hello.and_then(|bytes| Hello::decode(bytes).ok());
+    hello.is_some_and(|hello| hello.channel == Channel::Bulk.get())
+}
+
+/// Passes on what has come, unless it `may` not: then it is lost. How much.
+fn pass(
+    from: &Socket,
+    to: &Socket,
+    buffer: &mut [u8],
+    may: impl FnOnce(&[u8]) -> bool,
+) -> Result<usize> {
     let number = match from.receive_now(buffer) {
         Ok(0) => return Err(EPIPE),
         Ok(number) => number,
@@ -109,6 +164,9 @@ fn pass(faults: &Faults, from: &Socket, to: &Socket, buffer: &mut [u8]) -> Resul
         Err(error) => return Err(error),
     };
     let mut rest = buffer.get(..number).unwrap_or(&[]);
+    if !may(rest) {
+        return Ok(0);
+    }
     while !rest.is_empty() {
         match to.try_send(&[rest], false) {
             Ok(sent) => rest = rest.get(sent..).unwrap_or(&[]),
