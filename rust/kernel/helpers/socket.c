@@ -51,6 +51,9 @@
 #include <net/tcp.h>
 #include <net/tls_prot.h>
 
+/* For what was sent to be acknowledged, until somebody says otherwise. */
+#define PCN_USER_TIMEOUT_MS 10000
+
 struct pcn_socket {
 	/* Belongs to socket->file. */
 	struct socket *socket;
@@ -136,6 +139,12 @@ static struct pcn_socket *pcn_socket_wrap(struct socket *inner)
 	/* We may be in a page fault of a task that is sending itself. */
 	sk->sk_use_task_frag = false;
 	release_sock(sk);
+	/*
+	 * Who connects and is sent away never gets to pcn_socket_set_options(). What was sent to him, and that this side
+	 * closes, would be tried again for minutes after that, for somebody who may have made hundreds of connections and
+	 * answers nothing. It is not negative, so this does not fail.
+	 */
+	tcp_sock_set_user_timeout(sk, PCN_USER_TIMEOUT_MS);
 	tcp_sock_set_nodelay(sk);
 
 	add_wait_queue(sk_sleep(sk), &socket->entry);
