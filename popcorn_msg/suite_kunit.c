@@ -39,6 +39,7 @@ void popcorn_msg_test_tcp_broken_connections(struct kunit *test);
 void popcorn_msg_test_tcp_silence(struct kunit *test);
 void popcorn_msg_test_tcp_leaves_and_returns(struct kunit *test);
 void popcorn_msg_test_tcp_strangers(struct kunit *test);
+void popcorn_msg_test_tcp_silent_ones(struct kunit *test);
 void popcorn_msg_test_tcp_back_pressure(struct kunit *test);
 void popcorn_msg_test_tcp_many_callers(struct kunit *test);
 void popcorn_msg_test_tcp_half_open_bulk(struct kunit *test);
@@ -96,6 +97,7 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_silence),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_leaves_and_returns),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_strangers),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_silent_ones),
 	KUNIT_CASE(popcorn_msg_test_tcp_back_pressure),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_many_callers),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_half_open_bulk),

@@ -96,6 +96,7 @@ kunit_cases! {
     popcorn_msg_test_tcp_silence = tcp::silence;
     popcorn_msg_test_tcp_leaves_and_returns = tcp::leaves_and_returns;
     popcorn_msg_test_tcp_strangers = tcp::strangers;
+    popcorn_msg_test_tcp_silent_ones = tcp::silent_ones;
     popcorn_msg_test_tcp_back_pressure = tcp::back_pressure;
     popcorn_msg_test_tcp_many_callers = tcp::many_callers;
     popcorn_msg_test_tcp_half_open_bulk = taking::half_open_bulk;

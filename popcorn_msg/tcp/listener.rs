@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Takes connections that peers make, finds out whose they are, and hands them over.
 //!
-//! Who connects is nobody until it has said hello, in time. Few may be nobody at once; more are sent away.
+//! Who connects is a stranger until it has said hello, in time. Few may be strangers at once; when more come, others are
+//! sent away for them (`popcorn_core::strangers`), so that nobody is kept out by those who say nothing.
 //!
-//! Locks: `peers`, `listens`, leaves.
+//! Locks: `peers`, `listens`, `strangers`, leaves.
 
 use super::connection::Body;
 use super::connection::Connection;
@@ -26,6 +27,7 @@ use core::sync::atomic::Ordering;
 use popcorn_core::address::Address;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::NODE_MAX;
+use popcorn_core::strangers::Strangers;
 use popcorn_core::stream::hello::Checked;
 use popcorn_core::stream::meeting::Greeting;
 use popcorn_core::stream::Channel;
@@ -44,7 +46,9 @@ use popcorn_kernel::warn_ratelimited;
 use popcorn_kernel::work::WorkQueue;
 
 /// Connections that have not said hello yet.
-const NOBODIES_MAX: u32 = 16;
+const STRANGERS_MAX: usize = 16;
+/// With those that are being sent away, or dealt with.
+const CONNECTIONS_MAX: u32 = 2 * STRANGERS_MAX as u32;
 /// For the hello.
 const HELLO_MS: u64 = 5000;
 /// For the answer to who is refused.
@@ -110,7 +114,9 @@ struct Shared {
     roster: Arc<Roster>,
     address: Address,
     ends: AtomicBool,
-    nobodies: AtomicU32,
+    connections: AtomicU32,
+    #[pin]
+    strangers: SpinLock<Strangers<STRANGERS_MAX>>,
     /// Whether it listens, when that is known.
     #[pin]
     listens: SpinLock<Option<Result>>,
@@ -134,7 +140,7 @@ impl Listener {
     /// `EADDRINUSE`, `EADDRNOTAVAIL`: the address cannot be had. `EINTR`: killed. `ENOMEM`.
     fn new(roster: Arc<Roster>, address: Address) -> Result<Self> {
         let workers = Arc::new(
-            WorkQueue::new(c_str!("popcorn_hello"), NOBODIES_MAX)?,
+            WorkQueue::new(c_str!("popcorn_hello"), CONNECTIONS_MAX)?,
             GFP_KERNEL,
         )?;
         let shared = Arc::pin_init(
@@ -142,7 +148,8 @@ impl Listener {
                 roster,
                 address,
                 ends: AtomicBool::new(false),
-                nobodies: AtomicU32::new(0),
+                connections: AtomicU32::new(0),
+                strangers <- new_spinlock!(Strangers::new(), "popcorn_msg::Listener::strangers"),
                 listens <- new_spinlock!(None, "popcorn_msg::Listener::listens"),
                 begun <- new_waitqueue!("popcorn_msg::Listener::begun"),
             }),
@@ -250,58 +257,88 @@ fn listen(shared: &Arc<Shared>, workers: &WorkQueue) {
 }
 
 fn received(shared: &Arc<Shared>, workers: &WorkQueue, accepted: Socket) {
-    let before = shared.nobodies.fetch_add(1, Ordering::Relaxed);
-    let nobody = Nobody(shared.clone());
-    if before >= NOBODIES_MAX {
+    let Ok(from) = accepted.peer_address() else {
+        // It is gone.
+        return;
+    };
+    let before = shared.connections.fetch_add(1, Ordering::Relaxed);
+    let refused = || {
         warn_ratelimited!(
             "too many connections to {} that say nothing; one is refused\n",
             shared.address
         );
+    };
+    if before >= CONNECTIONS_MAX {
+        // They come faster than others can be sent away.
+        shared.connections.fetch_sub(1, Ordering::Relaxed);
+        refused();
         return;
+    }
+    let (number, for_another) = shared.strangers.lock().enter(from.ip());
+    let stranger = Stranger {
+        shared: shared.clone(),
+        from,
+        number,
+    };
+    if for_another {
+        refused();
     }
     // If this fails, the connection is closed.
     workers
-        .spawn(GFP_KERNEL, move || identify(&nobody.0, accepted))
+        .spawn(GFP_KERNEL, move || identify(&stranger, accepted))
         .ok();
 }
 
-/// Counts one.
-struct Nobody(Arc<Shared>);
+/// One who has connected. He counts until this is dropped.
+struct Stranger {
+    shared: Arc<Shared>,
+    from: Address,
+    number: u64,
+}
 
-impl Drop for Nobody {
+impl Stranger {
+    /// Whether he must go: another one has his place, or nobody is listened to any more.
+    fn must_go(&self) -> bool {
+        self.shared.ends.load(Ordering::Acquire)
+            || !self.shared.strangers.lock().is_here(self.number)
+    }
+
+    /// He has said who he is.
+    fn is_known(&self) {
+        self.shared.strangers.lock().leave(self.number);
+    }
+}
+
+impl Drop for Stranger {
     fn drop(&mut self) {
-        self.0.nobodies.fetch_sub(1, Ordering::Relaxed);
+        self.is_known();
+        self.shared.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// Finds out who it is.
-fn identify(shared: &Shared, socket: Socket) {
-    let from = socket.peer_address();
-    let Err(what) = hear(shared, socket) else {
-        return;
-    };
-    // An address for who has to find the one that knocks.
-    match from {
-        Ok(from) => warn_ratelimited!("a connection from {} is refused: {}\n", from, what),
-        Err(_) => warn_ratelimited!("a connection is refused: {}\n", what),
+fn identify(stranger: &Stranger, socket: Socket) {
+    if let Err(what) = hear(stranger, socket) {
+        // An address for who has to find the one that knocks.
+        warn_ratelimited!("a connection from {} is refused: {}\n", stranger.from, what);
     }
 }
 
-fn hear(shared: &Shared, socket: Socket) -> core::result::Result<(), &'static str> {
+fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), &'static str> {
     const NO_MEMORY: &str = "no memory";
     const FROM_ELSEWHERE: &str = "its node is expected from another host";
-    let from = socket.peer_address().map_err(|_| "it is gone")?;
+    let Stranger { shared, from, .. } = stranger;
     // Before time is spent on strangers, who would keep others out meanwhile.
     let mut expected = shared.roster.expected_at(shared.address).peekable();
-    if expected.peek().is_some() && !expected.any(|tcp| tcp.setup().may_come_from(&from)) {
+    if expected.peek().is_some() && !expected.any(|tcp| tcp.setup().may_come_from(from)) {
         return Err(FROM_ELSEWHERE);
     }
-    let (kind, key) = secure(shared, &socket)?;
+    let (kind, key) = secure(stranger, &socket)?;
     let mut connection = Connection::new(socket).map_err(|_| NO_MEMORY)?;
-    let goes_on = || !shared.ends.load(Ordering::Acquire);
-    let Ok(Body::Hello(hello)) = connection.hear(HELLO_MS, goes_on) else {
+    let Ok(Body::Hello(hello)) = connection.hear(HELLO_MS, || !stranger.must_go()) else {
         return Err("it does not say who it is");
     };
+    stranger.is_known();
     let roster = &shared.roster;
     let hello = match hello.check(roster.own, roster.protocol) {
         Ok(hello) => hello,
@@ -317,7 +354,7 @@ fn hear(shared: &Shared, socket: Socket) -> core::result::Result<(), &'static st
     if setup.role != Role::Listen(shared.address) {
         return Err("its node is expected elsewhere");
     }
-    if !setup.may_come_from(&from) {
+    if !setup.may_come_from(from) {
         return Err(FROM_ELSEWHERE);
     }
     // Who was expected here may have changed since the connection was made.
@@ -336,9 +373,10 @@ fn hear(shared: &Shared, socket: Socket) -> core::result::Result<(), &'static st
 
 /// Protects the connection, as is usual at that address; how, and the key that the other side has shown.
 fn secure(
-    shared: &Shared,
+    stranger: &Stranger,
     socket: &Socket,
 ) -> core::result::Result<(Kind, Option<KeySerial>), &'static str> {
+    let shared = &stranger.shared;
     let mut keys = KVec::new();
     for tcp in shared.roster.expected_at(shared.address) {
         if let Some(key) = tcp.setup().security.key() {
@@ -349,7 +387,7 @@ fn secure(
     let one = one.ok_or("nobody is expected there any more")?;
     let security = &one.setup().security;
     let key = security
-        .accepted(socket, &keys, || shared.ends.load(Ordering::Acquire))
+        .accepted(socket, &keys, || stranger.must_go())
         .map_err(|_| "it does not prove who it is")?;
     Ok((security.kind(), key))
 }

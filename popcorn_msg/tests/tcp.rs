@@ -278,6 +278,35 @@ pub(super) fn strangers() -> Outcome {
     Ok(())
 }
 
+/// As many as there is room for say nothing; who comes after them gets in nevertheless, without waiting for their time to
+/// be over.
+pub(super) fn silent_ones() -> Outcome {
+    const SILENT: usize = 16;
+    let (_, far) = ports(8);
+    let zero = TestNode::new(0, PROTOCOL, LONG_MS)?;
+    let one = TestNode::new(1, PROTOCOL, LONG_MS)?;
+    zero.connect(node(1), listens(far))?;
+    let mut left = 0;
+    // A machine may be so slow that their time is over.
+    for _ in 0..6 {
+        let mut silent = KVec::with_capacity(SILENT, GFP_KERNEL)?;
+        for _ in 0..SILENT {
+            silent.push(Socket::connect(&far, 1000, should_stop)?, GFP_KERNEL)?;
+        }
+        one.connect(node(0), connects(far))?;
+        one.wait_online(node(0), LONG_MS)?;
+        let is_open = |one: &&Socket| one.receive_now(&mut [0]).err() == Some(EAGAIN);
+        left = silent.iter().filter(is_open).count();
+        one.detach(node(0))?;
+        check!(eventually(|| !zero.is_online(node(1))));
+        if left >= SILENT * 3 / 4 {
+            break;
+        }
+    }
+    check!(left >= SILENT * 3 / 4);
+    Ok(())
+}
+
 /// A receiver that takes no requests does not hold up responses, and its memory is bounded.
 pub(super) fn back_pressure() -> Outcome {
     static GATE: super::Gate = super::Gate::new();

@@ -46,6 +46,7 @@ pub mod resource_list;
 pub mod ring;
 pub mod sort;
 pub mod stats;
+pub mod strangers;
 pub mod stream;
 pub mod syscall;
 pub mod terminal;
