@@ -32,6 +32,7 @@ pub mod lent_memory;
 pub mod machine_id;
 pub mod membership;
 pub mod memory_plan;
+pub mod message;
 pub mod net_frame;
 pub mod net_route;
 pub mod panic_watch;

@@ -5,11 +5,19 @@
 //! `0x00xx` the nodes themselves (popcorn_msg), `0x01xx` threads (popcorn_process), `0x02xx` layout
 //! (popcorn_vma), `0x03xx` pages (popcorn_page), `0x04xx` network (popcorn_net), `0x05xx` measurements
 //! (popcorn_bench).
-//! Answers to requests are not messages of their own: their payload is a [`Wire`](crate::wire::Wire)
-//! too, with the number of the request plus `0x80`.
+//! Answers to requests are not messages of their own: their payload is declared likewise, with the number of the
+//! request plus `0x80`.
+//!
+//! What is declared of a message is looked at before its service sees it: see [`message`](crate::message).
 
+use crate::message::Messages;
+use crate::messages;
+use crate::net_frame::PIECE_MAX;
+use crate::wire::PAYLOAD_MAX;
 use crate::wire_message;
 
+/// The first and last type of the nodes' own messages.
+pub const NODE_TYPES: core::ops::RangeInclusive<u16> = 0x0000..=0x00ff;
 /// The first and last type of the thread service.
 pub const THREAD_TYPES: core::ops::RangeInclusive<u16> = 0x0100..=0x01ff;
 /// The first and last type of the layout service.
@@ -32,11 +40,50 @@ pub const FPU_MAX: usize = 16 * 1024;
 
 /// Most pages that are granted beyond the one that was asked for: all fit into one message.
 pub const AHEAD_MAX: usize = 14;
+/// Most bytes of pages in a message.
+const PAGES_MAX: usize = (AHEAD_MAX + 1) * PAGE_SIZE;
+/// What fits behind the fixed part of [`BenchEcho`] and [`BenchStream`].
+const BENCH_TAIL_MAX: usize = PAYLOAD_MAX - 16;
+
+/// The messages of the nodes themselves.
+pub const NODE_MESSAGES: Messages = messages![Echo, EchoByWorker, Part, Stay].within(NODE_TYPES);
+/// The messages of the thread service.
+pub const THREAD_MESSAGES: Messages =
+    messages![Migrate, Back, Syscall, Recall, Abandon, SpaceExit, SpaceLost].within(THREAD_TYPES);
+/// The messages of the layout service.
+pub const LAYOUT_MESSAGES: Messages = messages![VmaRequest, Unmap].within(LAYOUT_TYPES);
+/// The messages of the page service.
+pub const PAGE_MESSAGES: Messages =
+    messages![PageRequest, Fetch, Invalidate, Mapped].within(PAGE_TYPES);
+/// The messages of the network service.
+pub const NET_MESSAGES: Messages = messages![NetFrame, NetHello, NetBye].within(NET_TYPES);
+/// The messages of the service that messages are measured by.
+pub const BENCH_MESSAGES: Messages =
+    messages![BenchBegin, BenchEcho, BenchStream, BenchEnd].within(BENCH_TYPES);
+
+/// All of these.
+pub const SERVICES: [Messages; 6] = [
+    NODE_MESSAGES,
+    THREAD_MESSAGES,
+    LAYOUT_MESSAGES,
+    PAGE_MESSAGES,
+    NET_MESSAGES,
+    BENCH_MESSAGES,
+];
 
 wire_message! {
+    /// Answered with the same bytes, where it is received.
+    pub struct Echo = 0x0001, request -> Echoed, urgent, tail 0..=PAYLOAD_MAX {}
+
+    /// The same, by a worker.
+    pub struct EchoByWorker = 0x0002, request -> Echoed, tail 0..=PAYLOAD_MAX {}
+
+    /// The answer to [`Echo`] and [`EchoByWorker`]: what they brought.
+    pub struct Echoed = 0x0081, response, tail 0..=PAYLOAD_MAX {}
+
     /// The sender is about to leave: from now on no thread goes from one to the other, and all that
     /// the receiver has there comes home. Request; the answer is empty, and comes when that is done.
-    pub struct Part = 0x0003 {
+    pub struct Part = 0x0003, request {
         /// Counts the partings of the sender upwards, from 1.
         number: u64,
         /// How long the answer may take, in milliseconds.
@@ -46,7 +93,7 @@ wire_message! {
     }
 
     /// The sender stays after all: threads may go again. One-way.
-    pub struct Stay = 0x0004 {
+    pub struct Stay = 0x0004, one_way {
         /// The parting that is called off, and all before it.
         number: u64,
     }
@@ -54,7 +101,7 @@ wire_message! {
     /// Start a thread at the receiver. Request; the tail is the extended state. Answered, without
     /// payload, when the thread is about to run its first instruction; or with an error, and then
     /// it stays at its origin.
-    pub struct Migrate = 0x0101 {
+    pub struct Migrate = 0x0101, request, tail 0..=FPU_MAX {
         /// Its address space.
         space: u64,
         /// The thread: the origin's id in the upper 16 bits, below it a count that begins at random.
@@ -70,7 +117,7 @@ wire_message! {
     }
 
     /// A thread comes home. One-way; the tail is the extended state.
-    pub struct Back = 0x0102 {
+    pub struct Back = 0x0102, one_way, urgent, tail 0..=FPU_MAX {
         /// Its address space.
         space: u64,
         /// The thread.
@@ -93,9 +140,8 @@ wire_message! {
         regs: [u64; 21],
     }
 
-    /// Run a system call of a remote thread at home. Request, answered by [`SyscallDone`]. The one
-    /// message that must have its exact length.
-    pub struct Syscall = 0x0103 {
+    /// Run a system call of a remote thread at home. Request, answered by [`SyscallDone`].
+    pub struct Syscall = 0x0103, request -> SyscallDone, urgent {
         /// Its address space.
         space: u64,
         /// The thread.
@@ -107,7 +153,7 @@ wire_message! {
     }
 
     /// The answer to [`Syscall`].
-    pub struct SyscallDone = 0x0183 {
+    pub struct SyscallDone = 0x0183, response {
         /// What the thread does next: see [`Verdict`].
         verdict: u32,
         /// Zero.
@@ -117,7 +163,7 @@ wire_message! {
     }
 
     /// The origin wants a thread back: a signal, or a wish to move it. One-way.
-    pub struct Recall = 0x0104 {
+    pub struct Recall = 0x0104, one_way, urgent {
         /// Its address space.
         space: u64,
         /// The thread.
@@ -125,7 +171,7 @@ wire_message! {
     }
 
     /// The origin thread has exited: its remote thread ends, also one that has yet to arrive. One-way.
-    pub struct Abandon = 0x0105 {
+    pub struct Abandon = 0x0105, one_way {
         /// Its address space.
         space: u64,
         /// The thread.
@@ -134,21 +180,21 @@ wire_message! {
 
     /// The process is gone: its address space at the receiver ends, also one that has yet to be made.
     /// One-way, from the origin.
-    pub struct SpaceExit = 0x0106 {
+    pub struct SpaceExit = 0x0106, one_way {
         /// The address space.
         space: u64,
     }
 
     /// The address space at the sender was killed, with the pages it held; or a thread ended there
     /// with the only copy of its registers. One-way, to the origin.
-    pub struct SpaceLost = 0x0107 {
+    pub struct SpaceLost = 0x0107, one_way {
         /// The address space.
         space: u64,
     }
 
     /// What is mapped at an address? Request, to the origin; answered by [`VmaInfo`], or `EAGAIN` while
     /// the layout there changes.
-    pub struct VmaRequest = 0x0201 {
+    pub struct VmaRequest = 0x0201, request -> VmaInfo {
         /// The address space.
         space: u64,
         /// The address.
@@ -156,7 +202,7 @@ wire_message! {
     }
 
     /// The answer to [`VmaRequest`].
-    pub struct VmaInfo = 0x0281 {
+    pub struct VmaInfo = 0x0281, response {
         /// First byte.
         start: u64,
         /// First byte behind it.
@@ -168,7 +214,7 @@ wire_message! {
     }
 
     /// Unmap a range, whose pages are home or unwanted. Request, from the origin; the answer is empty.
-    pub struct Unmap = 0x0202 {
+    pub struct Unmap = 0x0202, request {
         /// The address space.
         space: u64,
         /// First byte.
@@ -181,7 +227,7 @@ wire_message! {
 
     /// Give me a page, or the right to write it. Request, to the origin; answered by [`Grant`], or by
     /// `EAGAIN`: ask again; any other error: only at home can the access be made.
-    pub struct PageRequest = 0x0301 {
+    pub struct PageRequest = 0x0301, request -> Grant {
         /// The address space.
         space: u64,
         /// The page.
@@ -193,7 +239,7 @@ wire_message! {
     }
 
     /// The answer to [`PageRequest`]; the tail is the pages for which the contents say so.
-    pub struct Grant = 0x0381 {
+    pub struct Grant = 0x0381, response, tail 0..=PAGES_MAX {
         /// What comes along: see [`Content`].
         content: u32,
         /// 1 if the pages may be written.
@@ -208,7 +254,7 @@ wire_message! {
 
     /// Send a page home. Request, from the origin; answered by [`PageData`]. `ESRCH`, `EPERM` and
     /// `EPROTO` mean that the page is gone; after any other error the holder has it still.
-    pub struct Fetch = 0x0302 {
+    pub struct Fetch = 0x0302, request -> PageData {
         /// The address space.
         space: u64,
         /// The page.
@@ -220,7 +266,7 @@ wire_message! {
     }
 
     /// The answer to [`Fetch`]; the tail is a page if `content` says so.
-    pub struct PageData = 0x0382 {
+    pub struct PageData = 0x0382, response, tail 0..=PAGE_SIZE {
         /// What comes along: see [`Content`].
         content: u32,
         /// Zero.
@@ -229,7 +275,7 @@ wire_message! {
 
     /// Drop a copy. Request, from the origin; the answer is empty, also if there is none. Errors as
     /// for [`Fetch`].
-    pub struct Invalidate = 0x0303 {
+    pub struct Invalidate = 0x0303, request {
         /// The address space.
         space: u64,
         /// The page.
@@ -237,7 +283,7 @@ wire_message! {
     }
 
     /// What became of a [`Grant`]. One-way, to the origin.
-    pub struct Mapped = 0x0304 {
+    pub struct Mapped = 0x0304, one_way {
         /// The address space.
         space: u64,
         /// The page.
@@ -253,7 +299,7 @@ wire_message! {
     /// A frame of the virtual network, or a piece of one, which is the tail. One-way. The pieces of a
     /// frame follow each other in their queue, and differ in nothing but the offset. What the fields
     /// may be: [`net_frame`](crate::net_frame).
-    pub struct NetFrame = 0x0401 {
+    pub struct NetFrame = 0x0401, one_way, urgent, tail 1..=PIECE_MAX {
         /// The sender's number of the frame, the same in all its pieces.
         frame: u64,
         /// Bytes of the whole frame, from the Ethernet header on.
@@ -280,13 +326,13 @@ wire_message! {
 
     /// The sender has a network interface: frames are welcome. Request; the answer is empty, and says the same
     /// of the receiver. `EOPNOTSUPP`: it has none.
-    pub struct NetHello = 0x0402 {}
+    pub struct NetHello = 0x0402, request {}
 
     /// The sender's network interface goes. One-way.
-    pub struct NetBye = 0x0403 {}
+    pub struct NetBye = 0x0403, one_way {}
 
     /// The sender measures from now on, and no other run of its. Request; the answer is empty.
-    pub struct BenchBegin = 0x0501 {
+    pub struct BenchBegin = 0x0501, request {
         /// The sender's number of the run, not 0.
         run: u64,
         /// 1: the receiver looks for messages all the time meanwhile. 0: it sleeps.
@@ -297,7 +343,7 @@ wire_message! {
 
     /// Request; the tail is padding. Answered by [`BenchEchoed`], with a tail that makes the payload as long as
     /// that of the request, which is no shorter than the answer's fixed part.
-    pub struct BenchEcho = 0x0502 {
+    pub struct BenchEcho = 0x0502, request -> BenchEchoed, urgent, tail 8..=BENCH_TAIL_MAX {
         /// The run.
         run: u64,
         /// Comes back.
@@ -305,7 +351,7 @@ wire_message! {
     }
 
     /// The answer to [`BenchEcho`]. The stamps are the receiver's time-stamp counter.
-    pub struct BenchEchoed = 0x0582 {
+    pub struct BenchEchoed = 0x0582, response, tail 0..=(BENCH_TAIL_MAX - 8) {
         /// That of the request.
         number: u64,
         /// When the request came.
@@ -315,7 +361,7 @@ wire_message! {
     }
 
     /// One of many; the tail is padding. One-way.
-    pub struct BenchStream = 0x0503 {
+    pub struct BenchStream = 0x0503, one_way, urgent, tail 0..=BENCH_TAIL_MAX {
         /// The run.
         run: u64,
         /// Counts the messages of the run, from 0.
@@ -323,13 +369,13 @@ wire_message! {
     }
 
     /// The run is over. Request, behind all that belongs to the run; answered by [`BenchCounted`].
-    pub struct BenchEnd = 0x0504 {
+    pub struct BenchEnd = 0x0504, request -> BenchCounted, urgent {
         /// The run.
         run: u64,
     }
 
     /// The answer to [`BenchEnd`]: what came of [`BenchStream`] in this run.
-    pub struct BenchCounted = 0x0584 {
+    pub struct BenchCounted = 0x0584, response {
         /// Messages.
         messages: u64,
         /// Bytes of their payload.

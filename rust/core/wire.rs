@@ -3,9 +3,8 @@
 //!
 //! Little-endian, no padding that is not declared, every field of a header checked on arrival. A
 //! message type is declared with [`wire_message!`](crate::wire_message); what varies in length (page
-//! data, extended state) follows the fixed part and is checked by its service. Most services look
-//! at the fixed part only ([`Wire::decode_prefix`]): bytes behind it that are not expected are let
-//! pass.
+//! data, extended state) follows the fixed part, as its *tail*. What a declaration says beyond that of the
+//! fixed part: [`message`](crate::message).
 //!
 //! | bytes | field |
 //! |---|---|
@@ -238,28 +237,66 @@ pub trait Wire: Sized {
 ///
 /// Field types: `u8 u16 u32 u64 i32 i64 [u8; N] [u64; N]`.
 ///
+/// What a header can name also has a class, behind its type, and then is a
+/// [`Message`](crate::message::Message); without one this is a codec only.
+///
+/// * `one_way`; or `request`, answered by nothing but a status; or `request -> Answer`; or `response`.
+/// * `urgent`: handled where it is received, if that can be. Else it is queued for a worker.
+/// * `tail MIN..=MAX`: so many bytes follow the fields. Else none do. `MAX` is a number, a constant, or something in
+///   parentheses.
+///
 /// ```
+/// const PAGE: usize = 4096;
 /// popcorn_core::wire_message! {
 ///     /// Asks for a page.
-///     pub struct PageRequest = 0x0301 {
+///     pub struct PageRequest = 0x0301, request -> Page, urgent {
 ///         /// The process.
 ///         process: u64,
 ///         /// The page's address there.
 ///         address: u64,
 ///     }
+///     /// A page, or nothing.
+///     pub struct Page = 0x0381, response, tail 0..=PAGE {}
 /// }
+/// use popcorn_core::message::Message;
 /// use popcorn_core::wire::Wire;
 /// let mut bytes = [0; PageRequest::SIZE];
 /// PageRequest { process: 7, address: 0x1000 }.encode(&mut bytes)?;
 /// assert_eq!(PageRequest::decode(&bytes)?.address, 0x1000);
 /// assert!(PageRequest::decode(&bytes[1..]).is_err());
+/// assert!(PageRequest::DECLARED.is_urgent());
+/// assert_eq!(Page::DECLARED.longest(), PAGE);
 /// # Ok::<(), popcorn_core::wire::WireError>(())
+/// ```
+///
+/// An answer is declared as one, and a message fits into a payload:
+///
+/// ```compile_fail,E0277
+/// popcorn_core::wire_message! {
+///     /// A question.
+///     pub struct Question = 0x0301, request -> Statement {}
+///     /// No answer.
+///     pub struct Statement = 0x0302, one_way {}
+/// }
+/// ```
+///
+/// ```compile_fail,E0080
+/// popcorn_core::wire_message! {
+///     /// Too much.
+///     pub struct Much = 0x0301, one_way, tail 0..=65536 {
+///         /// By these.
+///         more: u64,
+///     }
+/// }
 /// ```
 #[macro_export]
 macro_rules! wire_message {
     ($(
         $(#[$meta:meta])*
-        $vis:vis struct $name:ident = $kind:literal {
+        $vis:vis struct $name:ident = $kind:literal
+        $( , $class:ident $( -> $answer:ident )?
+            $( , $word:ident $( $min:literal ..= $max:tt )? )* )?
+        {
             $( $(#[$field_meta:meta])* $field:ident : $ty:ty ),* $(,)?
         }
     )+) => {$(
@@ -304,5 +341,9 @@ macro_rules! wire_message {
             <$name as $crate::wire::Wire>::SIZE <= $crate::wire::PAYLOAD_MAX,
             "the message does not fit into one record"
         );
+
+        $( $crate::declared_message! {
+            $name $class $( -> $answer )?; $( .$word( $( $min, $max )? ) )*
+        } )?
     )+};
 }
