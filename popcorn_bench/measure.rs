@@ -76,15 +76,6 @@ impl Drop for Run<'_> {
     }
 }
 
-/// The fixed part of a message, as bytes; they are all of one size.
-fn fixed<T: Wire>(message: &T) -> Result<[u8; 16]> {
-    const { assert!(T::SIZE == 16) };
-    let mut bytes = [0; 16];
-    // Cannot fail: there is room.
-    message.encode(&mut bytes).map_err(|_| EINVAL)?;
-    Ok(bytes)
-}
-
 impl Bench {
     /// Begins a run. May sleep.
     ///
@@ -114,8 +105,7 @@ impl Bench {
             reserved: 0,
         };
         let options = CallOptions::interruptible(TIMEOUT_MS);
-        self.endpoint
-            .call(wish.node, BenchBegin::TYPE, &[&fixed(&begin)?], options)?;
+        self.endpoint.call_typed(wish.node, &begin, &[], options)?;
         Ok(run)
     }
 
@@ -183,16 +173,16 @@ impl Run<'_> {
     /// A request and its answer.
     fn exchange(&self, number: u32) -> Result<Sample> {
         let (bench, node) = (self.bench, self.wish.node);
-        let request = fixed(&BenchEcho {
+        let request = BenchEcho {
             run: self.number,
             number: number.into(),
-        })?;
-        let parts: [&[u8]; 2] = [&request, self.padding(request.len())?];
+        };
+        let padding = self.padding(BenchEcho::SIZE)?;
         let options = self.options();
         let sent = tsc();
         let response = bench
             .endpoint
-            .call(node, BenchEcho::TYPE, &parts, options)?;
+            .request(node, &request, &[padding], options)?;
         let received = tsc();
         let (echoed, tail) = response.decode_prefix::<BenchEchoed>()?;
         if echoed.number != u64::from(number) || tail != self.padding(BenchEchoed::SIZE)? {
@@ -211,14 +201,14 @@ impl Run<'_> {
         if current::signal_pending() {
             return Err(EINTR);
         }
-        let message = fixed(&BenchStream {
+        let message = BenchStream {
             run: self.number,
             number: number.into(),
-        })?;
-        let parts: [&[u8]; 2] = [&message, self.padding(message.len())?];
+        };
+        let padding = self.padding(BenchStream::SIZE)?;
         self.bench
             .endpoint
-            .post(self.wish.node, BenchStream::TYPE, &parts)?;
+            .post_typed(self.wish.node, &message, &[padding])?;
         if number % STREAM_TURN == 0 {
             current::cond_resched();
         }
@@ -229,12 +219,10 @@ impl Run<'_> {
     fn end(&self) -> Result<BenchCounted> {
         let end = BenchEnd { run: self.number };
         let options = self.options();
-        let counted = self.bench.endpoint.call_typed::<_, BenchCounted>(
-            self.wish.node,
-            &end,
-            &[],
-            options,
-        )?;
+        let counted = self
+            .bench
+            .endpoint
+            .call_typed(self.wish.node, &end, &[], options)?;
         if counted.messages > u64::from(self.wish.count) || counted.in_order > counted.messages {
             return Err(errno::protocol());
         }

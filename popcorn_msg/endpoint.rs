@@ -13,6 +13,7 @@ mod multicast;
 mod nodes;
 mod poll;
 mod post;
+mod typed;
 
 pub use call::CallOptions;
 pub use call::Called;

@@ -187,9 +187,7 @@ impl Endpoint {
             reserved: 0,
         };
         let options = CallOptions::killable(limit.left_ms());
-        encoded(&message, &[], |parts| {
-            self.call(link.peer(), proto::Part::TYPE, parts, options)
-        })?;
+        self.request(link.peer(), &message, &[], options)?;
         self.core().services().part(link.peer(), &limit)?;
         limit.check()
     }

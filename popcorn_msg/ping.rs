@@ -20,9 +20,9 @@ use popcorn_kernel::time;
 use popcorn_kernel::wait::Sleep;
 
 /// Answers with the payload of the request.
-pub(crate) const ECHO: u16 = 1;
+pub(crate) const ECHO: u16 = proto::Echo::TYPE;
 /// As [`ECHO`], but from a worker.
-pub(crate) const ECHO_BY_WORKER: u16 = 2;
+pub(crate) const ECHO_BY_WORKER: u16 = proto::EchoByWorker::TYPE;
 
 /// A round trip may take this long before the ping fails.
 const TIMEOUT_MS: u32 = 10_000;
@@ -114,7 +114,7 @@ impl Endpoint {
                 *byte = value;
             }
             let begin = time::now_ns();
-            let response = self.call(node, ECHO, &[&payload], options)?;
+            let response = self.request(node, &proto::Echo {}, &[&payload], options)?;
             let ns = time::now_ns().wrapping_sub(begin);
             if response.payload() != &payload[..] {
                 return Err(EIO);

@@ -3,11 +3,9 @@
 //!
 //! A node is one kernel. Two nodes of one machine share a *window* of memory (its layout:
 //! `popcorn_core::window`) with a ring per direction and lane, and raise an interrupt at each other
-//! when the other sleeps. A module *registers* a service for a range of message types; it *posts*
-//! one-way messages and *calls* with a response, by one node or by several at once (a *multicast*).
-//! When a peer dies or leaves, every call to it fails with `EHOSTDOWN`, and all services are told.
-//!
-//! Message types: `0x0000..=0x00ff` are this module's own.
+//! when the other sleeps. A module *registers* a service for the messages that it has declared
+//! (`popcorn_core::message`); it *posts* one-way messages and *calls* with requests, one node or several at once (a
+//! *multicast*). When a peer dies or leaves, every call to it fails with `EHOSTDOWN`, and all services are told.
 //!
 //! # Locks
 //!
@@ -57,7 +55,6 @@ pub use parting::PARTING_MAX_MS;
 pub use parting::PARTING_MS;
 pub use ping::Ping;
 pub use request::Request;
-pub use request::FIXED_MAX;
 pub use service::Handler;
 pub use service::NodeEvent;
 
@@ -70,7 +67,7 @@ use kernel::sync::Arc;
 use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
-use popcorn_core::wire::Wire;
+use popcorn_core::message;
 use popcorn_kernel::configfs::Subsystem;
 use popcorn_kernel::errno;
 use popcorn_kernel::global::Global;
@@ -116,54 +113,41 @@ pub fn register(types: RangeInclusive<u16>, handler: &'static dyn Handler) -> Re
     endpoint()?.register(types, handler)
 }
 
-/// See [`Endpoint::post`].
-///
-/// # Errors
-///
-/// As there.
-pub fn post(node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
-    endpoint()?.post(node, kind, parts)
-}
-
-/// See [`Endpoint::try_post`].
-///
-/// # Errors
-///
-/// As there.
-pub fn try_post(node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
-    endpoint()?.try_post(node, kind, parts)
-}
-
 /// See [`Endpoint::post_typed`].
 ///
 /// # Errors
 ///
 /// As there.
-pub fn post_typed<Q: Wire>(node: NodeId, message: &Q, tail: &[&[u8]]) -> Result {
+pub fn post_typed<Q: message::OneWay>(node: NodeId, message: &Q, tail: &[&[u8]]) -> Result {
     endpoint()?.post_typed(node, message, tail)
 }
 
-/// See [`Endpoint::call`]; ended only by fatal signals.
+/// See [`Endpoint::request`].
 ///
 /// # Errors
 ///
 /// As there.
-pub fn call(node: NodeId, kind: u16, parts: &[&[u8]], timeout_ms: u32) -> Result<Response> {
-    endpoint()?.call(node, kind, parts, CallOptions::killable(timeout_ms))
+pub fn request<Q: message::Request>(
+    node: NodeId,
+    request: &Q,
+    tail: &[&[u8]],
+    options: CallOptions,
+) -> Result<Response> {
+    endpoint()?.request(node, request, tail, options)
 }
 
-/// See [`Endpoint::call`]; ended by any signal.
+/// See [`Endpoint::request_or_leave`].
 ///
 /// # Errors
 ///
 /// As there.
-pub fn call_interruptible(
+pub fn request_or_leave<Q: message::Request>(
     node: NodeId,
-    kind: u16,
-    parts: &[&[u8]],
-    timeout_ms: u32,
-) -> Result<Response> {
-    endpoint()?.call(node, kind, parts, CallOptions::interruptible(timeout_ms))
+    request: &Q,
+    tail: &[&[u8]],
+    options: CallOptions,
+) -> Result<Called> {
+    endpoint()?.request_or_leave(node, request, tail, options)
 }
 
 /// See [`Endpoint::call_typed`].
@@ -171,27 +155,13 @@ pub fn call_interruptible(
 /// # Errors
 ///
 /// As there.
-pub fn call_typed<Q: Wire, R: Wire>(
+pub fn call_typed<Q: message::Request>(
     node: NodeId,
     request: &Q,
     tail: &[&[u8]],
     options: CallOptions,
-) -> Result<R> {
+) -> Result<Q::Answer> {
     endpoint()?.call_typed(node, request, tail, options)
-}
-
-/// See [`Endpoint::multicast`].
-///
-/// # Errors
-///
-/// As there, or `ESHUTDOWN`.
-pub fn multicast(
-    nodes: NodeSet,
-    kind: u16,
-    parts: &[&[u8]],
-    options: CallOptions,
-) -> Result<Acknowledgement> {
-    endpoint()?.multicast(nodes, kind, parts, options)
 }
 
 /// See [`Endpoint::multicast_typed`].
@@ -199,7 +169,7 @@ pub fn multicast(
 /// # Errors
 ///
 /// As there, or `ESHUTDOWN`.
-pub fn multicast_typed<Q: Wire>(
+pub fn multicast_typed<Q: message::Request>(
     nodes: NodeSet,
     request: &Q,
     tail: &[&[u8]],

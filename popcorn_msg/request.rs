@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! A message that came from a peer, and the answer to it.
 
+use crate::link::length_of;
 use crate::link::Link;
 use crate::link::SendError;
+use crate::link::PARTS_MAX;
 use crate::service::Active;
 
 use kernel::error::Error;
@@ -12,6 +14,8 @@ use kernel::sync::Arc;
 use core::mem;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
+use popcorn_core::message;
+use popcorn_core::message::Message;
 use popcorn_core::wire::Header;
 use popcorn_core::wire::Wire;
 use popcorn_core::wire::WireError;
@@ -20,7 +24,9 @@ use popcorn_kernel::warn_ratelimited;
 
 /// Bytes that the fixed part of a message may have in the typed functions: it is encoded on the
 /// stack.
-pub const FIXED_MAX: usize = 512;
+const FIXED_MAX: usize = 512;
+/// Most have no more.
+const FIXED_USUAL: usize = 64;
 
 /// A request or one-way message, with its payload. Dropping a request answers it with `EIO`.
 pub struct Request {
@@ -147,8 +153,8 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// As [`Request::reply`].
-    pub fn reply_with<T: Wire>(self, message: &T, tail: &[&[u8]]) -> Result {
+    /// As [`Request::reply`]; `EMSGSIZE`, too, for a tail that is declared otherwise.
+    pub fn reply_with<T: message::Response>(self, message: &T, tail: &[&[u8]]) -> Result {
         encoded(message, tail, |parts| self.reply(0, parts))
     }
 
@@ -224,18 +230,38 @@ impl Drop for Request {
 }
 
 /// Encodes a message on the stack and calls `then` with it and its tail.
-pub(crate) fn encoded<T: Wire, R>(
+///
+/// # Errors
+///
+/// `EMSGSIZE`: the tail is shorter or longer than declared. `EINVAL`: too many parts. Else what `then` returns.
+pub(crate) fn encoded<T: Message, R>(
     message: &T,
     tail: &[&[u8]],
     then: impl FnOnce(&[&[u8]]) -> Result<R>,
 ) -> Result<R> {
     const { assert!(T::SIZE <= FIXED_MAX, "raise FIXED_MAX or send it as a tail") };
-    let mut fixed = [0; FIXED_MAX];
+    // To clear what is not needed would take longer than all else here.
+    if const { T::SIZE <= FIXED_USUAL } {
+        encoded_within::<FIXED_USUAL, T, R>(message, tail, then)
+    } else {
+        encoded_within::<FIXED_MAX, T, R>(message, tail, then)
+    }
+}
+
+fn encoded_within<const ROOM: usize, T: Message, R>(
+    message: &T,
+    tail: &[&[u8]],
+    then: impl FnOnce(&[&[u8]]) -> Result<R>,
+) -> Result<R> {
+    let mut fixed = [0; ROOM];
     let length = message.encode(&mut fixed).map_err(malformed)?;
-    let mut parts: [&[u8]; crate::link::PARTS_MAX] = [&[]; crate::link::PARTS_MAX];
+    T::DECLARED
+        .check_length(length.saturating_add(length_of(tail)))
+        .map_err(|_| errno::message_size())?;
+    let mut parts: [&[u8]; PARTS_MAX] = [&[]; PARTS_MAX];
     let (first, rest) = parts.split_first_mut().ok_or(EINVAL)?;
-    *first = &fixed[..length];
+    *first = fixed.get(..length).ok_or(EINVAL)?;
     let rest = rest.get_mut(..tail.len()).ok_or(EINVAL)?;
     rest.copy_from_slice(tail);
-    then(&parts[..tail.len() + 1])
+    then(parts.get(..=tail.len()).ok_or(EINVAL)?)
 }

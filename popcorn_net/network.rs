@@ -23,7 +23,6 @@ use popcorn_core::net_route::address_of;
 use popcorn_core::net_route::NodeSet;
 use popcorn_core::proto::NetBye;
 use popcorn_core::proto::NetHello;
-use popcorn_core::wire::Wire;
 use popcorn_kernel::netdev::Driver;
 use popcorn_kernel::netdev::Interface;
 use popcorn_kernel::netdev::Totals;
@@ -189,7 +188,7 @@ impl Port {
             // Any error: it has none, or is not there. Should it get one, it greets.
             if port
                 .endpoint
-                .call(node, NetHello::TYPE, &[], options)
+                .call_typed(node, &NetHello {}, &[], options)
                 .is_ok()
             {
                 port.joined(node);
@@ -212,7 +211,7 @@ impl Port {
     /// Says that this interface goes. Who does not hear it sends frames that are not taken.
     pub(crate) fn part(&self) {
         for node in self.members().iter() {
-            self.endpoint.try_post(node, NetBye::TYPE, &[]).ok();
+            self.endpoint.try_post_typed(node, &NetBye {}, &[]).ok();
         }
     }
 }

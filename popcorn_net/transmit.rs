@@ -25,12 +25,9 @@ use popcorn_core::net_frame::PIECE_MAX;
 use popcorn_core::net_route::sent;
 use popcorn_core::net_route::NodeSet;
 use popcorn_core::proto::NetFrame;
-use popcorn_core::wire::Wire;
 use popcorn_kernel::current;
-use popcorn_kernel::errno;
 use popcorn_kernel::kthread::should_stop;
 use popcorn_kernel::netdev::Packet;
-use popcorn_kernel::netdev::PARTS_MAX;
 use popcorn_kernel::time;
 
 /// Frames that may wait in a line.
@@ -270,7 +267,7 @@ impl Port {
     /// # Errors
     ///
     /// `EAGAIN`: there is no room for more now. `EFAULT`: the frame cannot be read. Else as
-    /// `Endpoint::try_post_bulk`.
+    /// `Endpoint::try_post_bulk_typed`.
     fn send_pieces(
         &self,
         node: NodeId,
@@ -280,17 +277,8 @@ impl Port {
     ) -> Result {
         let Pending { packet, head } = pending;
         while head.offset < head.length {
-            let mut fixed = [0; NetFrame::SIZE];
-            head.encode(&mut fixed).map_err(|_| errno::protocol())?;
             let bytes = packet.with_parts(head.offset, copy, |parts| -> Result<usize> {
-                let mut all: [&[u8]; PARTS_MAX + 1] = [&[]; PARTS_MAX + 1];
-                let (first, rest) = all.split_first_mut().ok_or(EINVAL)?;
-                *first = &fixed;
-                rest.get_mut(..parts.len())
-                    .ok_or(EINVAL)?
-                    .copy_from_slice(parts);
-                let all = all.get(..=parts.len()).ok_or(EINVAL)?;
-                self.endpoint.try_post_bulk(node, NetFrame::TYPE, all)?;
+                self.endpoint.try_post_bulk_typed(node, head, parts)?;
                 Ok(parts.iter().map(|part| part.len()).sum())
             })??;
             count(&counters.tx_pieces);

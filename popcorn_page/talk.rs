@@ -4,27 +4,17 @@
 use kernel::prelude::*;
 use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::NodeId;
-use popcorn_core::wire::Wire;
-use popcorn_kernel::errno;
+use popcorn_core::message::OneWay;
+use popcorn_core::message::Request;
 use popcorn_kernel::wait::Sleep;
 use popcorn_msg::Acknowledgement;
 use popcorn_msg::CallOptions;
 use popcorn_msg::Called;
 use popcorn_msg::Response;
-use popcorn_msg::FIXED_MAX;
 
 /// Stands for no limit: what is asked may take as long as it likes, and the death of the node that
 /// is asked ends it.
 const NO_LIMIT: u32 = u32::MAX;
-
-fn with_bytes<M: Wire, R>(message: &M, then: impl FnOnce(&[u8]) -> Result<R>) -> Result<R> {
-    const { assert!(M::SIZE <= FIXED_MAX) };
-    let mut bytes = [0; FIXED_MAX];
-    let length = message
-        .encode(&mut bytes)
-        .map_err(|_| errno::message_size())?;
-    then(&bytes[..length])
-}
 
 const fn options(sleep: Sleep) -> CallOptions {
     CallOptions {
@@ -46,11 +36,8 @@ const fn sleep_of(is_killable: bool) -> Sleep {
 /// # Errors
 ///
 /// `EINTR`, `EHOSTDOWN`, or what the node answered.
-pub fn call<M: Wire>(node: NodeId, message: &M, tail: &[u8]) -> Result<Response> {
-    let options = options(Sleep::Killable);
-    with_bytes(message, |bytes| {
-        popcorn_msg::endpoint()?.call(node, M::TYPE, &[bytes, tail], options)
-    })
+pub fn call<M: Request>(node: NodeId, message: &M, tail: &[u8]) -> Result<Response> {
+    popcorn_msg::request(node, message, &[tail], options(Sleep::Killable))
 }
 
 /// Asks and waits; ended by the death of the node. If `is_killable`, who is killed leaves the rest to somebody else.
@@ -59,15 +46,13 @@ pub fn call<M: Wire>(node: NodeId, message: &M, tail: &[u8]) -> Result<Response>
 /// # Errors
 ///
 /// `EINTR`: killed, and the node was not asked. `EHOSTDOWN`, or what the node answered.
-pub(crate) fn call_or_leave<M: Wire>(
+pub(crate) fn call_or_leave<M: Request>(
     node: NodeId,
     message: &M,
     is_killable: bool,
 ) -> Result<Called> {
     let options = options(sleep_of(is_killable));
-    with_bytes(message, |bytes| {
-        popcorn_msg::endpoint()?.call_or_leave(node, M::TYPE, &[bytes], options)
-    })
+    popcorn_msg::request_or_leave(node, message, &[], options)
 }
 
 /// Asks all of `nodes` at once and waits; ended by the death of each. If `is_killable`, also by a fatal signal; who is
@@ -76,15 +61,12 @@ pub(crate) fn call_or_leave<M: Wire>(
 /// # Errors
 ///
 /// `ENOMEM`: nobody was asked.
-pub fn multicast<M: Wire>(
+pub fn multicast<M: Request>(
     nodes: NodeSet,
     message: &M,
     is_killable: bool,
 ) -> Result<Acknowledgement> {
-    let options = options(sleep_of(is_killable));
-    with_bytes(message, |bytes| {
-        popcorn_msg::multicast(nodes, M::TYPE, &[bytes], options)
-    })
+    popcorn_msg::multicast_typed(nodes, message, &[], options(sleep_of(is_killable)))
 }
 
 /// Tells, without an answer. Waits, killable, while the way is full.
@@ -92,8 +74,6 @@ pub fn multicast<M: Wire>(
 /// # Errors
 ///
 /// `EINTR`, `EHOSTDOWN`.
-pub fn post<M: Wire>(node: NodeId, message: &M, tail: &[u8]) -> Result {
-    with_bytes(message, |bytes| {
-        popcorn_msg::post(node, M::TYPE, &[bytes, tail])
-    })
+pub fn post<M: OneWay>(node: NodeId, message: &M, tail: &[u8]) -> Result {
+    popcorn_msg::post_typed(node, message, &[tail])
 }

@@ -6,7 +6,6 @@ use crate::core::Core;
 use crate::link::Link;
 use crate::pending;
 use crate::pending::Waiter;
-use crate::request::encoded;
 use crate::request::malformed;
 use crate::statistics;
 
@@ -17,7 +16,8 @@ use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::RequestId;
-use popcorn_core::wire::Wire;
+use popcorn_core::message;
+use popcorn_kernel::errno;
 use popcorn_kernel::time;
 use popcorn_kernel::wait::Sleep;
 
@@ -74,7 +74,7 @@ impl Response {
     /// # Errors
     ///
     /// `EPROTO`: the length is another.
-    pub fn decode<T: Wire>(&self) -> Result<T> {
+    pub fn decode<T: message::Response>(&self) -> Result<T> {
         T::decode(&self.payload).map_err(malformed)
     }
 
@@ -82,8 +82,10 @@ impl Response {
     ///
     /// # Errors
     ///
-    /// `EPROTO`: it is too short.
-    pub fn decode_prefix<T: Wire>(&self) -> Result<(T, &[u8])> {
+    /// `EPROTO`: it is shorter or longer than declared.
+    pub fn decode_prefix<T: message::Response>(&self) -> Result<(T, &[u8])> {
+        let fits = T::DECLARED.check_length(self.payload.len());
+        fits.map_err(|_| errno::protocol())?;
         T::decode_prefix(&self.payload).map_err(malformed)
     }
 
@@ -135,7 +137,7 @@ impl Endpoint {
     /// As [`Endpoint::post`], and `ETIMEDOUT`, `EINTR` (by [`CallOptions::sleep`]), `EHOSTDOWN` (the
     /// peer died meanwhile; whether it did what was asked is not known), or the error that the peer
     /// answered with.
-    pub fn call(
+    pub(crate) fn call(
         &self,
         node: NodeId,
         kind: u16,
@@ -154,7 +156,7 @@ impl Endpoint {
     /// # Errors
     ///
     /// As [`Endpoint::call`]; `EINTR`, `ETIMEDOUT`: the peer was not asked.
-    pub fn call_or_leave(
+    pub(crate) fn call_or_leave(
         &self,
         node: NodeId,
         kind: u16,
@@ -192,7 +194,7 @@ impl Endpoint {
         let call = self.core.pending().begin(link.peer(), sleep, deadline)?;
         counted.sending(call.id(), parts);
         link.send_request(kind, Class::Request, call.id(), parts, sleep, deadline)?;
-        let poll_ns = self.poll_ns(link, options);
+        let poll_ns = self.poll_ns(link, options, counted);
         if poll_ns != 0 {
             let polled = [(link, &*call.waiter)];
             self.poll_for(&polled, |&of| Some(of), poll_ns);
@@ -201,7 +203,12 @@ impl Endpoint {
     }
 
     /// For how long to look for an answer of `link` before sleeping, in nanoseconds; 0: not at all.
-    pub(super) fn poll_ns(&self, link: &Link, options: CallOptions) -> u64 {
+    pub(super) fn poll_ns(
+        &self,
+        link: &Link,
+        options: CallOptions,
+        counted: &mut statistics::Call<'_>,
+    ) -> u64 {
         match options.poll_us {
             Some(us) => u64::from(us) * 1000,
             None if link.transport().shares_memory() => {
@@ -238,23 +245,5 @@ impl Endpoint {
             waiter,
         });
         (result.map(|payload| Response { payload }), outstanding)
-    }
-
-    /// [`Endpoint::call`] with a typed request (followed by `tail`) and a typed response.
-    ///
-    /// # Errors
-    ///
-    /// As [`Endpoint::call`]; `EPROTO`: the response has another length.
-    pub fn call_typed<Q: Wire, R: Wire>(
-        &self,
-        node: NodeId,
-        request: &Q,
-        tail: &[&[u8]],
-        options: CallOptions,
-    ) -> Result<R> {
-        let response = encoded(request, tail, |parts| {
-            self.call(node, Q::TYPE, parts, options)
-        })?;
-        response.decode()
     }
 }

@@ -15,7 +15,6 @@ use crate::link::Link;
 use crate::link::SendError;
 use crate::link::ROOM_POLL_MS;
 use crate::pending;
-use crate::request::encoded;
 use crate::statistics;
 
 use kernel::error::Error;
@@ -26,7 +25,6 @@ use popcorn_core::deadline::Deadline;
 use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
-use popcorn_core::wire::Wire;
 use popcorn_kernel::errno;
 use popcorn_kernel::time;
 
@@ -166,18 +164,12 @@ impl Asked<'_> {
 }
 
 impl Endpoint {
-    /// Sends a request to all of `nodes`, and then waits for their responses: until all are there, or the time, which
-    /// is one for all, is over, or a signal comes. May sleep.
-    ///
-    /// What became of each is in the acknowledgement: its response, or an error as of [`Endpoint::call`]. Who is
-    /// interrupted, or out of time, may leave those answers that are yet to come to somebody else, or wait for them
-    /// after all ([`Acknowledgement::wait`]); `EINTR` and `ETIMEDOUT` of other nodes say that they were not asked. Of
-    /// this node itself it is `ENODEV`.
+    /// [`Endpoint::multicast_typed`] with the bytes of a request.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`: nobody was asked.
-    pub fn multicast(
+    /// As there.
+    pub(crate) fn multicast(
         &self,
         nodes: NodeSet,
         kind: u16,
@@ -294,7 +286,7 @@ impl Endpoint {
     fn poll_all(&self, asked: &mut [Asked<'_>], options: CallOptions) {
         let mut longest_ns = 0;
         for each in asked.iter_mut().filter(|each| each.is_sent()) {
-            let poll_ns = self.poll_ns(each.link, options);
+            let poll_ns = self.poll_ns(each.link, options, &mut each.counted);
             each.is_polled = poll_ns != 0;
             longest_ns = poll_ns.max(longest_ns);
         }
@@ -305,22 +297,5 @@ impl Endpoint {
                 longest_ns,
             );
         }
-    }
-
-    /// [`Endpoint::multicast`] with a typed request (followed by `tail`); [`Response::decode`] gives typed answers.
-    ///
-    /// # Errors
-    ///
-    /// As [`Endpoint::multicast`].
-    pub fn multicast_typed<Q: Wire>(
-        &self,
-        nodes: NodeSet,
-        request: &Q,
-        tail: &[&[u8]],
-        options: CallOptions,
-    ) -> Result<Acknowledgement> {
-        encoded(request, tail, |parts| {
-            self.multicast(nodes, Q::TYPE, parts, options)
-        })
     }
 }

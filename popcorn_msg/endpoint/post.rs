@@ -3,14 +3,12 @@
 
 use super::Endpoint;
 use crate::link::SendError;
-use crate::request::encoded;
 
 use kernel::prelude::*;
 
 use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
-use popcorn_core::wire::Wire;
 use popcorn_kernel::wait::Sleep;
 
 impl Endpoint {
@@ -20,7 +18,7 @@ impl Endpoint {
     ///
     /// `ENODEV`: no such node. `EHOSTDOWN`: it is not online. `EPROTO`: it is of another build.
     /// `EMSGSIZE`: too long. `EINVAL`: too many parts. `EINTR`.
-    pub fn post(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
+    pub(crate) fn post(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
         let link = self.online_link(node)?;
         link.send_request(
             kind,
@@ -37,7 +35,7 @@ impl Endpoint {
     /// # Errors
     ///
     /// `EAGAIN`: the ring is full now. Else as [`Endpoint::post`].
-    pub fn try_post(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
+    pub(crate) fn try_post(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
         let link = self.online_link(node)?;
         match link.try_send_request(kind, Class::OneWay, 0, parts, false) {
             Ok(()) => Ok(()),
@@ -54,7 +52,7 @@ impl Endpoint {
     /// # Errors
     ///
     /// `EAGAIN`: the ring is too full now. Else as [`Endpoint::post`].
-    pub fn try_post_bulk(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
+    pub(crate) fn try_post_bulk(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
         let length = parts.iter().map(|part| part.len()).sum();
         let link = self.online_link(node)?;
         if !link.has_room_for_bulk(length) {
@@ -68,14 +66,5 @@ impl Endpoint {
             }
             Err(SendError::Failed(error)) => Err(error),
         }
-    }
-
-    /// [`Endpoint::post`] with a typed message.
-    ///
-    /// # Errors
-    ///
-    /// As [`Endpoint::post`].
-    pub fn post_typed<Q: Wire>(&self, node: NodeId, message: &Q, tail: &[&[u8]]) -> Result {
-        encoded(message, tail, |parts| self.post(node, Q::TYPE, parts))
     }
 }

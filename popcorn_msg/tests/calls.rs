@@ -234,7 +234,7 @@ pub(super) fn one_deadline() -> Outcome {
 
 wire_message! {
     /// A number, to check order.
-    pub struct Number = 0x510 {
+    pub struct Number = 0x510, one_way, urgent, tail 0..=9000 {
         /// The number.
         value: u32,
     }
