@@ -30,7 +30,6 @@ use popcorn_kernel::errno;
 use popcorn_kernel::kthread::should_stop;
 use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::time;
-use popcorn_kernel::warn_ratelimited;
 use popcorn_msg::Handler;
 use popcorn_msg::Request;
 
@@ -119,7 +118,7 @@ impl Handler for Service {
             return;
         };
         let result = match request.kind() {
-            BenchBegin::TYPE if request.wants_reply() => {
+            BenchBegin::TYPE => {
                 let begin = request.decode::<BenchBegin>();
                 begin.and_then(|begin| bench.begin(from, &begin))
             }
@@ -141,14 +140,13 @@ impl Handler for Service {
             return Some(request);
         };
         match request.kind() {
-            BenchEcho::TYPE if request.wants_reply() => bench.answer(source, arrived, request),
-            BenchStream::TYPE if !request.wants_reply() => {
-                match request.decode_prefix::<BenchStream>() {
-                    Ok((message, _)) => source.count(&message, request.payload().len()),
-                    Err(_) => warn_ratelimited!("node {} sends a stream of nothing\n", from),
+            BenchEcho::TYPE => bench.answer(source, arrived, request),
+            BenchStream::TYPE => {
+                if let Ok((message, _)) = request.decode_prefix::<BenchStream>() {
+                    source.count(&message, request.payload().len());
                 }
             }
-            BenchEnd::TYPE if request.wants_reply() => {
+            BenchEnd::TYPE => {
                 let end = request.decode::<BenchEnd>();
                 // If this fails, the sender is gone.
                 match end.and_then(|end| source.end(&end)) {
@@ -206,11 +204,12 @@ impl Bench {
             Ok(_) => Err(ESRCH),
             Err(error) => Err(error),
         };
-        let tail = length.checked_sub(BenchEchoed::SIZE);
-        let tail = tail.and_then(|length| self.padding.get(..length));
+        // It is declared to be no shorter than this answer, and is no longer than a payload.
+        let tail = length.saturating_sub(BenchEchoed::SIZE);
+        let tail = self.padding.get(..tail).unwrap_or(&[]);
         // If these fail, the sender is gone.
-        match (number, tail) {
-            (Ok(number), Some(tail)) => {
+        match number {
+            Ok(number) => {
                 source.heard();
                 let echoed = BenchEchoed {
                     number,
@@ -219,8 +218,7 @@ impl Bench {
                 };
                 request.reply_with(&echoed, &[tail]).ok();
             }
-            (Err(error), _) => drop(request.reply_error(error)),
-            (Ok(_), None) => drop(request.reply_error(errno::protocol())),
+            Err(error) => drop(request.reply_error(error)),
         }
     }
 }

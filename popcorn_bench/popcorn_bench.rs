@@ -27,7 +27,7 @@ use kernel::sync::Mutex;
 
 use core::sync::atomic::AtomicU64;
 use popcorn_core::ids::NODE_MAX;
-use popcorn_core::proto::BENCH_TYPES;
+use popcorn_core::proto::BENCH_MESSAGES;
 use popcorn_core::wire::PAYLOAD_MAX;
 use popcorn_kernel::global::Global;
 use popcorn_kernel::global::GlobalGuard;
@@ -107,7 +107,7 @@ impl kernel::Module for PopcornBench {
             service: None,
             device: None,
         };
-        this.service = Some(popcorn_msg::register(BENCH_TYPES, &Service)?);
+        this.service = Some(popcorn_msg::register(BENCH_MESSAGES, &Service)?);
         this.device = Some(Device::new(module)?);
         Ok(this)
     }

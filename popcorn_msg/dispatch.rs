@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
-//! What becomes of a message that came: whatever transport brought it.
+//! What becomes of a message that came: whatever transport brought it. Here alone is looked whether it is as declared.
 
 use crate::link::Link;
 use crate::request::Request;
+use crate::service::Active;
 
+use kernel::error::Error;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
 use core::sync::atomic::Ordering;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
+use popcorn_core::message::Unfit;
 use popcorn_core::window::Lane;
 use popcorn_core::wire::Header;
 use popcorn_core::wire::HEADER_SIZE;
+use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
 use popcorn_kernel::warn_ratelimited;
 
@@ -73,37 +77,74 @@ pub(crate) fn response(link: &Link, header: &Header, payload: Result<KVVec<u8>>)
     }
 }
 
-/// Hands a request to its service: at once if that can be, else on a worker.
+/// Why a request or one-way message does not reach a service.
+enum Refusal {
+    /// There is none, or no memory.
+    Lost(Error),
+    /// It is not what its service has declared.
+    Unfit(Unfit),
+}
+
+/// Hands a request or one-way message to its service, if it is as that has declared it: at once if that can be, else
+/// on a worker.
 pub(crate) fn request(link: &Arc<Link>, header: Header, payload: Result<KVVec<u8>>) {
-    let service = link.core().services().find(header.kind);
-    let (payload, error) = match (payload, &service) {
-        (Ok(payload), Some(_)) => (payload, None),
-        (Ok(_), None) => (KVVec::new(), Some(errno::not_supported())),
-        (Err(error), _) => (KVVec::new(), Some(error)),
+    let found = link.core().services().find(header.kind);
+    let taken = match (found, payload) {
+        (_, Err(error)) => Err(Refusal::Lost(error)),
+        (None, Ok(_)) => Err(Refusal::Lost(errno::not_supported())),
+        (Some((service, declared)), Ok(payload)) => declared
+            .check(header.class, payload.len())
+            .map(|()| (service, declared.is_urgent(), payload))
+            .map_err(Refusal::Unfit),
     };
-    let mut request = Request::new(link.clone(), header, payload, service.clone());
-    let (None, Some(service)) = (error, service) else {
-        let error = error.unwrap_or(EIO);
-        link.statistics().lost(header.kind);
-        if !request.wants_reply() {
-            warn_ratelimited!(
-                "a message of type {:#x} from node {} is lost: {:?}\n",
-                header.kind,
-                link.peer(),
-                error
-            );
+    match taken {
+        Ok((service, is_urgent, payload)) => {
+            let request = Request::new(link.clone(), header, payload, Some(service.clone()));
+            hand_over(link, service, is_urgent, request);
         }
-        // If this fails, the peer is gone.
-        request.reply_error(error).ok();
-        return;
+        Err(refusal) => refuse(link, header, refusal),
+    }
+}
+
+/// Answers a request with why it does not reach a service; of a one-way message the log tells.
+fn refuse(link: &Arc<Link>, header: Header, refusal: Refusal) {
+    let (kind, peer) = (header.kind, link.peer());
+    let request = Request::new(link.clone(), header, KVVec::new(), None);
+    link.statistics().lost(kind);
+    let error = match refusal {
+        Refusal::Lost(error) => {
+            if !request.wants_reply() {
+                warn_ratelimited!(
+                    "a message of type {:#x} from node {} is lost: {:?}\n",
+                    kind,
+                    peer,
+                    error
+                );
+            }
+            error
+        }
+        Refusal::Unfit(unfit) => {
+            err_ratelimited!(
+                "message {:#x} of node {} refused: {}\n",
+                kind,
+                peer,
+                unfit.as_str()
+            );
+            errno::protocol()
+        }
     };
-    if header.class == Class::OneWay || link.has_room_for_response() {
-        match service.handler().urgent(link.peer(), request) {
+    // If this fails, the peer is gone.
+    request.reply_error(error).ok();
+}
+
+fn hand_over(link: &Arc<Link>, service: Active, is_urgent: bool, mut request: Request) {
+    let (peer, kind) = (link.peer(), request.kind());
+    if is_urgent && (!request.wants_reply() || link.has_room_for_response()) {
+        match service.handler().urgent(peer, request) {
             None => return,
             Some(back) => request = back,
         }
     }
-    let peer = link.peer();
     // If this fails, the request was dropped, still here, and so answered.
     let spawned = link.spawn(move || {
         request.in_receiver = false;
@@ -114,6 +155,6 @@ pub(crate) fn request(link: &Arc<Link>, header: Header, payload: Result<KVVec<u8
         service.handler().request(peer, request);
     });
     if spawned.is_err() {
-        link.statistics().lost(header.kind);
+        link.statistics().lost(kind);
     }
 }

@@ -36,13 +36,11 @@ use kernel::sync::Arc;
 use kernel::sync::Mutex;
 use kernel::sync::SpinLock;
 
-use core::ops::RangeInclusive;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::NODE_MAX;
+use popcorn_core::message::Messages;
+use popcorn_core::proto;
 use popcorn_kernel::kthread::Kthread;
-
-/// Message types that belong to this module.
-pub(crate) const OWN_TYPES: RangeInclusive<u16> = 0..=0xff;
 
 /// A node.
 #[pin_data]
@@ -75,7 +73,7 @@ impl Endpoint {
     pub(crate) fn new(node: NodeId, settings: Settings) -> Result<Arc<Self>> {
         let core = Core::new(node, settings)?;
         // The endpoint's own service stays as long as the endpoint.
-        core.services().add(OWN_TYPES, &Echo)?;
+        core.services().add(proto::NODE_MESSAGES, &Echo)?;
         Arc::pin_init(
             pin_init!(Self {
                 core,
@@ -96,19 +94,19 @@ impl Endpoint {
         &self.core
     }
 
-    /// Registers a service for a range of message types. May sleep.
+    /// Registers a service for messages. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL`: the range is empty. `EEXIST`: it overlaps another's. `ENOSPC`, `ENOMEM`.
+    /// `EEXIST`: between the first and the last of these types is one of another service. `ENOSPC`, `ENOMEM`.
     pub fn register(
         &self,
-        types: RangeInclusive<u16>,
+        messages: Messages,
         handler: &'static dyn Handler,
     ) -> Result<Registration> {
         Ok(Registration {
             core: self.core.clone(),
-            service: self.core.services().add(types, handler)?,
+            service: self.core.services().add(messages, handler)?,
         })
     }
 

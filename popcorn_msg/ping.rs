@@ -50,9 +50,7 @@ impl Handler for Echo {
     }
 
     fn urgent(&self, _from: NodeId, request: Request) -> Option<Request> {
-        if request.kind() != ECHO {
-            return Some(request);
-        }
+        // As above.
         request.echo().ok();
         None
     }

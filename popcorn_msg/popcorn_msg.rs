@@ -60,7 +60,6 @@ pub use service::NodeEvent;
 
 use configuration::Configuration;
 
-use ::core::ops::RangeInclusive;
 use kernel::c_str;
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -68,6 +67,7 @@ use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
 use popcorn_core::message;
+use popcorn_core::message::Messages;
 use popcorn_kernel::configfs::Subsystem;
 use popcorn_kernel::errno;
 use popcorn_kernel::global::Global;
@@ -109,8 +109,8 @@ pub fn this_node() -> NodeId {
 /// # Errors
 ///
 /// As there.
-pub fn register(types: RangeInclusive<u16>, handler: &'static dyn Handler) -> Result<Registration> {
-    endpoint()?.register(types, handler)
+pub fn register(messages: Messages, handler: &'static dyn Handler) -> Result<Registration> {
+    endpoint()?.register(messages, handler)
 }
 
 /// See [`Endpoint::post_typed`].

@@ -12,10 +12,11 @@ use kernel::sync::new_spinlock;
 use kernel::sync::Arc;
 use kernel::sync::SpinLock;
 
-use core::ops::RangeInclusive;
 use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering;
 use popcorn_core::ids::NodeId;
+use popcorn_core::message::Declared;
+use popcorn_core::message::Messages;
 use popcorn_kernel::new_waitqueue;
 use popcorn_kernel::wait::WaitQueue;
 
@@ -33,15 +34,16 @@ pub enum NodeEvent {
     Dead,
 }
 
-/// A service: it handles a range of message types.
+/// A service: it handles the messages that it is registered for. What comes to it is as declared, in class and
+/// length; what else is refused before (`dispatch.rs`). Every value is still the peer's.
 pub trait Handler: Send + Sync {
     /// A request or one-way message came. Runs on a workqueue, may sleep; several run at once, in
     /// any order. A request that is dropped without a reply is answered with `EIO`.
     fn request(&self, from: NodeId, request: Request);
 
-    /// Tried first, for services that can answer without sleeping: runs in the receiving thread,
+    /// Tried first with messages that are declared as urgent: runs in the receiving thread,
     /// or in that of a caller who polls for a response, in the order in which messages came. Must
-    /// not sleep nor call [`crate::call`]. Returns the request if it is to be queued instead.
+    /// not sleep nor call another node. Returns the request if it is to be queued instead.
     fn urgent(&self, _from: NodeId, request: Request) -> Option<Request> {
         Some(request)
     }
@@ -67,8 +69,7 @@ pub trait Handler: Send + Sync {
 /// A registered service.
 #[pin_data]
 pub(crate) struct Service {
-    first: u16,
-    last: u16,
+    messages: Messages,
     handler: &'static dyn Handler,
     active: AtomicUsize,
     #[pin]
@@ -116,16 +117,12 @@ impl Services {
     /// Adds a service.
     pub(crate) fn add(
         &self,
-        types: RangeInclusive<u16>,
+        messages: Messages,
         handler: &'static dyn Handler,
     ) -> Result<Arc<Service>> {
-        if types.is_empty() {
-            return Err(EINVAL);
-        }
         let service = Arc::pin_init(
             pin_init!(Service {
-                first: *types.start(),
-                last: *types.end(),
+                messages,
                 handler,
                 active: AtomicUsize::new(0),
                 idle <- new_waitqueue!("popcorn_msg::Service"),
@@ -133,7 +130,7 @@ impl Services {
             GFP_KERNEL,
         )?;
         let mut table = self.table.lock();
-        let overlaps = |old: &Arc<Service>| old.first <= service.last && service.first <= old.last;
+        let overlaps = |old: &Arc<Service>| old.messages.overlaps(&messages);
         if table.iter().flatten().any(overlaps) {
             return Err(EEXIST);
         }
@@ -157,16 +154,17 @@ impl Services {
             .wait_idle(None, || service.active.load(Ordering::Acquire) == 0);
     }
 
-    /// The service for a message type.
-    pub(crate) fn find(&self, kind: u16) -> Option<Active> {
+    /// The service for a message type, and what it has declared of that.
+    pub(crate) fn find(&self, kind: u16) -> Option<(Active, &'static Declared)> {
         let table = self.table.lock();
         let service = table
             .iter()
             .flatten()
-            .find(|service| (service.first..=service.last).contains(&kind))?;
+            .find(|service| service.messages.spans(kind))?;
+        let declared = service.messages.get(kind)?;
         // Counted under the lock, so that remove() sees it.
         service.active.fetch_add(1, Ordering::Relaxed);
-        Some(Active(service.clone()))
+        Some((Active(service.clone()), declared))
     }
 
     /// Tells all services about a node. May sleep.
@@ -192,7 +190,7 @@ impl Services {
         while let Some(active) = next.and_then(|first| self.find_from(first)) {
             limit.check()?;
             active.handler().part(node, limit)?;
-            next = active.0.last.checked_add(1);
+            next = active.0.messages.last().checked_add(1);
         }
         Ok(())
     }
@@ -200,8 +198,9 @@ impl Services {
     /// The service with the lowest message types that are not below `first`.
     fn find_from(&self, first: u16) -> Option<Active> {
         let table = self.table.lock();
-        let behind = table.iter().flatten().filter(|each| each.first >= first);
-        let service = behind.min_by_key(|each| each.first)?;
+        let behind = table.iter().flatten();
+        let behind = behind.filter(|each| each.messages.first() >= first);
+        let service = behind.min_by_key(|each| each.messages.first())?;
         // As in find().
         service.active.fetch_add(1, Ordering::Relaxed);
         Some(Active(service.clone()))

@@ -135,7 +135,7 @@ pub(super) fn failed_calls() -> Outcome {
     const KIND: u16 = 0x580;
     GATE.reset();
     let (zero, one, _memory) = two_nodes()?;
-    let _service = one.register(KIND..=KIND, &GATE)?;
+    let _service = one.register(requests!(KIND), &GATE)?;
     let _opens = Opens(&GATE);
 
     let long = KVec::from_elem(0u8, PAYLOAD_MAX + 1, GFP_KERNEL)?;

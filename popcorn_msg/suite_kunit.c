@@ -27,6 +27,8 @@ void popcorn_msg_test_multicast_any_order(struct kunit *test);
 void popcorn_msg_test_multicast_out_of_time(struct kunit *test);
 void popcorn_msg_test_multicast_interrupted(struct kunit *test);
 void popcorn_msg_test_multicast_no_room(struct kunit *test);
+void popcorn_msg_test_declared(struct kunit *test);
+void popcorn_msg_test_undeclared_answers(struct kunit *test);
 void popcorn_msg_test_part_in_order(struct kunit *test);
 void popcorn_msg_test_part_refused(struct kunit *test);
 void popcorn_msg_test_part_too_slow(struct kunit *test);
@@ -85,6 +87,8 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE(popcorn_msg_test_multicast_out_of_time),
 	KUNIT_CASE(popcorn_msg_test_multicast_interrupted),
 	KUNIT_CASE(popcorn_msg_test_multicast_no_room),
+	KUNIT_CASE_SLOW(popcorn_msg_test_declared),
+	KUNIT_CASE(popcorn_msg_test_undeclared_answers),
 	KUNIT_CASE(popcorn_msg_test_part_in_order),
 	KUNIT_CASE(popcorn_msg_test_part_refused),
 	KUNIT_CASE(popcorn_msg_test_part_too_slow),

@@ -4,7 +4,30 @@
 //!
 //! The suite is in `suite_kunit.c`.
 
+/// The declarations of requests of these types, of any length, for tests that send bytes.
+macro_rules! requests {
+    ($($kind:expr),+) => { any_length!(request $($kind),+) };
+}
+
+/// As [`requests`], but one-way.
+macro_rules! one_ways {
+    ($($kind:expr),+) => { any_length!(one_way $($kind),+) };
+}
+
+macro_rules! any_length {
+    ($class:ident $($kind:expr),+) => {{
+        const LIST: &[popcorn_core::message::Declared] = &[$(
+            popcorn_core::message::Declared::$class("Test", $kind, 0)
+                .tail(0, popcorn_core::wire::PAYLOAD_MAX)
+        ),+];
+        const MESSAGES: popcorn_core::message::Messages =
+            popcorn_core::message::Messages::new(LIST);
+        MESSAGES
+    }};
+}
+
 mod calls;
+mod declared;
 mod doorbells;
 mod hostile;
 mod lives;
@@ -84,6 +107,8 @@ kunit_cases! {
     popcorn_msg_test_multicast_out_of_time = multicast::out_of_time;
     popcorn_msg_test_multicast_interrupted = multicast::interrupted;
     popcorn_msg_test_multicast_no_room = multicast::no_room;
+    popcorn_msg_test_declared = declared::declared;
+    popcorn_msg_test_undeclared_answers = declared::answers;
     popcorn_msg_test_part_in_order = parting::in_order;
     popcorn_msg_test_part_refused = parting::refused;
     popcorn_msg_test_part_too_slow = parting::too_slow;

@@ -31,7 +31,7 @@ use kernel::c_str;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use popcorn_core::net_frame::QUEUES_MAX;
-use popcorn_core::proto::NET_TYPES;
+use popcorn_core::proto::NET_MESSAGES;
 use popcorn_kernel::global::Global;
 use popcorn_kernel::global::GlobalGuard;
 use popcorn_kernel::kthread::Kthread;
@@ -82,7 +82,7 @@ impl kernel::Module for PopcornNet {
         }
         let registration = port.interface.register()?;
         let greetings = Greetings(port.clone());
-        let service = popcorn_msg::register(NET_TYPES, &Service)?;
+        let service = popcorn_msg::register(NET_MESSAGES, &Service)?;
         // Those that come from here on greet by themselves.
         port.greet_all();
         Ok(Self {

@@ -44,7 +44,7 @@ impl Handler for Service {
             return;
         };
         match request.kind() {
-            NetHello::TYPE if request.wants_reply() && port.may_join(from) => {
+            NetHello::TYPE if port.may_join(from) => {
                 port.joined(from);
                 // If this fails, the sender is gone.
                 request.reply(0, &[]).ok();
@@ -56,9 +56,6 @@ impl Handler for Service {
     }
 
     fn urgent(&self, from: NodeId, request: Request) -> Option<Request> {
-        if request.kind() != NetFrame::TYPE || request.wants_reply() {
-            return Some(request);
-        }
         // Of others nothing is taken, whatever they say.
         if let Some(port) = PORT.get().filter(|port| port.may_join(from)) {
             port.piece(from, request.payload());

@@ -45,7 +45,7 @@ use crate::talk;
 struct Service;
 
 pub(crate) fn register() -> Result<Registration> {
-    popcorn_msg::register(proto::PAGE_TYPES, &Service)
+    popcorn_msg::register(proto::PAGE_MESSAGES, &Service)
 }
 
 /// The origin's side of a space that `from` may ask about.

@@ -25,7 +25,7 @@ pub(crate) fn refuse(request: Request, error: Error) {
 }
 
 pub(crate) fn register() -> Result<Registration> {
-    popcorn_msg::register(proto::THREAD_TYPES, &Service)
+    popcorn_msg::register(proto::THREAD_MESSAGES, &Service)
 }
 
 /// What a message is about, and whether its sender may say so.
@@ -160,13 +160,8 @@ impl Handler for Service {
 
     // What only hands something to a sleeping thread needs no worker in between.
     fn urgent(&self, _from: NodeId, request: Request) -> Option<Request> {
-        match request.kind() {
-            proto::Syscall::TYPE | proto::Back::TYPE | proto::Recall::TYPE => {
-                handle_or_refuse(request);
-                None
-            }
-            _ => Some(request),
-        }
+        handle_or_refuse(request);
+        None
     }
 
     fn node_event(&self, node: NodeId, event: NodeEvent) {

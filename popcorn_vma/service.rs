@@ -18,7 +18,7 @@ use popcorn_page::Role;
 struct Service;
 
 pub(crate) fn register() -> Result<Registration> {
-    popcorn_msg::register(proto::LAYOUT_TYPES, &Service)
+    popcorn_msg::register(proto::LAYOUT_MESSAGES, &Service)
 }
 
 /// A remote asks about an address.

@@ -28,6 +28,7 @@ use core::sync::atomic::Ordering;
 use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
+use popcorn_core::messages;
 use popcorn_core::window::Layout;
 use popcorn_core::wire;
 use popcorn_core::wire::PAYLOAD_MAX;
@@ -113,7 +114,7 @@ pub(super) fn late_reply() -> Outcome {
     static GATE: Gate = Gate::new();
     GATE.reset();
     let (zero, one, _memory) = two_nodes()?;
-    let _service = one.register(0x500..=0x500, &GATE)?;
+    let _service = one.register(requests!(0x500), &GATE)?;
     let _opens = Opens(&GATE);
     let brief = CallOptions::killable(50);
     check!(zero.call(node(1), 0x500, &[], brief).err() == Some(errno::timed_out()));
@@ -137,7 +138,7 @@ pub(super) fn late_reply() -> Outcome {
         fn request(&self, _from: NodeId, _request: Request) {}
     }
     static FORGETS: Forgets = Forgets;
-    let _forgets = one.register(0x501..=0x501, &FORGETS)?;
+    let _forgets = one.register(requests!(0x501), &FORGETS)?;
     check!(zero.call(node(1), 0x501, &[], OPTIONS).err() == Some(EIO));
     Ok(())
 }
@@ -147,7 +148,7 @@ pub(super) fn left_call() -> Outcome {
     static GATE: Gate = Gate::new();
     GATE.reset();
     let (zero, one, _memory) = two_nodes()?;
-    let _service = one.register(0x502..=0x502, &GATE)?;
+    let _service = one.register(requests!(0x502), &GATE)?;
     let _opens = Opens(&GATE);
     let link = zero.link(node(1)).ok_or(ENODEV)?;
     let used = || link.core().pending().used();
@@ -268,7 +269,7 @@ pub(super) fn order() -> Outcome {
     IN_ORDER.wrong.store(0, Ordering::SeqCst);
     const NUMBERS: u32 = 5000;
     let (zero, one, _memory) = two_nodes()?;
-    let _service = one.register(0x510..=0x510, &IN_ORDER)?;
+    let _service = one.register(messages![Number], &IN_ORDER)?;
     for value in 0..NUMBERS {
         zero.post_typed(node(1), &Number { value }, &[])?;
     }
@@ -285,7 +286,7 @@ pub(super) fn back_pressure() -> Outcome {
     GATE.reset();
     const MESSAGES: u32 = QUEUED + 50;
     let (zero, one, _memory) = two_nodes()?;
-    let _service = one.register(0x520..=0x520, &GATE)?;
+    let _service = one.register(one_ways!(0x520), &GATE)?;
     let _opens = Opens(&GATE);
     for _ in 0..MESSAGES {
         zero.post(node(1), 0x520, &[&[0; 64]])?;
@@ -342,7 +343,7 @@ pub(super) fn no_answer_taken() -> Outcome {
 
     EVENTS.reset();
     let two = TestNode::new(2, PROTOCOL, 2000)?;
-    let _events = two.register(0x525..=0x525, &EVENTS)?;
+    let _events = two.register(requests!(0x525), &EVENTS)?;
     let mut puppet = Puppet::join(&two, 3)?;
     for _ in 0..fit + 1 {
         check!(eventually(|| puppet.ask(0x7000)));
@@ -362,13 +363,13 @@ pub(super) fn registration() -> Outcome {
     OTHER.reset();
     let _opens = (Opens(&GATE), Opens(&OTHER));
     let (zero, one, _memory) = two_nodes()?;
-    let first = one.register(0x560..=0x56f, &GATE)?;
-    check!(one.register(0x56f..=0x570, &OTHER).err() == Some(EEXIST));
-    check!(one.register(0x0..=0x0, &OTHER).err() == Some(EEXIST));
-    #[allow(clippy::reversed_empty_ranges)]
-    let empty = one.register(0x571..=0x570, &OTHER).err();
-    check!(empty == Some(EINVAL));
-    let second = one.register(0x570..=0x570, &OTHER)?;
+    let first = one.register(requests!(0x560, 0x56f), &GATE)?;
+    check!(one.register(requests!(0x56f, 0x570), &OTHER).err() == Some(EEXIST));
+    check!(one.register(requests!(ECHO), &OTHER).err() == Some(EEXIST));
+    // What lies between two of a service is nobody else's, and nothing.
+    check!(one.register(requests!(0x565), &OTHER).err() == Some(EEXIST));
+    check!(zero.call(node(1), 0x565, &[], OPTIONS).err() == Some(errno::not_supported()));
+    let second = one.register(requests!(0x570), &OTHER)?;
     GATE.open.store(true, Ordering::SeqCst);
     OTHER.open.store(true, Ordering::SeqCst);
     zero.call(node(1), 0x56f, &[], OPTIONS)?;
@@ -376,7 +377,7 @@ pub(super) fn registration() -> Outcome {
     check!(GATE.done.load(Ordering::SeqCst) == 1 && OTHER.done.load(Ordering::SeqCst) == 1);
     drop(first);
     check!(zero.call(node(1), 0x560, &[], OPTIONS).err() == Some(errno::not_supported()));
-    let _first = one.register(0x560..=0x560, &OTHER)?;
+    let _first = one.register(requests!(0x560), &OTHER)?;
     zero.call(node(1), 0x560, &[], OPTIONS)?;
     check!(OTHER.done.load(Ordering::SeqCst) == 2);
     drop(second);

@@ -56,10 +56,10 @@ pub(super) fn leave_and_return() -> Outcome {
     GATE.reset();
     EVENTS.reset();
     let (zero, one, memory) = two_nodes()?;
-    let _service = one.register(0x530..=0x530, &GATE)?;
+    let _service = one.register(requests!(0x530), &GATE)?;
     let _opens = Opens(&GATE);
     zero.settle();
-    let _events = zero.register(0x531..=0x531, &EVENTS)?;
+    let _events = zero.register(requests!(0x531), &EVENTS)?;
     let caller = call_aside(&zero, 0x530, &RESULT)?;
     check!(eventually(|| GATE.begun.load(Ordering::SeqCst) == 1));
     GATE.open.store(false, Ordering::SeqCst);
@@ -139,10 +139,10 @@ pub(super) fn death() -> Outcome {
     GATE.reset();
     EVENTS.reset();
     let (zero, one, _memory) = two_nodes()?;
-    let _service = one.register(0x540..=0x540, &GATE)?;
+    let _service = one.register(requests!(0x540), &GATE)?;
     let _opens = Opens(&GATE);
     zero.settle();
-    let _events = zero.register(0x541..=0x541, &EVENTS)?;
+    let _events = zero.register(requests!(0x541), &EVENTS)?;
     let caller = call_aside(&zero, 0x540, &RESULT)?;
     check!(eventually(|| GATE.begun.load(Ordering::SeqCst) == 1));
     zero.node_died(node(1))?;
@@ -162,7 +162,7 @@ pub(super) fn death() -> Outcome {
 
     // No heartbeat: a node that joined by hand and then does nothing.
     let third = TestNode::new(2, PROTOCOL, 300)?;
-    let _events_there = third.register(0x541..=0x541, &EVENTS)?;
+    let _events_there = third.register(requests!(0x541), &EVENTS)?;
     EVENTS.reset();
     let _silent = Puppet::join(&third, 3)?;
     check!(eventually(|| EVENTS.counts() == (1, 0, 1)));
@@ -187,7 +187,7 @@ pub(super) fn told_first() -> Outcome {
     static SLOW: Slow = Slow { gate: Gate::new() };
     SLOW.gate.reset();
     let (zero, one, _memory) = two_nodes()?;
-    let _service = zero.register(0x543..=0x543, &SLOW)?;
+    let _service = zero.register(requests!(0x543), &SLOW)?;
     let _opens = Opens(&SLOW.gate);
     zero.node_died(node(1))?;
     check!(eventually(|| SLOW.gate.begun.load(Ordering::SeqCst) == 1));
@@ -270,7 +270,7 @@ pub(super) fn garbage() -> Outcome {
         EVENTS.reset();
         let (zero, _one, memory) = two_nodes()?;
         zero.settle();
-        let _events = zero.register(0x550..=0x550, &EVENTS)?;
+        let _events = zero.register(requests!(0x550), &EVENTS)?;
         let ring = layout.ring(Side::High, Lane::Requests);
         let first_word = ring + popcorn_core::ring::HEADER_SIZE;
         match case {

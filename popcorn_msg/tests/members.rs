@@ -74,8 +74,8 @@ pub(super) fn two() -> Outcome {
     one.settle();
     ZERO.reset();
     ONE.reset();
-    let _zero = zero.register(0x531..=0x531, &ZERO)?;
-    let _one = one.register(0x531..=0x531, &ONE)?;
+    let _zero = zero.register(requests!(0x531), &ZERO)?;
+    let _one = one.register(requests!(0x531), &ONE)?;
     let life = one.core().members().life();
     cuts(&proxy, true);
     check!(eventually(|| members(&zero) != 0b11));
@@ -110,7 +110,7 @@ pub(super) fn short_cut() -> Outcome {
     let (zero, one, proxy) = two_members(51)?;
     one.settle();
     ONE.reset();
-    let _one = one.register(0x531..=0x531, &ONE)?;
+    let _one = one.register(requests!(0x531), &ONE)?;
     let life = one.core().members().life();
     cuts(&proxy, true);
     // The proxy holds back what is said: one does not serve, and zero may yet remove it.
@@ -161,7 +161,7 @@ pub(super) fn three() -> Outcome {
     check!(eventually(|| is_whole() && is_connected()));
     one.settle();
     ONE.reset();
-    let _one = one.register(0x531..=0x531, &ONE)?;
+    let _one = one.register(requests!(0x531), &ONE)?;
     cuts(&first, true);
     cuts(&second, true);
     check!(eventually(
@@ -190,7 +190,7 @@ pub(super) fn restart() -> Outcome {
     let (zero, one, proxy) = two_members(55)?;
     one.settle();
     ONE.reset();
-    let _one = one.register(0x531..=0x531, &ONE)?;
+    let _one = one.register(requests!(0x531), &ONE)?;
     // What it says at its end is not heard.
     cuts(&proxy, true);
     drop(zero);
@@ -218,7 +218,7 @@ pub(super) fn leave() -> Outcome {
     let (zero, one, _proxy) = two_members(56)?;
     one.settle();
     ONE.reset();
-    let _one = one.register(0x531..=0x531, &ONE)?;
+    let _one = one.register(requests!(0x531), &ONE)?;
     let leaving = zero.part_from_system(node(1), LONG_MS)?;
     zero.leave(leaving)?;
     check!(members(&zero) == 0b01 && serves(&zero));
@@ -261,8 +261,8 @@ pub(super) fn leave_one() -> Outcome {
     two.settle();
     ONE.reset();
     TWO.reset();
-    let _one = one.register(0x531..=0x531, &ONE)?;
-    let _two = two.register(0x531..=0x531, &TWO)?;
+    let _one = one.register(requests!(0x531), &ONE)?;
+    let _two = two.register(requests!(0x531), &TWO)?;
     let leaving = zero.part_from_system(node(1), LONG_MS)?;
     check!(!zero.takes_threads(node(1)) && !zero.takes_threads(node(2)));
     zero.leave(leaving)?;
@@ -290,7 +290,7 @@ pub(super) fn lost_goodbye() -> Outcome {
     let (zero, one, proxy) = two_members(58)?;
     one.settle();
     ONE.reset();
-    let _one = one.register(0x531..=0x531, &ONE)?;
+    let _one = one.register(requests!(0x531), &ONE)?;
     zero.leave_members();
     check!(members(&one) == 0b10);
     check!(one.is_online(node(0)) && ONE.counts() == (0, 0, 0));
@@ -307,7 +307,7 @@ pub(super) fn force() -> Outcome {
     let (zero, one, proxy) = two_members(57)?;
     one.settle();
     ONE.reset();
-    let _one = one.register(0x531..=0x531, &ONE)?;
+    let _one = one.register(requests!(0x531), &ONE)?;
     let too_early = one.core().members().force(node(0)).err();
     check!(too_early == Some(errno::already()));
     let life = zero.core().members().life();

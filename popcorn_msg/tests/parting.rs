@@ -109,8 +109,8 @@ fn two_homewards(
 ) -> Result<(TestNode, TestNode, SharedMemory, [Registration; 2])> {
     let (zero, one, memory) = two_nodes()?;
     let services = [
-        zero.register(0x581..=0x581, here)?,
-        one.register(0x581..=0x581, there)?,
+        zero.register(requests!(0x581), here)?,
+        one.register(requests!(0x581), there)?,
     ];
     Ok((zero, one, memory, services))
 }
@@ -151,12 +151,12 @@ pub(super) fn in_order() -> Outcome {
     let (zero, one, _memory) = two_nodes()?;
     // In the wrong order, as modules are loaded.
     let _here = (
-        zero.register(0x583..=0x583, &PAGES)?,
-        zero.register(0x581..=0x581, &THREADS)?,
+        zero.register(requests!(0x583), &PAGES)?,
+        zero.register(requests!(0x581), &THREADS)?,
     );
     let _there = (
-        one.register(0x583..=0x583, &PAGES_THERE)?,
-        one.register(0x581..=0x581, &THREADS_THERE)?,
+        one.register(requests!(0x583), &PAGES_THERE)?,
+        one.register(requests!(0x581), &THREADS_THERE)?,
     );
     check!(is_open(&zero, &one));
     let parting = zero.part(node(1), LONG_MS)?;
@@ -221,7 +221,7 @@ pub(super) fn called_off() -> Outcome {
     static RESULT: AtomicU32 = AtomicU32::new(0);
     THERE.reset(Way::Waits);
     let (zero, one, _memory) = two_nodes()?;
-    let _there = one.register(0x581..=0x581, &THERE)?;
+    let _there = one.register(requests!(0x581), &THERE)?;
     let waiting = part_aside(&zero, 1, LONG_MS, &RESULT)?;
     check!(eventually(|| THERE.asked() == 1));
     check!(!one.takes_threads(node(0)));
@@ -242,7 +242,7 @@ pub(super) fn from_lost() -> Outcome {
     static RESULT: AtomicU32 = AtomicU32::new(0);
     THERE.reset(Way::Waits);
     let (zero, one, _memory) = two_nodes()?;
-    let _there = one.register(0x581..=0x581, &THERE)?;
+    let _there = one.register(requests!(0x581), &THERE)?;
     let waiting = part_aside(&zero, 1, LONG_MS, &RESULT)?;
     check!(eventually(|| THERE.asked() == 1));
     // It waits for its workers: they learn of it, too.

@@ -29,6 +29,7 @@ use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 use popcorn_core::address::Address;
 use popcorn_core::ids::NodeId;
+use popcorn_core::messages;
 use popcorn_core::wire::PAYLOAD_MAX;
 use popcorn_kernel::errno;
 use popcorn_kernel::kthread::should_stop;
@@ -157,8 +158,8 @@ pub(super) fn broken_connections() -> Outcome {
     EVENTS.reset();
     let (zero, one, proxy) = two_nodes(2, LONG_MS)?;
     zero.settle();
-    let _service = one.register(0x510..=0x510, &IN_ORDER)?;
-    let _events = zero.register(0x531..=0x531, &EVENTS)?;
+    let _service = one.register(messages![Number], &IN_ORDER)?;
+    let _events = zero.register(requests!(0x531), &EVENTS)?;
     let faults = &proxy.faults;
     let large = KVec::from_elem(7u8, 9000, GFP_KERNEL)?;
     for value in 0..NUMBERS {
@@ -199,7 +200,7 @@ pub(super) fn silence() -> Outcome {
     EVENTS.reset();
     let (zero, one, proxy) = two_nodes(3, 1500)?;
     zero.settle();
-    let _events = zero.register(0x531..=0x531, &EVENTS)?;
+    let _events = zero.register(requests!(0x531), &EVENTS)?;
     let before = zero.link(node(1)).and_then(|link| link.introduction());
     proxy.faults.swallows.store(true, Ordering::SeqCst);
     let host_down = Some(errno::host_down());
@@ -228,7 +229,7 @@ pub(super) fn leaves_and_returns() -> Outcome {
     let (near, _) = ports(4);
     let (zero, one, proxy) = two_nodes(4, LONG_MS)?;
     zero.settle();
-    let _events = zero.register(0x531..=0x531, &EVENTS)?;
+    let _events = zero.register(requests!(0x531), &EVENTS)?;
     one.detach(node(0))?;
     check!(eventually(|| EVENTS.counts() == (0, 1, 0)));
     one.connect(node(0), connects(near))?;
@@ -312,7 +313,7 @@ pub(super) fn back_pressure() -> Outcome {
     static GATE: super::Gate = super::Gate::new();
     GATE.reset();
     let (zero, one, _proxy) = two_nodes(6, LONG_MS)?;
-    let _service = one.register(0x520..=0x520, &GATE)?;
+    let _service = one.register(one_ways!(0x520), &GATE)?;
     let _opens = super::Opens(&GATE);
     let mut posted = 0;
     loop {

@@ -34,7 +34,7 @@ pub(super) fn answers_nobody_asked_for() -> Outcome {
     GATE.reset();
     RESULT.store(0, Ordering::SeqCst);
     let mut scene = Scene::new(LONG_MS)?;
-    let service = scene.honest.register(0x5c0..=0x5c0, &GATE)?;
+    let service = scene.honest.register(requests!(0x5c0), &GATE)?;
     let opens = Opens(&GATE);
     mark();
     // A call to the honest node that waits, with an id that can be guessed.

@@ -46,7 +46,7 @@ impl Scene {
         TRAFFIC.wrong.store(0, Ordering::SeqCst);
         let victim = TestNode::new(0, PROTOCOL, dead_ms)?;
         let honest = TestNode::new(HONEST, PROTOCOL, LONG_MS)?;
-        let told = victim.register(0x5f0..=0x5f0, &TOLD)?;
+        let told = victim.register(requests!(0x5f0), &TOLD)?;
         let memory = SharedMemory::allocate(WINDOW)?;
         victim.attach(node(HONEST), memory.clone())?;
         honest.attach(NodeId::PRIMARY, memory)?;
