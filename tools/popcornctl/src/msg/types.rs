@@ -3,41 +3,16 @@
 
 use crate::uapi;
 use popcorn_core::proto;
-use popcorn_core::wire::Wire;
 use std::fmt;
 use std::str::FromStr;
 
-/// The types of `popcorn_msg` itself (`popcorn_msg/ping.rs`).
-const ECHO: u16 = 0x0001;
-const ECHO_BY_WORKER: u16 = 0x0002;
-
-/// All that have a name. A response has the type of its request.
-const NAMES: &[(u16, &str)] = &[
-    (ECHO, "Echo"),
-    (ECHO_BY_WORKER, "EchoByWorker"),
-    (proto::Part::TYPE, "Part"),
-    (proto::Stay::TYPE, "Stay"),
-    (proto::Migrate::TYPE, "Migrate"),
-    (proto::Back::TYPE, "Back"),
-    (proto::Syscall::TYPE, "Syscall"),
-    (proto::Recall::TYPE, "Recall"),
-    (proto::Abandon::TYPE, "Abandon"),
-    (proto::SpaceExit::TYPE, "SpaceExit"),
-    (proto::SpaceLost::TYPE, "SpaceLost"),
-    (proto::VmaRequest::TYPE, "VmaRequest"),
-    (proto::Unmap::TYPE, "Unmap"),
-    (proto::PageRequest::TYPE, "PageRequest"),
-    (proto::Fetch::TYPE, "Fetch"),
-    (proto::Invalidate::TYPE, "Invalidate"),
-    (proto::Mapped::TYPE, "Mapped"),
-    (proto::NetFrame::TYPE, "NetFrame"),
-    (proto::NetHello::TYPE, "NetHello"),
-    (proto::NetBye::TYPE, "NetBye"),
-    (proto::BenchBegin::TYPE, "BenchBegin"),
-    (proto::BenchEcho::TYPE, "BenchEcho"),
-    (proto::BenchStream::TYPE, "BenchStream"),
-    (proto::BenchEnd::TYPE, "BenchEnd"),
-];
+/// All that are declared, which have a name. A response has the type of its request.
+fn named() -> impl Iterator<Item = (u16, &'static str)> {
+    let declared = proto::SERVICES
+        .into_iter()
+        .flat_map(|service| service.iter());
+    declared.map(|each| (each.kind, each.name))
+}
 
 /// What the kernel calls all types together for which it had no room of their own.
 const OTHERS: &str = "others";
@@ -52,8 +27,8 @@ impl Type {
         if self.0 == uapi::MSG_OTHERS {
             return Some(OTHERS);
         }
-        let is_it = |(kind, _): &&(u16, &str)| u32::from(*kind) == self.0;
-        NAMES.iter().find(is_it).map(|(_, name)| *name)
+        let is_it = |(kind, _): &(u16, &str)| u32::from(*kind) == self.0;
+        named().find(is_it).map(|(_, name)| name)
     }
 }
 
@@ -64,16 +39,16 @@ impl FromStr for Type {
         if text.eq_ignore_ascii_case(OTHERS) {
             return Ok(Self(uapi::MSG_OTHERS));
         }
-        let is_it = |(_, name): &&(u16, &str)| name.eq_ignore_ascii_case(text);
-        if let Some((kind, _)) = NAMES.iter().find(is_it) {
-            return Ok(Self(u32::from(*kind)));
+        let is_it = |(_, name): &(u16, &str)| name.eq_ignore_ascii_case(text);
+        if let Some((kind, _)) = named().find(is_it) {
+            return Ok(Self(u32::from(kind)));
         }
         let number = match text.strip_prefix("0x") {
             Some(digits) => u16::from_str_radix(digits, 16),
             None => text.parse(),
         };
         number.map(|kind| Self(u32::from(kind))).map_err(|_| {
-            let names: Vec<&str> = NAMES.iter().map(|(_, name)| *name).collect();
+            let names: Vec<&str> = named().map(|(_, name)| name).collect();
             format!(
                 "expected a number, as 0x301, {OTHERS}, or one of {}",
                 names.join(", ")
@@ -95,14 +70,14 @@ impl fmt::Display for Type {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use popcorn_core::ids::Class;
     use std::collections::BTreeMap;
-    use std::collections::BTreeSet;
 
     #[test]
     fn names_and_numbers_go_both_ways() {
-        for (kind, name) in NAMES {
-            let kind = Type(u32::from(*kind));
-            assert_eq!(kind.name(), Some(*name));
+        for (kind, name) in named() {
+            let kind = Type(u32::from(kind));
+            assert_eq!(kind.name(), Some(name));
             assert_eq!(name.parse(), Ok(kind));
             assert_eq!(name.to_lowercase().parse(), Ok(kind));
             assert_eq!(kind.to_string().parse(), Ok(kind));
@@ -115,32 +90,30 @@ mod tests {
         }
     }
 
+    /// The lines "* `0x0101` **Migrate**, ... one-way: ..." of the protocol's description, and the rows of its table;
+    /// answers are no types of a header.
     #[test]
-    fn no_name_and_no_number_is_there_twice() {
-        let kinds: BTreeSet<_> = NAMES.iter().map(|(kind, _)| kind).collect();
-        let names: BTreeSet<_> = NAMES.iter().map(|(_, name)| name).collect();
-        assert_eq!((kinds.len(), names.len()), (NAMES.len(), NAMES.len()));
-    }
-
-    /// The lines "* `0x0101` **Migrate**" of the protocol's description; answers are no types of a header.
-    #[test]
-    fn the_names_are_those_of_the_protocol() {
+    fn what_is_declared_is_what_the_protocol_describes() {
         let text = include_str!("../../../../docs/protocol.md");
-        let described: BTreeMap<u16, &str> = text
+        let in_list = |line: &'static str| line.strip_prefix("* `0x")?.split_once("` **");
+        let in_table = |line: &'static str| line.strip_prefix("| 0x")?.split_once(" | **");
+        let described: BTreeMap<u16, (&str, bool)> = text
             .lines()
             .filter_map(|line| {
-                let (number, rest) = line.strip_prefix("* `0x")?.split_once("` **")?;
+                let (number, rest) = in_list(line).or_else(|| in_table(line))?;
                 let kind = u16::from_str_radix(number, 16).ok()?;
-                Some((kind, rest.split_once("**")?.0))
+                let (name, meaning) = rest.split_once("**")?;
+                let says = |class| meaning.find(class).unwrap_or(usize::MAX);
+                Some((kind, (name, says("request") < says("one-way"))))
             })
             .filter(|(kind, _)| kind & 0x80 == 0)
             .collect();
-        let known: BTreeMap<u16, &str> = NAMES
-            .iter()
-            .copied()
-            .filter(|(kind, _)| *kind > 0xff)
+        let declared: BTreeMap<u16, (&str, bool)> = proto::SERVICES
+            .into_iter()
+            .flat_map(|service| service.iter())
+            .map(|each| (each.kind, (each.name, each.class == Class::Request)))
             .collect();
         assert!(described.len() > 10, "the description looks different now");
-        assert_eq!(known, described);
+        assert_eq!(declared, described);
     }
 }
