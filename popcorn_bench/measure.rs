@@ -82,7 +82,7 @@ impl Bench {
     /// # Errors
     ///
     /// `EINVAL`: something of the wish is out of range. `EBUSY`: there is a run with that node. `EOPNOTSUPP`: it
-    /// has not loaded the module. Else as [`popcorn_msg::Endpoint::call`].
+    /// has not loaded the module. Else as [`popcorn_msg::Endpoint::request`].
     fn run<'a>(&'a self, wish: &'a Wish) -> Result<Run<'a>> {
         let in_range = (BYTES_MIN..=BYTES_MAX).contains(&wish.bytes)
             && (1..=COUNT_MAX).contains(&wish.count)

@@ -74,7 +74,7 @@ impl Endpoint {
     /// # Errors
     ///
     /// `EINVAL`: `bytes` over 4096, `count` not 1 to 100000. `EIO`: a wrong answer. Else as
-    /// [`Endpoint::call`].
+    /// [`Endpoint::request`].
     pub fn ping(&self, node: NodeId, bytes: usize, count: u32, poll: bool) -> Result<Ping> {
         self.ping_each(node, bytes, count, poll, &mut |_, _| Ok(()))
     }

@@ -95,7 +95,7 @@ impl Response {
     }
 }
 
-/// What became of a call that its caller may leave to somebody else: see [`Endpoint::call_or_leave`].
+/// What became of a call that its caller may leave to somebody else: see [`Endpoint::request_or_leave`].
 pub enum Called {
     /// The peer has answered.
     Answered(Response),

@@ -60,7 +60,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// `ENODEV`, `EHOSTDOWN`, `EPROTO` as [`Endpoint::post`].
+    /// `ENODEV`, `EHOSTDOWN`, `EPROTO` as [`Endpoint::post_typed`].
     pub fn poll_while(&self, node: NodeId, go_on: &mut dyn FnMut() -> bool) -> Result {
         let link = self.online_link(node)?;
         let transport = link.transport();

@@ -82,7 +82,7 @@ wire_message! {
     pub struct Echoed = 0x0081, response, tail 0..=PAYLOAD_MAX {}
 
     /// The sender is about to leave: from now on no thread goes from one to the other, and all that
-    /// the receiver has there comes home. Request; the answer is empty, and comes when that is done.
+    /// the receiver has there comes home. Answered when that is done.
     pub struct Part = 0x0003, request {
         /// Counts the partings of the sender upwards, from 1.
         number: u64,
@@ -92,15 +92,14 @@ wire_message! {
         reserved: u32,
     }
 
-    /// The sender stays after all: threads may go again. One-way.
+    /// The sender stays after all: threads may go again.
     pub struct Stay = 0x0004, one_way {
         /// The parting that is called off, and all before it.
         number: u64,
     }
 
-    /// Start a thread at the receiver. Request; the tail is the extended state. Answered, without
-    /// payload, when the thread is about to run its first instruction; or with an error, and then
-    /// it stays at its origin.
+    /// Start a thread at the receiver; the tail is the extended state. Answered when the thread is about
+    /// to run its first instruction; or with an error, and then it stays at its origin.
     pub struct Migrate = 0x0101, request, tail 0..=FPU_MAX {
         /// Its address space.
         space: u64,
@@ -116,7 +115,7 @@ wire_message! {
         regs: [u64; 21],
     }
 
-    /// A thread comes home. One-way; the tail is the extended state.
+    /// A thread comes home; the tail is the extended state.
     pub struct Back = 0x0102, one_way, urgent, tail 0..=FPU_MAX {
         /// Its address space.
         space: u64,
@@ -140,7 +139,7 @@ wire_message! {
         regs: [u64; 21],
     }
 
-    /// Run a system call of a remote thread at home. Request, answered by [`SyscallDone`].
+    /// Run a system call of a remote thread at home.
     pub struct Syscall = 0x0103, request -> SyscallDone, urgent {
         /// Its address space.
         space: u64,
@@ -162,7 +161,7 @@ wire_message! {
         result: i64,
     }
 
-    /// The origin wants a thread back: a signal, or a wish to move it. One-way.
+    /// The origin wants a thread back: a signal, or a wish to move it.
     pub struct Recall = 0x0104, one_way, urgent {
         /// Its address space.
         space: u64,
@@ -170,7 +169,7 @@ wire_message! {
         thread: u64,
     }
 
-    /// The origin thread has exited: its remote thread ends, also one that has yet to arrive. One-way.
+    /// The origin thread has exited: its remote thread ends, also one that has yet to arrive.
     pub struct Abandon = 0x0105, one_way {
         /// Its address space.
         space: u64,
@@ -179,21 +178,21 @@ wire_message! {
     }
 
     /// The process is gone: its address space at the receiver ends, also one that has yet to be made.
-    /// One-way, from the origin.
+    /// From the origin.
     pub struct SpaceExit = 0x0106, one_way {
         /// The address space.
         space: u64,
     }
 
     /// The address space at the sender was killed, with the pages it held; or a thread ended there
-    /// with the only copy of its registers. One-way, to the origin.
+    /// with the only copy of its registers. To the origin.
     pub struct SpaceLost = 0x0107, one_way {
         /// The address space.
         space: u64,
     }
 
-    /// What is mapped at an address? Request, to the origin; answered by [`VmaInfo`], or `EAGAIN` while
-    /// the layout there changes.
+    /// What is mapped at an address? To the origin, which may answer with `EAGAIN` while the layout there
+    /// changes.
     pub struct VmaRequest = 0x0201, request -> VmaInfo {
         /// The address space.
         space: u64,
@@ -213,7 +212,7 @@ wire_message! {
         version: u64,
     }
 
-    /// Unmap a range, whose pages are home or unwanted. Request, from the origin; the answer is empty.
+    /// Unmap a range, whose pages are home or unwanted. From the origin.
     pub struct Unmap = 0x0202, request {
         /// The address space.
         space: u64,
@@ -225,8 +224,8 @@ wire_message! {
         version: u64,
     }
 
-    /// Give me a page, or the right to write it. Request, to the origin; answered by [`Grant`], or by
-    /// `EAGAIN`: ask again; any other error: only at home can the access be made.
+    /// Give me a page, or the right to write it. To the origin, which may answer with `EAGAIN`: ask again;
+    /// any other error: only at home can the access be made.
     pub struct PageRequest = 0x0301, request -> Grant {
         /// The address space.
         space: u64,
@@ -252,8 +251,8 @@ wire_message! {
         contents: [u8; 16],
     }
 
-    /// Send a page home. Request, from the origin; answered by [`PageData`]. `ESRCH`, `EPERM` and
-    /// `EPROTO` mean that the page is gone; after any other error the holder has it still.
+    /// Send a page home. From the origin. `ESRCH`, `EPERM` and `EPROTO` mean that the page is gone; after
+    /// any other error the holder has it still.
     pub struct Fetch = 0x0302, request -> PageData {
         /// The address space.
         space: u64,
@@ -273,8 +272,7 @@ wire_message! {
         reserved: u32,
     }
 
-    /// Drop a copy. Request, from the origin; the answer is empty, also if there is none. Errors as
-    /// for [`Fetch`].
+    /// Drop a copy. From the origin; there need be none. Errors as for [`Fetch`].
     pub struct Invalidate = 0x0303, request {
         /// The address space.
         space: u64,
@@ -282,7 +280,7 @@ wire_message! {
         address: u64,
     }
 
-    /// What became of a [`Grant`]. One-way, to the origin.
+    /// What became of a [`Grant`]. To the origin.
     pub struct Mapped = 0x0304, one_way {
         /// The address space.
         space: u64,
@@ -296,7 +294,7 @@ wire_message! {
         mapped: u64,
     }
 
-    /// A frame of the virtual network, or a piece of one, which is the tail. One-way. The pieces of a
+    /// A frame of the virtual network, or a piece of one, which is the tail. The pieces of a
     /// frame follow each other in their queue, and differ in nothing but the offset. What the fields
     /// may be: [`net_frame`](crate::net_frame).
     pub struct NetFrame = 0x0401, one_way, urgent, tail 1..=PIECE_MAX {
@@ -324,14 +322,14 @@ wire_message! {
         reserved: u16,
     }
 
-    /// The sender has a network interface: frames are welcome. Request; the answer is empty, and says the same
-    /// of the receiver. `EOPNOTSUPP`: it has none.
+    /// The sender has a network interface: frames are welcome. The answer says the same of the
+    /// receiver. `EOPNOTSUPP`: it has none.
     pub struct NetHello = 0x0402, request {}
 
-    /// The sender's network interface goes. One-way.
+    /// The sender's network interface goes.
     pub struct NetBye = 0x0403, one_way {}
 
-    /// The sender measures from now on, and no other run of its. Request; the answer is empty.
+    /// The sender measures from now on, and no other run of its.
     pub struct BenchBegin = 0x0501, request {
         /// The sender's number of the run, not 0.
         run: u64,
@@ -341,8 +339,8 @@ wire_message! {
         reserved: u32,
     }
 
-    /// Request; the tail is padding. Answered by [`BenchEchoed`], with a tail that makes the payload as long as
-    /// that of the request, which is no shorter than the answer's fixed part.
+    /// The tail is padding. The answer has one that makes it as long as this, which is no shorter than its fixed
+    /// part.
     pub struct BenchEcho = 0x0502, request -> BenchEchoed, urgent, tail 8..=BENCH_TAIL_MAX {
         /// The run.
         run: u64,
@@ -360,7 +358,7 @@ wire_message! {
         answered: u64,
     }
 
-    /// One of many; the tail is padding. One-way.
+    /// One of many; the tail is padding.
     pub struct BenchStream = 0x0503, one_way, urgent, tail 0..=BENCH_TAIL_MAX {
         /// The run.
         run: u64,
@@ -368,7 +366,7 @@ wire_message! {
         number: u64,
     }
 
-    /// The run is over. Request, behind all that belongs to the run; answered by [`BenchCounted`].
+    /// The run is over. Behind all that belongs to the run.
     pub struct BenchEnd = 0x0504, request -> BenchCounted, urgent {
         /// The run.
         run: u64,
