@@ -231,7 +231,7 @@ pub(super) fn all_told() -> Outcome {
     NOTES.gate.reset();
     NOTES.seen.store(0, Ordering::SeqCst);
     let zero = TestNode::new(0, PROTOCOL, LONG_MS)?;
-    let _service = zero.register(0x544..=0x544, &NOTES)?;
+    let _service = zero.register(requests!(0x544), &NOTES)?;
     let _opens = Opens(&NOTES.gate);
 
     // A link whose peer's lives are made by hand.

@@ -25,6 +25,8 @@ use core::sync::atomic::Ordering;
 use popcorn_core::deadline::Deadline;
 use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::NodeId;
+use popcorn_core::message::Messages;
+use popcorn_core::messages;
 use popcorn_core::wire_message;
 use popcorn_kernel::check;
 use popcorn_kernel::errno;
@@ -67,13 +69,17 @@ impl Star {
         Ok(Self { zero, others })
     }
 
-    /// One service for each of the three.
-    fn register(&self, services: [&'static dyn Handler; 3]) -> Result<[Registration; 3]> {
+    /// One service of `messages` for each of the three.
+    fn register(
+        &self,
+        messages: Messages,
+        services: [&'static dyn Handler; 3],
+    ) -> Result<[Registration; 3]> {
         let [one, two, three] = &self.others;
         Ok([
-            one.register(KIND..=KIND, services[0])?,
-            two.register(KIND..=KIND, services[1])?,
-            three.register(KIND..=KIND, services[2])?,
+            one.register(messages, services[0])?,
+            two.register(messages, services[1])?,
+            three.register(messages, services[2])?,
         ])
     }
 
@@ -132,8 +138,14 @@ fn error_of(acknowledgement: &Acknowledgement, id: u64) -> Option<Error> {
 
 wire_message! {
     /// Who asks.
-    pub struct Question = 0x5a0 {
+    pub struct Question = 0x5a0, request -> Sum {
         /// A number.
+        value: u32,
+    }
+
+    /// Who answers.
+    pub struct Sum = 0x5a1, response {
+        /// Of the number that was sent, and one's own.
         value: u32,
     }
 }
@@ -147,7 +159,7 @@ impl Handler for Adds {
             return;
         };
         let value = question.value + self.0;
-        request.reply_with(&Question { value }, &[]).ok();
+        request.reply_with(&Sum { value }, &[]).ok();
     }
 }
 
@@ -156,7 +168,7 @@ pub(super) fn all_answer() -> Outcome {
     static ADDS: [Adds; 3] = [Adds(1), Adds(2), Adds(3)];
     let star = Star::new()?;
     let [one, two, three] = &ADDS;
-    let _services = star.register([one, two, three])?;
+    let _services = star.register(messages![Question], [one, two, three])?;
     let zero = &star.zero;
     check!(zero.online_nodes() == ALL);
     check!(star.others[0].online_nodes() == NodeSet::only(node(0)));
@@ -168,7 +180,7 @@ pub(super) fn all_answer() -> Outcome {
         check!(told.outstanding().is_empty() && told.answers().count() == 3);
         for (id, (from, result)) in (1..).zip(told.answers()) {
             check!(from == node(id));
-            let value = result?.decode::<Question>()?.value;
+            let value = result?.decode::<Sum>()?.value;
             check!(u64::from(value) == 10 + id);
         }
         check!(told.answer(node(0)).is_none() && told.answer(node(4)).is_none());
@@ -199,8 +211,8 @@ pub(super) fn some_fail() -> Outcome {
     (1..=3).for_each(|id| GATES.open(id));
     let star = Star::new()?;
     let [one, _two, three] = &star.others;
-    let _one = one.register(KIND..=KIND, &GATES.0[0])?;
-    let _three = three.register(KIND..=KIND, &GATES.0[2])?;
+    let _one = one.register(requests!(KIND), &GATES.0[0])?;
+    let _three = three.register(requests!(KIND), &GATES.0[2])?;
     // One that nobody has joined, this node itself, and one that is not known.
     star.zero.attach(node(4), SharedMemory::allocate(WINDOW)?)?;
     let all = ALL.with(node(0)).with(node(4)).with(node(63));
@@ -235,7 +247,7 @@ pub(super) fn any_order() -> Outcome {
         }
         ENDED.store(0, Ordering::SeqCst);
         let star = Star::new()?;
-        let _services = star.register(GATES.services())?;
+        let _services = star.register(requests!(KIND), GATES.services())?;
         let _opens = GATES.opens();
         let endpoint = star.zero.0.clone();
         let asker = Kthread::spawn(c_str!("popcorn test"), move || {
@@ -280,7 +292,7 @@ pub(super) fn out_of_time() -> Outcome {
     SUCCEEDED.store(0, Ordering::SeqCst);
     GATES.open(1);
     let star = Star::new()?;
-    let _services = star.register(GATES.services())?;
+    let _services = star.register(requests!(KIND), GATES.services())?;
     let _opens = GATES.opens();
     let brief = CallOptions::killable(50);
     let ask = || star.zero.multicast(ALL, KIND, &[], brief);
@@ -333,7 +345,7 @@ pub(super) fn interrupted() -> Outcome {
     }
     GATES.open(3);
     let star = Star::new()?;
-    let _services = star.register(GATES.services())?;
+    let _services = star.register(requests!(KIND), GATES.services())?;
     let endpoint = star.zero.0.clone();
     let asker = Kthread::spawn(c_str!("popcorn test"), move || {
         kthread::heed_interrupts();
@@ -375,7 +387,7 @@ pub(super) fn no_room() -> Outcome {
     GATES.reset();
     (1..=3).for_each(|id| GATES.open(id));
     let star = Star::new()?;
-    let _services = star.register(GATES.services())?;
+    let _services = star.register(requests!(KIND), GATES.services())?;
     let zero = &star.zero;
     let timed_out = Some(errno::timed_out());
     let brief = CallOptions::killable(50);

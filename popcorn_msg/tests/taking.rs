@@ -109,9 +109,9 @@ fn goes_on(case: u16, one_way: bool) -> Outcome {
     one.settle();
     ZERO.reset();
     ONE.reset();
-    let _zero = zero.register(0x531..=0x531, &ZERO)?;
-    let _one = one.register(0x531..=0x531, &ONE)?;
-    let _service = zero.register(KIND..=KIND, &ANSWERS)?;
+    let _zero = zero.register(requests!(0x531), &ZERO)?;
+    let _one = one.register(requests!(0x531), &ONE)?;
+    let _service = zero.register(requests!(KIND), &ANSWERS)?;
     let mut callers = KVec::new();
     let _ends = Ends;
     for _ in 0..ASKED {
@@ -366,8 +366,8 @@ fn is_dropped(case: u16, has_bulk: bool) -> Outcome {
     EVENTS.reset();
     let (address, _) = ports(case);
     let zero = TestNode::new(0, PROTOCOL, DEAD_MS)?;
-    let _events = zero.register(0x525..=0x525, &EVENTS)?;
-    let _service = zero.register(KIND..=KIND, &ANSWERS)?;
+    let _events = zero.register(requests!(0x525), &EVENTS)?;
+    let _service = zero.register(requests!(KIND), &ANSWERS)?;
     zero.connect(node(1), listens(address))?;
     let mut peer = Greedy::new(address, has_bulk)?;
     zero.wait_online(node(1), LONG_MS)?;

@@ -9,8 +9,6 @@ use crate::tcp::connection::Body;
 use crate::tcp::connection::Broken;
 use crate::tcp::connection::Connection;
 
-use kernel::prelude::*;
-
 use popcorn_core::stream::frame::lane_index;
 use popcorn_core::stream::Head;
 use popcorn_core::window::Lane;

@@ -10,8 +10,6 @@ use crate::service::Handler;
 use crate::service::NodeEvent;
 use crate::tests::OPTIONS;
 
-use kernel::prelude::*;
-
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 use popcorn_core::ids::NodeId;
