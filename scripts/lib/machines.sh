@@ -21,7 +21,8 @@ declare -A not_on_machines=(
 	[victim]="no test by itself: guest/cluster runs it"
 )
 
-# Parts of scripts/test. selftests has its counterpart in machines.
+# Parts of scripts/test. Those of machines; selftests and parting have their counterparts in machines.
+parts_on_machines=(selftests parting cluster machines faults churn authentic hostile mixed)
 declare -A parts_not_on_machines=(
 	[cargo]="without a kernel"
 	[vm]="the harness itself, with its own cases for a cluster"
@@ -42,6 +43,7 @@ declare -A parts_not_on_machines=(
 	[x2apic]="popcorn_boot: processors that change hands"
 	[trace]="popcorn_boot: what a secondary touches of the machine"
 	[measuring]="popcorn_boot: kernels of which one has the module and one has not; make bench measures on machines"
+	[network]="pcn0 is between the kernels of one machine: nodes of other machines are not on it (docs/network.md)"
 	[light]="popcorn_boot: a secondary without drivers, so without a network"
 )
 
@@ -61,14 +63,20 @@ machine_programs() {
 	echo $all
 }
 
-# parts_are_known PART...: each runs on machines, or says why not
+# parts_are_known PART...: each runs on machines, or says why not; nothing is said of a part that there is not
 parts_are_known() {
-	local part
+	local part all=0
 	for part; do
-		case $part in selftests | cluster | machines | faults | churn | authentic | hostile | mixed) continue ;; esac
-		[ -n "${parts_not_on_machines[$part]:-}" ] || {
+		[ -n "${parts_not_on_machines[$part]:-}" ] || [[ " ${parts_on_machines[*]} " = *" $part "* ]] || {
 			echo "the part $part neither runs on machines nor says why (scripts/lib/machines.sh)" >&2
-			return 1
+			all=1
 		}
 	done
+	for part in "${!parts_not_on_machines[@]}" "${parts_on_machines[@]}"; do
+		[[ " $* " = *" $part "* ]] || {
+			echo "there is no part $part of which scripts/lib/machines.sh speaks" >&2
+			all=1
+		}
+	done
+	return $all
 }
