@@ -48,18 +48,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// Those of other machines; without that directory there are none.
+fn peers() -> Option<Directory> {
+    Directory::open().ok()
+}
+
 fn dispatch(cli: &Cli, output: &Output) -> Result<(), Failure> {
     match &cli.command {
-        Command::Node(NodeCommand::List) => {
-            // Without it there are no nodes of other machines.
-            let peers = Directory::open().ok();
-            node::list(&Device::open()?, peers.as_ref(), output)
-        }
+        Command::Node(NodeCommand::List) => node::list(&Device::open()?, peers().as_ref(), output),
         Command::Node(NodeCommand::Join(args)) => node::join::run(args, output),
         Command::Node(NodeCommand::Accept(args)) => node::accept::run(args, output),
         Command::Node(NodeCommand::Leave(args)) => node::leave::run(args, output),
         Command::Node(NodeCommand::Force(args)) => node::force::run(args, output),
-        Command::Node(NodeCommand::Show(args)) => node::show::show(&Device::open()?, args, output),
+        Command::Node(NodeCommand::Show(args)) => {
+            node::show::show(&Device::open()?, peers().as_ref(), args, output)
+        }
         Command::Node(NodeCommand::Ping(args)) => node::ping::ping(&Device::open()?, args, output),
         Command::Msg(MsgCommand::Stat(args)) => msg::stat(&Device::open()?, args, output),
         Command::Run(args) => run::run(&Device::open().map_err(run::before_exec)?, args),
