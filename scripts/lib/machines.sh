@@ -21,8 +21,8 @@ declare -A not_on_machines=(
 	[victim]="no test by itself: guest/cluster runs it"
 )
 
-# Parts of scripts/test. Those of machines; selftests and parting have their counterparts in machines.
-parts_on_machines=(selftests parting cluster machines faults churn authentic hostile mixed)
+# Parts of scripts/test. Those of machines; the first three have their counterparts in machines.
+parts_on_machines=(selftests statistics parting cluster machines faults churn authentic hostile mixed)
 declare -A parts_not_on_machines=(
 	[cargo]="without a kernel"
 	[vm]="the harness itself, with its own cases for a cluster"
