@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Payloads of all messages: accepted if and only if they have the right length, the same bytes again when they
-//! are encoded; tails are told apart; numbers that stand for something stand for one thing.
+//! are encoded; tails are told apart; a service sees what is as declared; numbers that stand for something stand for one
+//! thing.
 //!
 //! An input is a type and a payload. That no type is missing here, `tests/complete.rs` looks.
 
 use super::Target;
 
+use popcorn_core::ids::Class;
+use popcorn_core::message::Declared;
+use popcorn_core::message::Empty;
+use popcorn_core::message::Message;
 use popcorn_core::proto;
 use popcorn_core::proto::Content;
 use popcorn_core::proto::FaultKind;
@@ -18,6 +23,7 @@ use popcorn_core::stream::hello;
 use popcorn_core::stream::Channel;
 use popcorn_core::wire::Wire;
 use popcorn_core::wire::WireError;
+use popcorn_core::wire::PAYLOAD_MAX;
 use std::any::type_name;
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
@@ -35,24 +41,39 @@ struct Kind {
     name: fn() -> &'static str,
     kind: u16,
     size: usize,
+    /// Of what goes to a service.
+    declared: Option<Declared>,
     check: fn(&[u8]),
 }
 
-const fn kind<T: Wire + Copy + Debug + PartialEq>() -> Kind {
+/// One that goes no further than the thread that receives it.
+const fn frame<T: Wire + Copy + Debug + PartialEq>() -> Kind {
     Kind {
         name: type_name::<T>,
         kind: T::TYPE,
         size: T::SIZE,
+        declared: None,
         check: check::<T>,
     }
 }
 
-const KINDS: [Kind; 31] = [
+const fn kind<T: Message + Copy + Debug + PartialEq>() -> Kind {
+    Kind {
+        declared: Some(T::DECLARED),
+        ..frame::<T>()
+    }
+}
+
+const KINDS: [Kind; 35] = [
+    kind::<Empty>(),
+    kind::<proto::Echo>(),
+    kind::<proto::EchoByWorker>(),
+    kind::<proto::Echoed>(),
     kind::<proto::Part>(),
     kind::<proto::Stay>(),
-    kind::<hello::Hello>(),
-    kind::<hello::Beat>(),
-    kind::<hello::Goodbye>(),
+    frame::<hello::Hello>(),
+    frame::<hello::Beat>(),
+    frame::<hello::Goodbye>(),
     kind::<proto::Migrate>(),
     kind::<proto::Back>(),
     kind::<proto::Syscall>(),
@@ -124,6 +145,19 @@ fn check<T: Wire + Copy + Debug + PartialEq>(payload: &[u8]) {
     }
 }
 
+/// Its service sees a message if both class and length are as declared; the fixed part is there then.
+fn as_declared(kind: &Kind, declared: &Declared, length: usize) {
+    assert_eq!(declared.kind, kind.kind);
+    assert!(kind.size <= declared.shortest() && declared.longest() <= PAYLOAD_MAX);
+    let fits = (declared.shortest()..=declared.longest()).contains(&length);
+    assert_eq!(declared.check_length(length).is_ok(), fits);
+    for class in [Class::OneWay, Class::Request, Class::Response] {
+        let is_seen = declared.check(class, length).is_ok();
+        assert_eq!(is_seen, fits && class == declared.class);
+        assert!(!is_seen || length >= kind.size);
+    }
+}
+
 fn run(input: &[u8]) {
     let Some((kind, payload)) = input.split_first_chunk() else {
         return;
@@ -144,6 +178,9 @@ fn run(input: &[u8]) {
         );
         if each.kind == kind {
             (each.check)(payload);
+            if let Some(declared) = &each.declared {
+                as_declared(each, declared, payload.len());
+            }
         }
     }
     let Some(number) = payload.first_chunk() else {

@@ -22,13 +22,22 @@ const NOTHING_OF_OTHERS: &[(&str, &str)] = &[
         "circle",
         "all of it is behind ring, which its targets try by way of it",
     ),
+    ("deadline", "it is about this kernel's own time"),
     ("fifo", "what lies in it is this kernel's"),
     (
         "identity_map",
         "it writes page tables, of ranges that partition has accepted",
     ),
     ("memory_plan", "it is about this kernel's own memory"),
+    (
+        "progress",
+        "it counts; that its count cannot be put off, its own tests try",
+    ),
     ("sort", "it is about this kernel's own things"),
+    (
+        "strangers",
+        "it has hosts and no bytes of theirs; its own tests have it beside a list",
+    ),
 ];
 
 fn tree() -> PathBuf {
