@@ -203,7 +203,7 @@ fn next_list(said: &Said) {
             (gone.bits() & !members == 0 && rest != 0).then_some(rest)
         }
         Change::Join(node, _) => {
-            (!list.members().contains(node)).then(|| members | 1 << node.get())
+            (!list.members().contains(node)).then(|| members | (1 << node.get()))
         }
     };
     let expected = expected.filter(|_| list.epoch() != u64::MAX);

@@ -245,7 +245,7 @@ fn route(source: &mut Source<'_>) {
     let (to, source) = (address(), address());
     let there = bytes.raw();
     let online = NODES.map(|id| NodeId::new(id).unwrap()).into_iter();
-    let online = online.filter(|node| there >> (node.get() % 8) & 1 != 0);
+    let online = online.filter(|node| (there >> (node.get() % 8)) & 1 != 0);
     let online = online.fold(NodeSet::EMPTY, NodeSet::with);
     let is_one = |address: &[u8; 6], node: NodeId| *address == address_of(node);
     let is_many = to[0] & 1 != 0;

@@ -72,7 +72,7 @@ fn the_highest_ballot_is_not_the_last() {
     each_seed(|| {
         let mut world = three();
         // As high as is believed, and a bit higher, which is believed later.
-        world.lies(LIAR, promising((ROUNDS + below(2000)) << 8 | LIAR as u64));
+        world.lies(LIAR, promising(((ROUNDS + below(2000)) << 8) | LIAR as u64));
         world.run(1 + below(20));
         assert_eq!(world.faults, [0; 3]);
         world.repents();
