@@ -112,8 +112,8 @@ proptest! {
             let spanned = (list.first()..=list.last()).contains(&kind);
             prop_assert_eq!(list.spans(kind), spanned);
         }
-        prop_assert_eq!(Some(&list.first()), kinds.first());
-        prop_assert_eq!(Some(&list.last()), kinds.last());
+        prop_assert_eq!(Some(list.first()), kinds.first().copied());
+        prop_assert_eq!(Some(list.last()), kinds.last().copied());
     }
 }
 
