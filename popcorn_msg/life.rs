@@ -30,6 +30,19 @@ use popcorn_kernel::system;
 
 /// Between two heartbeats.
 pub(crate) const TICK_MS: u64 = 100;
+/// A tick that is late by no more than this is made up for by the next one.
+const LATE_MAX_MS: u64 = TICK_MS / 2;
+
+/// When the tick after one is due that was due at `due_ms` and has come at `now_ms`: timers are late, and what they are
+/// late by shall not add up over the many ticks of a silence. Who stood still for longer does not make up for it: then
+/// two ticks would be one.
+pub(crate) fn next_tick_ms(due_ms: u64, now_ms: u64) -> u64 {
+    let begin_ms = match now_ms.saturating_sub(due_ms) {
+        0..=LATE_MAX_MS => due_ms,
+        _ => now_ms,
+    };
+    begin_ms.saturating_add(TICK_MS)
+}
 
 /// Events of a peer that wait to be told when another session with it may begin: fewer than these.
 const UNTOLD_MAX: u32 = 4;

@@ -10,6 +10,7 @@ use crate::dispatch::takes_requests;
 use crate::dispatch::Fault;
 use crate::life;
 use crate::life::new_life;
+use crate::life::next_tick_ms;
 use crate::life::TICK_MS;
 use crate::link::Link;
 use crate::link::LinkState;
@@ -344,7 +345,7 @@ impl Thread {
     }
 
     fn tick(&mut self, now_ms: u64) {
-        self.next_tick_ms = now_ms + TICK_MS;
+        self.next_tick_ms = next_tick_ms(self.next_tick_ms, now_ms);
         self.beats = self.beats.wrapping_add(1);
         let header = self.window.own_header();
         header.set_heartbeat(self.beats);

@@ -15,6 +15,7 @@ use super::connection::Connection;
 use super::end::End;
 use super::end::Lives;
 use super::Tcp;
+use crate::life::next_tick_ms;
 use crate::life::TICK_MS;
 use crate::link::Link;
 use crate::link::LinkState;
@@ -172,7 +173,7 @@ impl Worker {
     }
 
     fn tick(&mut self, now_ms: u64) {
-        self.next_tick_ms = now_ms + TICK_MS;
+        self.next_tick_ms = next_tick_ms(self.next_tick_ms, now_ms);
         self.beats += 1;
         self.begin_telling();
         self.consider(false);
