@@ -57,6 +57,7 @@ const TELL_MS: u64 = 200;
 const STEP_MS: u32 = 200;
 /// Connections that wait to be taken.
 const BACKLOG: u32 = 32;
+const FROM_ELSEWHERE: &str = "its node is expected from another host";
 
 /// The peers that may connect to this node.
 #[pin_data]
@@ -261,6 +262,12 @@ fn received(shared: &Arc<Shared>, workers: &WorkQueue, accepted: Socket) {
         // It is gone.
         return;
     };
+    // Before it counts: hosts from which nobody is expected would put out strangers from others.
+    let mut expected = shared.roster.expected_at(shared.address).peekable();
+    if expected.peek().is_some() && !expected.any(|tcp| tcp.setup().may_come_from(&from)) {
+        tell_refused(&from, FROM_ELSEWHERE);
+        return;
+    }
     let before = shared.connections.fetch_add(1, Ordering::Relaxed);
     let refused = || {
         warn_ratelimited!(
@@ -319,20 +326,18 @@ impl Drop for Stranger {
 /// Finds out who it is.
 fn identify(stranger: &Stranger, socket: Socket) {
     if let Err(what) = hear(stranger, socket) {
-        // An address for who has to find the one that knocks.
-        warn_ratelimited!("a connection from {} is refused: {}\n", stranger.from, what);
+        tell_refused(&stranger.from, what);
     }
+}
+
+/// An address for who has to find the one that knocks.
+fn tell_refused(from: &Address, what: &str) {
+    warn_ratelimited!("a connection from {} is refused: {}\n", from, what);
 }
 
 fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), &'static str> {
     const NO_MEMORY: &str = "no memory";
-    const FROM_ELSEWHERE: &str = "its node is expected from another host";
     let Stranger { shared, from, .. } = stranger;
-    // Before time is spent on strangers, who would keep others out meanwhile.
-    let mut expected = shared.roster.expected_at(shared.address).peekable();
-    if expected.peek().is_some() && !expected.any(|tcp| tcp.setup().may_come_from(from)) {
-        return Err(FROM_ELSEWHERE);
-    }
     let (kind, key) = secure(stranger, &socket)?;
     let mut connection = Connection::new(socket).map_err(|_| NO_MEMORY)?;
     let Ok(Body::Hello(hello)) = connection.hear(HELLO_MS, || !stranger.must_go()) else {
