@@ -182,7 +182,7 @@ EXPORT_SYMBOL_GPL(pcn_capable_sys_admin);
 
 void pcn_cond_resched(void)
 {
-	cond_resched();
+	cond_resched_tasks_rcu_qs();
 }
 EXPORT_SYMBOL_GPL(pcn_cond_resched);
 
