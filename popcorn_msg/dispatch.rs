@@ -59,6 +59,14 @@ pub(crate) fn takes_requests(link: &Link) -> bool {
     link.queued.load(Ordering::Relaxed) < link.core().settings().queued_max()
 }
 
+/// The error that a peer answers with. `EINTR` would tell who asked that he is killed, or has a signal: no peer knows.
+fn said(status: i32) -> Error {
+    match errno::from_status(status) {
+        Err(error) if error != EINTR => error,
+        _ => EIO,
+    }
+}
+
 /// Gives a response to who waits for it; its payload is an error if there was no memory for it.
 pub(crate) fn response(link: &Link, header: &Header, payload: Result<KVVec<u8>>) {
     if payload.is_err() {
@@ -66,7 +74,7 @@ pub(crate) fn response(link: &Link, header: &Header, payload: Result<KVVec<u8>>)
     }
     let result = payload.and_then(|payload| match header.status {
         0 => Ok(payload),
-        status => Err(errno::from_status(status).err().unwrap_or(EIO)),
+        status => Err(said(status)),
     });
     let waited = link
         .core()

@@ -140,6 +140,16 @@ pub(super) fn late_reply() -> Outcome {
     static FORGETS: Forgets = Forgets;
     let _forgets = one.register(requests!(0x501), &FORGETS)?;
     check!(zero.call(node(1), 0x501, &[], OPTIONS).err() == Some(EIO));
+    // Who is killed here is nothing that a peer could say.
+    struct Interrupts;
+    impl Handler for Interrupts {
+        fn request(&self, _from: NodeId, request: Request) {
+            request.reply_error(EINTR).ok();
+        }
+    }
+    static INTERRUPTS: Interrupts = Interrupts;
+    let _interrupts = one.register(requests!(0x503), &INTERRUPTS)?;
+    check!(zero.call(node(1), 0x503, &[], OPTIONS).err() == Some(EIO));
     Ok(())
 }
 
