@@ -194,7 +194,7 @@ impl Endpoint {
         let call = self.core.pending().begin(link.peer(), sleep, deadline)?;
         counted.sending(call.id(), parts);
         link.send_request(kind, Class::Request, call.id(), parts, sleep, deadline)?;
-        let poll_ns = self.poll_ns(link, options, counted);
+        let poll_ns = self.poll_ns(link, options, deadline, counted);
         if poll_ns != 0 {
             let polled = [(link, &*call.waiter)];
             self.poll_for(&polled, |&of| Some(of), poll_ns);
@@ -202,21 +202,26 @@ impl Endpoint {
         Ok(call)
     }
 
-    /// For how long to look for an answer of `link` before sleeping, in nanoseconds; 0: not at all.
+    /// For how long to look for an answer of `link` before sleeping, in nanoseconds, within the deadline; 0: not at all.
     pub(super) fn poll_ns(
         &self,
         link: &Link,
         options: CallOptions,
+        deadline: Deadline,
         counted: &mut statistics::Call<'_>,
     ) -> u64 {
-        match options.poll_us {
+        let poll_ns = match options.poll_us {
             Some(us) => u64::from(us) * 1000,
             None if link.transport().shares_memory() => {
                 u64::from(counted.poll_ns(self.core.settings().poll_ns()))
             }
             // A round trip takes longer.
             None => 0,
+        };
+        if poll_ns == 0 {
+            return 0;
         }
+        deadline.at_most_ns(poll_ns, time::now_ns)
     }
 
     /// The second half: waits for the answer of a peer that was asked. If it does not come, because of a signal or the

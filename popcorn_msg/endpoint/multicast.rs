@@ -195,7 +195,7 @@ impl Endpoint {
         }
         let mut asked = self.prepare(&links, kind)?;
         self.ask_all(&mut asked, kind, parts, options, deadline);
-        self.poll_all(&mut asked, options);
+        self.poll_all(&mut asked, options, deadline);
 
         let mut rest = answers.iter_mut();
         for each in asked {
@@ -283,10 +283,10 @@ impl Endpoint {
     }
 
     /// Looks for the answers, before sleeping, of those with which that is worth it.
-    fn poll_all(&self, asked: &mut [Asked<'_>], options: CallOptions) {
+    fn poll_all(&self, asked: &mut [Asked<'_>], options: CallOptions, deadline: Deadline) {
         let mut longest_ns = 0;
         for each in asked.iter_mut().filter(|each| each.is_sent()) {
-            let poll_ns = self.poll_ns(each.link, options, &mut each.counted);
+            let poll_ns = self.poll_ns(each.link, options, deadline, &mut each.counted);
             each.is_polled = poll_ns != 0;
             longest_ns = poll_ns.max(longest_ns);
         }

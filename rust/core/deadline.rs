@@ -33,6 +33,14 @@ impl Deadline {
         Some(u32::try_from(left_ns.div_ceil(NS_PER_MS)).unwrap_or(u32::MAX))
     }
 
+    /// `ns` nanoseconds, or what is left if that is less, in whole milliseconds as of [`Deadline::left_ms`].
+    pub fn at_most_ns(self, ns: u64, now_ns: impl FnOnce() -> u64) -> u64 {
+        match self.left_ms(now_ns) {
+            Some(left_ms) => ns.min(u64::from(left_ms).saturating_mul(NS_PER_MS)),
+            None => ns,
+        }
+    }
+
     /// Whether the time is over.
     pub fn is_over(self, now_ns: impl FnOnce() -> u64) -> bool {
         self.left_ms(now_ns) == Some(0)

@@ -28,6 +28,9 @@ proptest! {
             prop_assert_eq!(left_ms == 0, now_ns >= until_ns);
             prop_assert_eq!(deadline.is_over(|| now_ns), left_ms == 0);
             let left_ns = u64::from(left_ms) * MS;
+            for ns in [0, late_ns, left_ns, u64::MAX] {
+                prop_assert_eq!(deadline.at_most_ns(ns, || now_ns), ns.min(left_ns));
+            }
             prop_assert!(left_ms == 0 || (until_ns..until_ns + MS).contains(&(now_ns + left_ns)));
             before_ms = left_ms;
             now_ns += left_ns / 1000 * part + late_ns;
@@ -52,6 +55,7 @@ proptest! {
         let no_clock = || -> u64 { panic!("the clock was looked at") };
         prop_assert_eq!(Deadline::after(u32::MAX, no_clock), Deadline::NONE);
         prop_assert_eq!(Deadline::NONE.left_ms(no_clock), None);
+        prop_assert_eq!(Deadline::NONE.at_most_ns(now_ns, no_clock), now_ns);
         prop_assert!(!Deadline::NONE.is_over(|| now_ns));
     }
 
