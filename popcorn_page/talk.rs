@@ -6,6 +6,7 @@ use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::NodeId;
 use popcorn_core::message::OneWay;
 use popcorn_core::message::Request;
+use popcorn_kernel::errno;
 use popcorn_kernel::wait::Sleep;
 use popcorn_msg::Acknowledgement;
 use popcorn_msg::CallOptions;
@@ -67,6 +68,21 @@ pub fn multicast<M: Request>(
     is_killable: bool,
 ) -> Result<Acknowledgement> {
     popcorn_msg::multicast_typed(nodes, message, &[], options(sleep_of(is_killable)))
+}
+
+/// Whether what a node answers means that it has nothing of a space (any more): it died, or the process did there, or
+/// it makes no sense. After any other error it has what it had: there was no memory for the question, say.
+pub fn is_gone(error: Error) -> bool {
+    let gone = [
+        errno::host_down(),
+        errno::shutdown(),
+        errno::protocol(),
+        errno::not_supported(),
+        ENODEV,
+        ESRCH,
+        EPERM,
+    ];
+    gone.contains(&error)
 }
 
 /// Tells, without an answer. Waits, killable, while the way is full.

@@ -3,18 +3,22 @@
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
+use popcorn_core::directory::NodeSet;
 use popcorn_core::interval::Interval;
 use popcorn_core::layout;
+use popcorn_core::message::Empty;
 use popcorn_core::proto;
 use popcorn_kernel::current;
 use popcorn_kernel::regs::UserRegs;
 use popcorn_kernel::time;
+use popcorn_kernel::warn_ratelimited;
+use popcorn_msg::Response;
 use popcorn_page::talk;
 use popcorn_page::Role;
 use popcorn_page::Space;
 
-/// Between two attempts to tell the remotes, in milliseconds, when there was no memory.
-const AGAIN_MS: u32 = 1;
+/// Between two attempts to tell the remotes, in milliseconds, when there was no memory here or there.
+const AGAIN_MS: u32 = 10;
 
 /// A range of a space in which nothing is spread, until this is dropped.
 pub struct Change {
@@ -50,24 +54,39 @@ impl Change {
             end: range.end(),
             version,
         };
-        let told = loop {
-            match talk::multicast(space.nodes(), &message, true) {
-                // Nobody was told, and so nothing may change yet.
-                Err(error) if error == ENOMEM => {
-                    if current::fatal_signal_pending() {
-                        return Err(EINTR);
+        let mut untold = space.nodes();
+        loop {
+            match talk::multicast(untold, &message, true) {
+                Ok(told) => {
+                    let failed = told.answers().filter_map(|(node, said)| {
+                        let error = said.and_then(Response::decode::<Empty>).err()?;
+                        Some((node, error))
+                    });
+                    untold = NodeSet::EMPTY;
+                    for (node, error) in failed {
+                        if error == EINTR {
+                            return Err(EINTR);
+                        }
+                        // Whoever is gone has nothing mapped.
+                        if !talk::is_gone(error) {
+                            warn_ratelimited!("node {} cannot unmap memory now: {:?}\n", node, error);
+                            untold = untold.with(node);
+                        }
                     }
-                    time::sleep_ms(AGAIN_MS);
                 }
-                told => break told?,
+                // Nobody was told.
+                Err(error) if error == ENOMEM => {}
+                Err(error) => return Err(error),
             }
-        };
-        let is_killed = told.answers().any(|(_, said)| said.err() == Some(EINTR));
-        if is_killed {
-            return Err(EINTR);
+            if untold.is_empty() {
+                return Ok(());
+            }
+            // Nothing may change before all have done so.
+            if current::fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            time::sleep_ms(AGAIN_MS);
         }
-        // Any other that fails has no such space (any more), or it died: it has nothing mapped.
-        Ok(())
     }
 
     /// Brings all pages home, for a copy of the address space; remotes keep their VMAs.

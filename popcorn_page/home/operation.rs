@@ -23,6 +23,7 @@ use crate::hand::Hand;
 use crate::service::Invalidated;
 use crate::space::later;
 use crate::space::Space;
+use crate::talk;
 
 /// Attempts to take a page of our own before a request for it is put off.
 const TAKE_ATTEMPTS: u32 = 50;
@@ -127,18 +128,10 @@ impl<'a> Operation<'a> {
 
     pub(super) fn answered(&self, from: NodeId, answer: Result<Answer>) -> Step {
         let answer = match answer {
-            // It died, or the process did there: the event comes to other pages, this one is told
-            // here. So is what a peer does with a page whose answers make no sense.
-            Err(error)
-                if error == errno::host_down()
-                    || error == errno::shutdown()
-                    || error == errno::protocol()
-                    || error == ESRCH
-                    || error == EPERM =>
-            {
+            // The event comes to other pages, this one is told here.
+            Err(error) if talk::is_gone(error) => {
                 return self.advance(|entry| entry.node_lost(from));
             }
-            // It still has what it had: there was no memory for the question, say.
             Err(_) => {
                 sleep_us(PAUSE_US);
                 Answer::Declined
