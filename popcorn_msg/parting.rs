@@ -21,6 +21,7 @@ use popcorn_core::deadline::Deadline;
 use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
+use popcorn_core::message::Empty;
 use popcorn_core::parting::Refusal;
 use popcorn_core::parting::Turn;
 use popcorn_core::proto;
@@ -187,7 +188,7 @@ impl Endpoint {
             reserved: 0,
         };
         let options = CallOptions::killable(limit.left_ms());
-        self.request(link.peer(), &message, &[], options)?;
+        let Empty {} = self.call_typed(link.peer(), &message, &[], options)?;
         self.core().services().part(link.peer(), &limit)?;
         limit.check()
     }

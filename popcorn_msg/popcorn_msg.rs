@@ -57,6 +57,7 @@ pub use ping::Ping;
 pub use request::Request;
 pub use service::Handler;
 pub use service::NodeEvent;
+pub use settings::QUEUED_MAX;
 
 use configuration::Configuration;
 

@@ -6,8 +6,8 @@ use crate::life::TICK_MS;
 use popcorn_core::membership;
 use popcorn_kernel::param;
 
-/// See [`Settings::queued_max`].
-pub(crate) const QUEUED_MAX: u32 = 256;
+/// Requests of one peer that, or whose answers, may be queued or in a worker before its ring is left alone.
+pub const QUEUED_MAX: u32 = 256;
 
 /// Fewer silent ticks are no sign of anything.
 const SILENCE_MIN: u64 = 4;

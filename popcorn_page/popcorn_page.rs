@@ -19,6 +19,7 @@ mod service;
 mod space;
 mod streams;
 pub mod talk;
+mod waiting;
 
 pub use away::Report;
 pub use space::find;

@@ -14,6 +14,7 @@ use popcorn_core::directory::Keep;
 use popcorn_core::directory::NodeSet;
 use popcorn_core::directory::Receipt;
 use popcorn_core::ids::NodeId;
+use popcorn_core::message::Empty;
 use popcorn_core::proto;
 use popcorn_core::proto::Content;
 use popcorn_core::proto::Outcome;
@@ -31,6 +32,7 @@ use popcorn_msg::NodeEvent;
 use popcorn_msg::Outstanding;
 use popcorn_msg::Registration;
 use popcorn_msg::Request;
+use popcorn_msg::Response;
 
 use crate::away::Given;
 use crate::hand::Fetched;
@@ -41,6 +43,7 @@ use crate::space::LeftPlaces;
 use crate::space::Role;
 use crate::space::Space;
 use crate::talk;
+use crate::waiting::Waiting;
 
 struct Service;
 
@@ -66,7 +69,7 @@ fn remote_of(id: u64, from: NodeId) -> Result<Arc<Space>> {
     Ok(space)
 }
 
-/// How long who asks for a page is put off while this machine does not serve others.
+/// How long who asks for a page is put off while this machine does not serve others, or too many of its requests wait.
 const PUT_OFF_MS: u32 = 20;
 
 fn page_address(raw: u64) -> Result<usize> {
@@ -83,6 +86,10 @@ fn page_request(request: &Request) -> Result<Reply> {
         time::sleep_ms(PUT_OFF_MS);
         return Err(EAGAIN);
     }
+    let Some(_waiting) = Waiting::begin(request.from()) else {
+        time::sleep_ms(PUT_OFF_MS);
+        return Err(EAGAIN);
+    };
     let (message, _) = request.decode_prefix::<proto::PageRequest>()?;
     let space = origin_of(message.space, request.from())?;
     let address = page_address(message.address)?;
@@ -292,7 +299,8 @@ impl Invalidated {
                 Ok(answers) => answers.answer(node).unwrap_or(Err(EIO)),
                 Err(error) => Err(*error),
             };
-            (node, answer.map(|_| Answer::Invalidated))
+            let answer = answer.and_then(Response::decode::<Empty>);
+            (node, answer.map(|Empty {}| Answer::Invalidated))
         })
     }
 }
@@ -334,7 +342,7 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// In the answer: `EHOSTDOWN`, `ESHUTDOWN`, `ESRCH`, `EPERM`, `EPROTO`: it is gone. Others: it has it still.
+    /// In the answer: those of which [`talk::is_gone`] says that it is. Others: it has it still.
     pub(crate) fn fetch_from(
         &self,
         node: NodeId,

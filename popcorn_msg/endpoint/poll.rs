@@ -37,15 +37,16 @@ impl Endpoint {
         }
         let begin = time::now_ns();
         while polled().any(|(link, waiter)| !waiter.is_done() && link.is_online()) {
+            // Who is being killed gets no memory for a message, and then somebody else would be without it.
+            if current::signal_pending() {
+                break;
+            }
             // Also those with a result: nobody rings for what else comes from there.
             let number: usize = polled().map(|(link, _)| link.transport().poll(link)).sum();
             if number == 0 {
                 current::cpu_relax();
             }
-            if time::now_ns().wrapping_sub(begin) > poll_ns || current::signal_pending() {
-                break;
-            }
-            if current::need_resched() {
+            if time::now_ns().wrapping_sub(begin) > poll_ns || current::need_resched() {
                 break;
             }
         }
