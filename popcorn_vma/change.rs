@@ -69,7 +69,11 @@ impl Change {
                         }
                         // Whoever is gone has nothing mapped.
                         if !talk::is_gone(error) {
-                            warn_ratelimited!("node {} cannot unmap memory now: {:?}\n", node, error);
+                            warn_ratelimited!(
+                                "node {} cannot unmap memory now: {:?}\n",
+                                node,
+                                error
+                            );
                             untold = untold.with(node);
                         }
                     }
