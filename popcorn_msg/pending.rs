@@ -18,6 +18,7 @@ use core::sync::atomic::Ordering;
 use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::RequestId;
+use popcorn_core::ids::NODE_MAX;
 use popcorn_kernel::errno;
 use popcorn_kernel::new_waitqueue;
 use popcorn_kernel::time;
@@ -26,6 +27,9 @@ use popcorn_kernel::wait::WaitQueue;
 
 /// Calls that can be outstanding at once in one endpoint.
 const SLOTS: usize = 1024;
+/// Those that single calls leave to calls of several at once, which need theirs together: else they could wait for ever
+/// beside those that need one each.
+const SLOTS_OF_MANY: usize = NODE_MAX;
 
 /// Somebody who waits for one response.
 #[pin_data]
@@ -128,6 +132,8 @@ struct Slots {
     /// Where to look for a free one first.
     hint: usize,
     used: usize,
+    /// Callers that wait for some.
+    waiting: usize,
 }
 
 /// All outstanding calls of an endpoint.
@@ -163,6 +169,7 @@ impl Pending {
             all,
             hint: 0,
             used: 0,
+            waiting: 0,
         };
         Ok(pin_init!(Self {
             slots <- new_spinlock!(slots, "popcorn_msg::Pending"),
@@ -211,22 +218,28 @@ impl Pending {
         sleep: Sleep,
         deadline: Deadline,
     ) -> Result {
-        let number = calls.len();
+        let free = match calls.len() {
+            1 => 1 + SLOTS_OF_MANY,
+            number => number,
+        };
         loop {
             {
                 let mut slots = self.slots.lock();
-                if slots.free() >= number {
+                if slots.free() >= free {
                     for call in calls.iter_mut() {
                         let call = call.as_mut();
                         call.id = slots.take(call.node, &call.waiter);
                     }
                     return Ok(());
                 }
+                slots.waiting += 1;
             }
             // Others may take what becomes free: all such waits together end with the deadline.
             let left_ms = deadline.left_ms(time::now_ns);
-            self.room
-                .wait(sleep, left_ms, || self.slots.lock().free() >= number)?;
+            let is_room = || self.slots.lock().free() >= free;
+            let waited = self.room.wait(sleep, left_ms, is_room);
+            self.slots.lock().waiting -= 1;
+            waited?;
         }
     }
 
@@ -247,17 +260,18 @@ impl Pending {
 
     /// Frees the slot of a call.
     pub(crate) fn end(&self, id: RequestId) {
-        let waiter = {
+        let (waiter, is_awaited) = {
             let mut slots = self.slots.lock();
             slots.used -= 1;
-            slots
-                .all
-                .get_mut(id.slot())
-                .and_then(|slot| slot.waiter.take())
+            let slot = slots.all.get_mut(id.slot());
+            let waiter = slot.and_then(|slot| slot.waiter.take());
+            (waiter, slots.waiting != 0)
         };
         drop(waiter);
-        // Each looks whether there are enough for it.
-        self.room.wake_all();
+        if is_awaited {
+            // Each looks whether there are enough for it.
+            self.room.wake_all();
+        }
     }
 
     /// How many calls are outstanding.

@@ -398,6 +398,18 @@ pub(super) fn no_room() -> Outcome {
     while let Ok(place) = pending.begin(node(1), Sleep::Killable, over) {
         places.push(Some(place), GFP_KERNEL)?;
     }
+    // Single calls leave some.
+    check!(zero.multicast(ALL, KIND, &[], OPTIONS)?.succeeded() == ALL);
+    (1..=3).for_each(|id| GATES.0[id - 1].begun.store(0, Ordering::SeqCst));
+    loop {
+        let mut two = [pending.prepare(node(1))?, pending.prepare(node(2))?];
+        if pending.begin_all(&mut two, Sleep::Killable, over).is_err() {
+            break;
+        }
+        for place in two {
+            places.push(Some(place), GFP_KERNEL)?;
+        }
+    }
     let all = star.used();
     places[0] = None;
     places[1] = None;
