@@ -28,6 +28,8 @@ use std::sync::Barrier;
 use std::time::Instant;
 
 const BATCHES: [usize; 4] = [1, 8, 32, 256];
+/// Messages in a page.
+const PAGE: usize = 4096 / SIZE;
 
 /// Keeps this thread on a processor; without that many, anywhere.
 fn pin(processor: usize) {
@@ -55,21 +57,24 @@ fn receive<const ALONE: bool>(receiver: &mut impl Receiver, batch: &mut [Message
     }
 }
 
-/// Nanoseconds per message, sent and received in batches by this thread.
+/// Nanoseconds per message, sent and received in batches by this thread, from and to this place in a
+/// page.
 fn alternate<const ALONE: bool>(
     (mut sender, mut receiver): (impl Sender, impl Receiver),
     batch: usize,
     messages: u64,
+    place: usize,
 ) -> f64 {
     pin(0);
-    let mut from = vec![Message::filled(0); batch];
-    let mut to = vec![Message::filled(1); batch];
+    let mut from = vec![Message::filled(0); place + batch];
+    let mut to = vec![Message::filled(1); place + batch];
+    let (from, to) = (&mut from[place..], &mut to[place..]);
     let rounds = messages / batch as u64;
     let begin = Instant::now();
     for round in 0..rounds {
         from[0].0[..8].copy_from_slice(&round.to_le_bytes());
-        assert_eq!(send::<ALONE>(&mut sender, black_box(&from)), batch);
-        assert_eq!(receive::<ALONE>(&mut receiver, black_box(&mut to)), batch);
+        assert_eq!(send::<ALONE>(&mut sender, black_box(&*from)), batch);
+        assert_eq!(receive::<ALONE>(&mut receiver, black_box(&mut *to)), batch);
     }
     let time = begin.elapsed();
     assert_eq!(to, from);
@@ -127,21 +132,21 @@ const OURS: &str = "popcorn";
 /// Ours, too, but no contestant.
 const OURS_BY_RECORD: &str = "records";
 
-/// A way to measure one ring: batch, messages.
-type Run = Box<dyn Fn(usize, u64) -> f64>;
+/// A way to measure one ring: batch, messages, place.
+type Run = Box<dyn Fn(usize, u64, usize) -> f64>;
 
 /// A mode, a ring, and how to run it.
 fn runs() -> Vec<(&'static str, &'static str, Run)> {
     macro_rules! of {
         ($($name:ident),*) => {
             vec![$(
-                ("alternate", stringify!($name), Box::new(|batch, messages| {
+                ("alternate", stringify!($name), Box::new(|batch, messages, place| {
                     match batch {
-                        1 => alternate::<true>(contestants::$name(), batch, messages),
-                        _ => alternate::<false>(contestants::$name(), batch, messages),
+                        1 => alternate::<true>(contestants::$name(), batch, messages, place),
+                        _ => alternate::<false>(contestants::$name(), batch, messages, place),
                     }
                 }) as Run),
-                ("threads", stringify!($name), Box::new(|batch, messages| {
+                ("threads", stringify!($name), Box::new(|batch, messages, _| {
                     match batch {
                         1 => threads::<true>(contestants::$name(), batch, messages),
                         _ => threads::<false>(contestants::$name(), batch, messages),
@@ -217,9 +222,9 @@ fn main() {
                 })
                 .collect();
             let mut samples = vec![Vec::new(); runs.len()];
-            for _ in 0..options.samples {
+            for turn in 0..options.samples {
                 for ((_, _, run), samples) in runs.iter().zip(&mut samples) {
-                    samples.push(run(*batch, options.messages));
+                    samples.push(run(*batch, options.messages, turn % PAGE));
                 }
             }
             let (mut ours, mut others) = (f64::INFINITY, f64::INFINITY);
