@@ -55,6 +55,11 @@ const fn words_size(capacity: usize) -> usize {
     (capacity / CELL * 8).next_multiple_of(CELL)
 }
 
+/// Whether a slice can be of records of `n` bytes: they have no padding, so it is one copy.
+const fn slice_of(n: usize) -> bool {
+    n != 0 && n % CELL == 0 && n <= RECORD_MAX
+}
+
 /// Bytes of a ring with `capacity` bytes of data, which is no more than [`CAPACITY_MAX`].
 pub const fn length(capacity: usize) -> usize {
     HEADER_SIZE + words_size(capacity) + capacity
@@ -325,13 +330,24 @@ impl<M: Circular> Producer<M> {
     /// See [`PushError`]; nothing was put. `Full` also if there are no records.
     #[inline]
     pub fn push_slice<const N: usize>(&mut self, records: &[[u8; N]]) -> Result<usize, PushError> {
-        const { assert!(N != 0 && N % CELL == 0, "records without padding") };
-        let all_fit = size_of_val(records) as u64 <= self.known_room();
-        let records = if all_fit && !records.is_empty() && N <= RECORD_MAX {
-            records
-        } else {
-            self.fitting(records)?
-        };
+        const { assert!(slice_of(N), "records without padding") };
+        let (index, size) = (self.head, size_of_val(records) as u64);
+        let is_first = index == self.published;
+        if records.is_empty() || !is_first || size > self.known_room() {
+            return self.push_fitting(records);
+        }
+        // No more than a u32 counts, by CAPACITY_MAX.
+        self.first = Run::new(N as u32, records.len() as u32).word;
+        self.head = index.wrapping_add(size);
+        self.parts.data.write(index, records.as_flattened());
+        Ok(records.len())
+    }
+
+    /// [`Producer::push_slice`] in any case: apart from what is enough where a slice is published
+    /// by itself, so that that can be inlined.
+    #[inline(never)]
+    fn push_fitting<const N: usize>(&mut self, records: &[[u8; N]]) -> Result<usize, PushError> {
+        let records = self.fitting(records)?;
         // No more than a u32 counts, by CAPACITY_MAX.
         let index = self.open(Run::new(N as u32, records.len() as u32));
         self.parts.data.write(index, records.as_flattened());
@@ -386,7 +402,8 @@ impl<M: Circular> Producer<M> {
     }
 }
 
-/// The side that reads records.
+/// The side that reads records. Of its own state, too, it writes as little as it can: a copy between
+/// caches waits for its stores, and each further one is felt in a small batch.
 pub struct Consumer<M: Circular> {
     parts: Parts<M>,
     /// The next byte that was not taken.
@@ -394,9 +411,9 @@ pub struct Consumer<M: Circular> {
     released: u64,
     /// The run whose word was taken last.
     run: Run,
-    /// Where that ends. INVARIANT: a multiple of the stride away from `tail`, and no more than what
-    /// can be in use.
-    end: u64,
+    /// Bytes of it from `tail` on. INVARIANT: a multiple of the stride, and no more than what can be
+    /// in use.
+    left: u64,
 }
 
 impl<M: Circular> Consumer<M> {
@@ -413,7 +430,7 @@ impl<M: Circular> Consumer<M> {
             tail: 0,
             released: 0,
             run: Run::new(1, 1),
-            end: 0,
+            left: 0,
         })
     }
 
@@ -421,7 +438,7 @@ impl<M: Circular> Consumer<M> {
     /// nothing: use it to decide whether to sleep.
     #[inline]
     pub fn pending(&self) -> bool {
-        self.end != self.tail || self.parts.load_word(self.tail) != NOTHING
+        self.left != 0 || self.parts.load_word(self.tail) != NOTHING
     }
 
     /// The length of the oldest record, if there is one.
@@ -431,7 +448,7 @@ impl<M: Circular> Consumer<M> {
     /// [`Corrupt`]: what the producer says of the records cannot be.
     #[inline]
     pub fn front(&mut self) -> Result<Option<usize>, Corrupt> {
-        if self.end == self.tail && !self.open()? {
+        if self.left == 0 && !self.open()? {
             return Ok(None);
         }
         Ok(Some(self.run.length as usize))
@@ -440,14 +457,19 @@ impl<M: Circular> Consumer<M> {
     /// Takes the word of the next run; false: there is none.
     #[inline]
     fn open(&mut self) -> Result<bool, Corrupt> {
-        let word = self.parts.load_word(self.tail);
+        self.take(self.parts.load_word(self.tail))
+    }
+
+    /// The same, with the word that was read there.
+    #[inline]
+    fn take(&mut self, word: u64) -> Result<bool, Corrupt> {
         if word == NOTHING {
             return Ok(false);
         }
         if word != self.run.word {
             self.turn_to(word)?;
         }
-        self.end = self.tail.wrapping_add(self.run.size);
+        self.left = self.run.size;
         Ok(true)
     }
 
@@ -466,7 +488,7 @@ impl<M: Circular> Consumer<M> {
     pub fn read(&self, offset: usize, out: &mut [u8]) -> bool {
         let end = offset.checked_add(out.len());
         let inside = end.is_some_and(|end| end <= self.run.length as usize);
-        if self.end == self.tail || !inside {
+        if self.left == 0 || !inside {
             return false;
         }
         let index = self.tail.wrapping_add(offset as u64);
@@ -478,8 +500,9 @@ impl<M: Circular> Consumer<M> {
     /// reuse its room after [`Consumer::release`].
     #[inline]
     pub fn pop(&mut self) {
-        if self.end != self.tail {
+        if self.left != 0 {
             self.tail = self.tail.wrapping_add(self.run.stride);
+            self.left = self.left.wrapping_sub(self.run.stride);
         }
     }
 
@@ -491,22 +514,34 @@ impl<M: Circular> Consumer<M> {
     /// As [`Consumer::front`].
     #[inline]
     pub fn pop_slice<const N: usize>(&mut self, out: &mut [[u8; N]]) -> Result<usize, Corrupt> {
-        const { assert!(N != 0 && N % CELL == 0, "records without padding") };
-        match self.pop_of_run(out)? {
-            0 => Ok(0),
-            taken if taken == out.len() => Ok(taken),
-            taken => self.pop_more(taken, out),
+        const { assert!(slice_of(N), "records without padding") };
+        let (tail, size) = (self.tail, size_of_val(out) as u64);
+        let is_next = self.left == 0 && !out.is_empty();
+        let word = is_next.then(|| self.parts.load_word(tail));
+        // No more than a u32 counts, by CAPACITY_MAX, if that can be in use.
+        let whole = Run::new(N as u32, out.len() as u32);
+        if word != Some(whole.word) || size > self.parts.usable {
+            return self.pop_of_runs(word, out);
         }
+        self.tail = tail.wrapping_add(size);
+        self.parts.data.read(tail, out.as_flattened_mut());
+        Ok(out.len())
     }
 
-    /// [`Consumer::pop_slice`], when the first `taken` are there: apart from what is enough where
-    /// batches come as they were sent, so that it can be inlined.
+    /// [`Consumer::pop_slice`] in any case: apart from what is enough where a whole run, as it was
+    /// sent, is asked for, so that that can be inlined. `word`: that of the next run, if it was read.
     #[inline(never)]
-    fn pop_more<const N: usize>(
+    fn pop_of_runs<const N: usize>(
         &mut self,
-        mut taken: usize,
+        word: Option<u64>,
         out: &mut [[u8; N]],
     ) -> Result<usize, Corrupt> {
+        if let Some(word) = word {
+            if !self.take(word)? {
+                return Ok(0);
+            }
+        }
+        let mut taken = 0;
         while let (_, out @ [_, ..]) = out.split_at_mut(taken) {
             match self.pop_of_run(out)? {
                 0 => break,
@@ -523,10 +558,12 @@ impl<M: Circular> Consumer<M> {
             return Ok(0);
         }
         // Without padding, so the stride is `N`.
-        let left = self.end.wrapping_sub(self.tail) as usize / N;
+        let left = self.left as usize / N;
         let (out, _) = out.split_at_mut(left.min(out.len()));
         self.parts.data.read(self.tail, out.as_flattened_mut());
-        self.tail = self.tail.wrapping_add(size_of_val(out) as u64);
+        let size = size_of_val(out) as u64;
+        self.tail = self.tail.wrapping_add(size);
+        self.left = self.left.wrapping_sub(size);
         Ok(out.len())
     }
 
