@@ -60,8 +60,9 @@
 //! same, both have a node in common: impossible. If its list is of an earlier epoch, then a
 //! majority of that one accepted the step from it before the silence began, and so one of them has
 //! told the machine of that step since: so it needs the grants of a majority of the next list, too;
-//! and so on up to this one. This holds under any loss, delay and reordering, on links that work
-//! one way, and in any interruption.
+//! and so on up to this one. (What was granted to one who wants to join counts under the list that
+//! takes it in only if the granter had no later one.) This holds under any loss, delay and
+//! reordering, on links that work one way, and in any interruption.
 //!
 //! **After a cut, or after the latest change of the list, no two groups without a common member
 //! serve for longer than three quarters of `dead` ticks.** Before that a machine can serve with a

@@ -27,6 +27,10 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         for peer in self.peers.all_mut().iter_mut().flatten() {
             peer.has_our_list = false;
             peer.odd_since = None;
+            if peer.epoch > next.epoch() {
+                // It granted that to one who wanted to join, under a later list, which this node is not in.
+                peer.leased_until = 0;
+            }
         }
         let mut changes = Changes::default();
         if self.is_out {

@@ -90,22 +90,51 @@ pub(crate) fn explore<const N: usize>(config: Config) -> Result<Explored, Violat
         level = next;
     }
     for (mut state, trace) in level {
-        state.heal();
-        for _ in 0..RECOVERY {
-            if let Err(what) = state.tick(None) {
+        match recover(&mut state, config.must_recover) {
+            Ok(true) => explored.recovered += 1,
+            Ok(false) => explored.lost += 1,
+            Err(what) => {
                 let state = state.describe();
                 return Err(Violation { what, trace, state });
             }
         }
-        if state.is_whole() {
-            explored.recovered += 1;
-        } else if config.must_recover && state.can_recover() {
-            let what = "those that are there do not find each other";
-            let state = state.describe();
-            return Err(Violation { what, trace, state });
-        } else {
-            explored.lost += 1;
-        }
     }
     Ok(explored)
+}
+
+/// All links are up from here on: whether all that are alive come to serve together. `must_recover`: it is
+/// wrong if they do not, though they can.
+fn recover<const N: usize>(state: &mut Cluster<N>, must_recover: bool) -> Result<bool, Wrong> {
+    state.heal();
+    for _ in 0..RECOVERY {
+        state.tick(None)?;
+    }
+    if state.is_whole() {
+        return Ok(true);
+    }
+    if must_recover && state.can_recover() {
+        return Err("those that are there do not find each other");
+    }
+    Ok(false)
+}
+
+/// One way of `config` again: `trace` is as in [`Violation`]. Whether all serve together at its end.
+pub(crate) fn replay<const N: usize>(
+    config: Config,
+    trace: &[(u64, Action)],
+) -> Result<bool, Violation> {
+    let mut state = Cluster::<N>::new(config.members, config.mutation);
+    let mut due = trace.iter().copied().peekable();
+    let mut run = |state: &mut Cluster<N>| {
+        for tick in 0..config.ticks {
+            state.tick(due.next_if(|(at, _)| *at == tick).map(|(_, action)| action))?;
+        }
+        assert_eq!(due.next(), None, "it is in order and within the time");
+        recover(state, config.must_recover)
+    };
+    run(&mut state).map_err(|what| Violation {
+        what,
+        trace: trace.to_vec(),
+        state: state.describe(),
+    })
 }

@@ -20,6 +20,7 @@ mod xorshift;
 use cluster::Action;
 use cluster::Mutation;
 use explorer::explore;
+use explorer::replay;
 use explorer::Config;
 use explorer::Violation;
 
@@ -131,6 +132,34 @@ fn splits_of_four() {
             ..BASE
         },
     );
+}
+
+/// Machine 0 was taken in and removed again, and heard of neither. When it hears at last, it is first of the list
+/// with it, though it was granted to serve, as one who wants to join, by one that has the later list.
+#[test]
+fn a_grant_under_a_later_list_is_none_under_this() {
+    let config = Config {
+        members: 4,
+        ticks: 100,
+        must_recover: false,
+        ..BASE
+    };
+    let trace = [
+        (6, Action::Deafen(0b11110)),
+        (11, Action::Leave(1)),
+        (14, Action::Split(0b01110)),
+        (31, Action::Split(0b00010)),
+        (33, Action::Deafen(0b11001)),
+        (35, Action::Split(0b01110)),
+        (41, Action::Deafen(0b10101)),
+        (45, Action::Deafen(0b00011)),
+        (50, Action::Delay(2, 0)),
+        (80, Action::Split(0b01001)),
+        (85, Action::Split(0b01101)),
+    ];
+    if let Err(Violation { what, trace, state }) = replay::<5>(config, &trace) {
+        panic!("{what}\n  {trace:?}\n{state}");
+    }
 }
 
 #[test]
