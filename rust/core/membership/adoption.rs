@@ -31,6 +31,8 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
                 // It granted that to one who wanted to join, under a later list, which this node is not in.
                 peer.leased_until = 0;
             }
+            // Who had resigned may serve again by the word. Who leaves says so again.
+            peer.is_leaving &= !next.is_forced_since(&last);
         }
         let mut changes = Changes::default();
         if self.is_out {

@@ -70,7 +70,9 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         peer.epoch = view.list.epoch();
         peer.hears = view.hears;
         peer.kernels = view.kernels;
-        peer.is_leaving |= view.is_leaving;
+        // Not if that was before an administrator's word that this node knows of.
+        let is_outdated = view.list.epoch() != 0 && self.list().is_forced_since(&view.list);
+        peer.is_leaving |= view.is_leaving && !is_outdated;
         if let Some(mine) = view.granted.filter(|mine| *mine <= now) {
             let until = mine.saturating_add(grants::lease(view.dead.min(self.dead)) + 1);
             peer.leased_until = peer.leased_until.max(until);
