@@ -55,14 +55,14 @@
 //! members anew.
 //!
 //! **A list without a machine is decided only when that machine does not serve any more.** For
-//! whoever decides, a majority, has given no grant to it for `dead` ticks in this epoch; and the
-//! machine has one from a majority of its own list, all younger, if it serves. If its list is the
-//! same, both have a node in common: impossible. If its list is of an earlier epoch, then a
-//! majority of that one accepted the step from it before the silence began, and so one of them has
-//! told the machine of that step since: so it needs the grants of a majority of the next list, too;
-//! and so on up to this one. (What was granted to one who wants to join counts under the list that
-//! takes it in only if the granter had no later one.) This holds under any loss, delay and
-//! reordering, on links that work one way, and in any interruption.
+//! whoever decides, a majority, has given no grant to it for `dead` ticks in this epoch, or was told
+//! by it that it serves no more; and if it serves, the machine has one from a majority of its own
+//! list, all younger. If its list is the same, both have a node in common: impossible. If its list
+//! is of an earlier epoch, then a majority of that one accepted the step from it before the silence
+//! began, and so one of them has told the machine of that step since: so it needs the grants of a
+//! majority of the next list, too; and so on up to this one. (What was granted to one who wants to
+//! join counts under the list that takes it in only if the granter had no later one.) This holds
+//! under any loss, delay and reordering, on links that work one way, and in any interruption.
 //!
 //! **After a cut, or after the latest change of the list, no two groups without a common member
 //! serve for longer than three quarters of `dead` ticks.** Before that a machine can serve with a
@@ -86,9 +86,30 @@
 //! connections, of equal ones the highest id, until all that remain are connected. Who is left out
 //! for long, by those who can do without it, gets no grants any more, suspends, and is removed
 //! `dead` ticks later, unless it is connected again. Nobody begins to remove one whom enough others
-//! hear and want to keep: whoever accepts a removal cannot go back on it. A suspended machine
-//! accepts its own removal, if that is what was begun, and serves no more from then on, whatever
-//! comes of it.
+//! hear and want to keep: whoever accepts a removal cannot go back on it.
+//!
+//! # Who is to be removed decides, too
+//!
+//! When one has accepted a removal, a majority with one that died may have: so nothing else can be
+//! decided without that one, and the removal must be. Then those who are to go may have to make the
+//! majority. They are members of the list that decides, so their promises and their votes count as all
+//! others do. Two things are needed for them to give these:
+//!
+//! * A suspended machine that hears that its own removal is what was begun, and hears too few who have
+//!   not accepted that to decide anything else, *resigns*, even if it cannot accept that yet: it serves
+//!   no more in this life, whatever comes of it, and says so. As long as it hears too few it gives no
+//!   grants to those who are to go with it. So each of several accepts that the others go, at once if it
+//!   hears that they have resigned, else when they were silent for `dead` ticks; they do not wait for
+//!   each other. (While it hears enough it goes on with them, resigned or not: else one that few hear,
+//!   and that begins again and again, keeps them apart, and neither side can remove the other.)
+//! * A machine that is out by a list that it has accepted itself may be the only one that knows of
+//!   it. It is suspended, keeps its life, and says that list, until those who stay know it as they
+//!   would have to if it left: a majority of them, or all that it is connected to. (Else two that decide that
+//!   they are removed, and begin anew at once, leave behind one who never heard that they did, and
+//!   who can wait for ever.) Who is out by another list heard of it from one who has it.
+//!
+//! Neither bends the agreement: whoever accepts, accepts what Paxos has it accept, and what it
+//! stands to is kept for longer. Nor the leases: who has resigned or is out does not serve.
 //!
 //! # Use
 //!
@@ -198,7 +219,7 @@ pub struct Peer {
     epoch: u64,
     hears: NodeSet,
     kernels: NodeSet,
-    /// It leaves, or has accepted its own removal: it does not serve any more.
+    /// It leaves, or has resigned: it does not serve any more.
     is_leaving: bool,
     is_surely_dead: bool,
     /// Since when it is heard, but not connected to all of a group that can do without it.
@@ -268,8 +289,12 @@ pub struct Membership<const N: usize = NODE_MAX, P = [Option<Peer>; N]> {
     leaving: NodeSet,
     /// It was a member and is none any more.
     is_out: bool,
-    /// It has accepted its own removal: it does not serve any more, whatever comes of that.
+    /// It has accepted its own removal, or was to, as soon as it can: it does not serve any more, whatever
+    /// comes of that.
     is_resigned: bool,
+    /// It is out by a list that it has accepted itself: it is not yet removed for good, for it may be
+    /// the only one who can tell those who stay.
+    is_witness: bool,
     /// Kernels that were told of as joined.
     told: NodeSet,
 }
@@ -309,6 +334,7 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             leaving: NodeSet::EMPTY,
             is_out: false,
             is_resigned: false,
+            is_witness: false,
             told: NodeSet::EMPTY,
         }
     }
@@ -328,6 +354,7 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         self.leaving = NodeSet::EMPTY;
         self.is_out = false;
         self.is_resigned = false;
+        self.is_witness = false;
         self.told = NodeSet::EMPTY;
     }
 
@@ -359,7 +386,8 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
     }
 
     /// An administrator gives his word that no other machine serves, also none of `absent`, which
-    /// are not coming back in this life: those that are connected go on without them.
+    /// are not coming back in this life: those that are connected go on without them. One that is out,
+    /// and waits for them to know it, is removed.
     ///
     /// # Errors
     ///
@@ -379,6 +407,11 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         let connected = NodeSet::from_bits(group.bits() & named);
         if !connected.is_empty() {
             return Err(ForceError::Connected(connected));
+        }
+        if self.is_out {
+            // Nobody is left who has to be told.
+            self.is_witness = false;
+            return Ok(Changes::default());
         }
         let next = self.list().forced(group).ok_or(ForceError::NotSuspended)?;
         let changes = self.adopt(next, NodeSet::EMPTY);

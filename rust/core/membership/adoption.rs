@@ -20,10 +20,14 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             .into_iter()
             .filter(|node| next.life(*node).is_none() || next.life(*node) == last.life(*node));
         self.leaving = still.fold(leaving, NodeSet::with);
+        let own = self.agreement.opinion().accepted;
+        let is_own = own.is_some_and(|own| last.after(own.change) == Some(next));
         self.agreement.adopt(next);
         self.adopted_at = self.now;
         self.attempted_at = self.now;
         self.is_out |= !next.contains(self.me, self.life);
+        // A later one comes from those who have had this one.
+        self.is_witness = self.is_out && is_own;
         for peer in self.peers.all_mut().iter_mut().flatten() {
             peer.has_our_list = false;
             peer.odd_since = None;

@@ -18,7 +18,7 @@
 //!
 //! So an attempt that was interrupted binds those who might have seen it succeed and nobody else:
 //! whoever takes over either finds it and completes it, or there is a majority that never heard of
-//! it.
+//! it. Who is removed by a change is one of the members who decide it, as all: `super` says why it can.
 
 use super::list::Change;
 use super::list::List;
@@ -198,6 +198,12 @@ impl<const N: usize> Agreement<N> {
         self.opinions
             .iter()
             .any(|opinion| opinion.accepted.is_some())
+    }
+
+    /// What anybody is known to have accepted for the highest ballot.
+    pub(super) fn latest(&self) -> Option<Accepted> {
+        let accepted = self.opinions.iter().filter_map(|opinion| opinion.accepted);
+        accepted.max_by_key(|accepted| accepted.ballot)
     }
 
     /// Begins an attempt, if its round is not beyond `most`.

@@ -13,7 +13,8 @@
 //! Who joins waits until it hears all machines of that system: one that is not connected to all of
 //! them would drive another one out.
 //!
-//! A machine that was removed from the list begins another life, alone. One that gave its list up
+//! A machine that was removed from the list begins another life, alone; one that has accepted that itself not
+//! before those who stay know it, or one of them was heard to be over ([`super`]). One that gave its list up
 //! and waits in vain, while no list is heard of, begins another. So does one whose list is
 //! *deserted*: it does not serve, and the other members were heard in another life or in another
 //! system, but for some that are here and with which it is no majority either: so nobody serves
@@ -383,6 +384,10 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
     pub fn conclude(&mut self, now: u64) -> Option<News> {
         match self.membership.standing(now) {
             Standing::Removed => {
+                self.begin_anew(now);
+                self.event = Some(Event::Removed);
+            }
+            Standing::Suspended(_) if self.waits_for_the_dead() => {
                 self.begin_anew(now);
                 self.event = Some(Event::Removed);
             }

@@ -2,6 +2,7 @@
 //! The step to the next list: who proposes it, who removes whom, and what this machine accepts.
 
 use super::agreement;
+use super::agreement::Accepted;
 use super::grants;
 use super::list::Change;
 use super::Changes;
@@ -43,12 +44,14 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         if is_tick && is_first && is_wanted && is_quiet && !self.agreement.is_attempting() {
             self.agreement.propose(self.rounds());
         }
+        // Before it can accept that, too: who is to go with it waits for it as it waits for them.
+        self.is_resigned |= removable.contains(self.me) && self.awaited().contains(self.me);
         let may_accept = |change| match change {
             Change::Remove(gone) => gone.bits() & !removable.bits() == 0,
             Change::Join(..) => true,
         };
         let decided = self.agreement.step(wish, group, may_accept);
-        self.is_resigned |= self.removes().contains(self.me);
+        self.is_resigned |= self.accepted_removal().contains(self.me);
         if self.agreement.highest() != before || is_tick && self.agreement.highest().bits() == 0 {
             self.attempted_at = self.now;
         }
@@ -150,16 +153,51 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         removable
     }
 
-    /// What this node has accepted the removal of.
+    /// What this node has accepted the removal of; or waits to accept the removal of, as it is to go with them.
     pub(super) fn removes(&self) -> NodeSet {
-        match self
-            .agreement
-            .opinion()
-            .accepted
-            .map(|accepted| accepted.change)
-        {
-            Some(Change::Remove(gone)) => gone,
-            _ => NodeSet::EMPTY,
+        let awaited = if self.is_resigned {
+            self.awaited()
+        } else {
+            NodeSet::EMPTY
+        };
+        NodeSet::from_bits(self.accepted_removal().bits() | awaited.bits())
+    }
+
+    fn accepted_removal(&self) -> NodeSet {
+        removed(self.agreement.opinion().accepted)
+    }
+
+    /// Who is to be removed with this node, and itself, if that has to be decided: those that are heard, but
+    /// have not accepted it, are too few to decide anything else. While they are enough, they may
+    /// not heed it.
+    fn awaited(&self) -> NodeSet {
+        let latest = self.agreement.latest();
+        let gone = removed(latest);
+        if !gone.contains(self.me) {
+            return NodeSet::EMPTY;
         }
+        let change = latest.map(|latest| latest.change);
+        let free = self.list().members().into_iter().filter(|node| {
+            let is_there = self.member(self.list(), *node).is_some_and(|peer| {
+                let silence = self.now.saturating_sub(peer.heard_at);
+                peer.is_connected && silence <= grants::lease(self.dead)
+            });
+            let accepted = self.agreement.of(*node).accepted;
+            (is_there || *node == self.me) && accepted.map(|accepted| accepted.change) != change
+        });
+        let free = free.fold(NodeSet::EMPTY, NodeSet::with);
+        if self.list().is_majority(free) {
+            NodeSet::EMPTY
+        } else {
+            gone
+        }
+    }
+}
+
+/// Whom that removes.
+fn removed(accepted: Option<Accepted>) -> NodeSet {
+    match accepted.map(|accepted| accepted.change) {
+        Some(Change::Remove(gone)) => gone,
+        _ => NodeSet::EMPTY,
     }
 }

@@ -23,6 +23,10 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             return match (self.is_out, self.is_leaving) {
                 (true, true) if self.is_left() => Standing::Left,
                 (true, true) => Standing::Suspended(Why::Leaving),
+                // It waits as long as one who leaves.
+                (true, false) if self.is_witness && !self.is_left() => {
+                    Standing::Suspended(Why::Undecided)
+                }
                 (true, false) => Standing::Removed,
                 (false, _) => Standing::Joining,
             };
@@ -88,7 +92,7 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             .fold(NodeSet::only(self.me), NodeSet::with)
     }
 
-    /// Whether those who stay know that this machine has left: a majority of them, or all that it
+    /// Whether those who stay know that this machine is out: a majority of them, or all that it
     /// is connected to, who tell the others.
     fn is_left(&self) -> bool {
         let list = self.list();

@@ -30,7 +30,7 @@ pub struct View<const N: usize = NODE_MAX> {
     pub hears: NodeSet,
     /// Kernels of the sender's machine.
     pub kernels: NodeSet,
-    /// It leaves in order, or has accepted its removal, and does not serve any more.
+    /// It leaves in order, or has resigned: it does not serve any more.
     pub is_leaving: bool,
     /// Members of the list that leave in order, and nodes that are not in it and did so, as far as
     /// the sender knows.

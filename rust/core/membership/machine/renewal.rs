@@ -20,26 +20,42 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
 
     pub(super) fn is_deserted(&self) -> bool {
         let list = self.membership.list();
-        let is_over = |node: NodeId| {
-            self.heard_of(node).is_some_and(|heard| {
-                let is_elsewhere = heard.epoch != 0 && heard.cluster != list.cluster();
-                is_elsewhere || list.life(node) != Some(heard.life)
-            })
-        };
         self.heard_under == (list.cluster(), list.epoch())
             && list.contains(self.me, self.life)
             && !self.others().is_empty()
-            && self.is_hopeless(is_over)
+            && self.is_hopeless()
+    }
+
+    /// Whether this machine is out, waits for those who stay to know it, and one of them is over:
+    /// nobody needs to be told any more, or they will find each other deserted.
+    pub(super) fn waits_for_the_dead(&self) -> bool {
+        let list = self.membership.list();
+        self.heard_under == (list.cluster(), list.epoch())
+            && !list.contains(self.me, self.life)
+            && !self.is_leaving
+            && self.others().into_iter().any(|node| self.is_over(node))
+    }
+
+    /// Whether that member was heard in another life or another system.
+    fn is_over(&self, node: NodeId) -> bool {
+        let list = self.membership.list();
+        self.heard_of(node).is_some_and(|heard| {
+            let is_elsewhere = heard.epoch != 0 && heard.cluster != list.cluster();
+            is_elsewhere || list.life(node) != Some(heard.life)
+        })
     }
 
     /// Whether all other members are over, but for some that are here, too few with this one.
-    fn is_hopeless(&self, is_over: impl Fn(NodeId) -> bool) -> bool {
+    fn is_hopeless(&self) -> bool {
         let list = self.membership.list();
         let is_here = |node: NodeId| {
             self.heard_of(node)
                 .is_some_and(|heard| (heard.cluster, heard.epoch) == (list.cluster(), list.epoch()))
         };
-        let rest = self.others().into_iter().filter(|node| !is_over(*node));
+        let rest = self
+            .others()
+            .into_iter()
+            .filter(|node| !self.is_over(*node));
         let rest = rest.fold(NodeSet::EMPTY, NodeSet::with);
         rest.into_iter().all(is_here) && !list.is_majority(rest.with(self.me))
     }

@@ -115,7 +115,7 @@ impl<const N: usize> Cluster<N> {
         Incarnation::new(self.lives[n]).expect("not zero")
     }
 
-    fn standing(&self, n: usize) -> Option<Standing> {
+    pub(crate) fn standing(&self, n: usize) -> Option<Standing> {
         Some(self.machines[n].as_ref()?.standing(self.now))
     }
 
@@ -192,6 +192,12 @@ impl<const N: usize> Cluster<N> {
         self.cuts = [0; N];
         self.held = None;
         self.delaying = None;
+    }
+
+    /// The link between these two is up again.
+    pub(crate) fn heal_between(&mut self, one: usize, other: usize) {
+        self.cuts[one] &= !(1 << other);
+        self.cuts[other] &= !(1 << one);
     }
 
     /// Whether `action` can be done now and changes anything.

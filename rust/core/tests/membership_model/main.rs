@@ -18,11 +18,13 @@ mod random;
 mod xorshift;
 
 use cluster::Action;
+use cluster::Cluster;
 use cluster::Mutation;
 use explorer::explore;
 use explorer::replay;
 use explorer::Config;
 use explorer::Violation;
+use popcorn_core::membership::Standing;
 
 /// Everything that may happen.
 fn all(n: usize) -> Vec<Action> {
@@ -132,6 +134,56 @@ fn splits_of_four() {
             ..BASE
         },
     );
+}
+
+/// Machine 0 has accepted that 2 and 3 are removed, and 1, with which it had a majority, may have.
+/// So that has to be decided; and most are there, if 2 and 3 do not wait for each other.
+#[test]
+fn those_to_be_removed_together_decide_it() {
+    let config = Config { members: 4, ..BASE };
+    let trace = [(8, Action::Deafen(0b0011)), (13, Action::Kill(1))];
+    match replay::<4>(config, &trace) {
+        Ok(is_whole) => assert!(is_whole),
+        Err(Violation { what, trace, state }) => panic!("{what}\n  {trace:?}\n{state}"),
+    }
+}
+
+/// Of 1 and 3, which 0 and 2 began to remove, 3 hears of that while it has no grant from 2, but hears 1 and 2: they
+/// are enough to remove 0 instead, and it does not stop them.
+#[test]
+fn who_is_to_be_removed_does_not_heed_a_few() {
+    let config = Config {
+        members: 4,
+        ticks: 12,
+        ..BASE
+    };
+    let trace = [
+        (1, Action::Split(0b0101)),
+        (5, Action::Split(0b0001)),
+        (10, Action::Split(0b0101)),
+    ];
+    match replay::<4>(config, &trace) {
+        Ok(is_whole) => assert!(is_whole),
+        Err(Violation { what, trace, state }) => panic!("{what}\n  {trace:?}\n{state}"),
+    }
+}
+
+/// As before, but 3 is connected with 2 alone: so it does not know, and 2 shall not wait for it.
+#[test]
+fn who_is_to_be_removed_does_not_wait_for_who_does_not_know() {
+    let mut cluster = Cluster::<4>::new(4, Mutation::None);
+    for tick in 0..80 {
+        let action = match tick {
+            8 => Some(Action::Split(0b0011)),
+            13 => Some(Action::Kill(1)),
+            _ => None,
+        };
+        if tick == 14 {
+            cluster.heal_between(0, 2);
+        }
+        cluster.tick(action).expect("as it must be");
+    }
+    assert_eq!(cluster.standing(0), Some(Standing::Serving));
 }
 
 /// Machine 0 was taken in and removed again, and heard of neither. When it hears at last, it is first of the list
