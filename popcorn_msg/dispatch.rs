@@ -12,11 +12,9 @@ use kernel::sync::Arc;
 use core::sync::atomic::Ordering;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
-use popcorn_core::message::Unfit;
 use popcorn_core::window::Lane;
 use popcorn_core::wire::Header;
 use popcorn_core::wire::HEADER_SIZE;
-use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
 use popcorn_kernel::warn_ratelimited;
 
@@ -85,62 +83,51 @@ pub(crate) fn response(link: &Link, header: &Header, payload: Result<KVVec<u8>>)
     }
 }
 
-/// Why a request or one-way message does not reach a service.
-enum Refusal {
-    /// There is none, or no memory.
-    Lost(Error),
-    /// It is not what its service has declared.
-    Unfit(Unfit),
-}
-
 /// Hands a request or one-way message to its service, if it is as that has declared it: at once if that can be, else
 /// on a worker.
-pub(crate) fn request(link: &Arc<Link>, header: Header, payload: Result<KVVec<u8>>) {
+///
+/// # Errors
+///
+/// It is not as declared. Both sides are built with the same declarations, so no honest peer sends such a message.
+pub(crate) fn request(
+    link: &Arc<Link>,
+    header: Header,
+    payload: Result<KVVec<u8>>,
+) -> core::result::Result<(), Fault> {
     let found = link.core().services().find(header.kind);
-    let taken = match (found, payload) {
-        (_, Err(error)) => Err(Refusal::Lost(error)),
-        (None, Ok(_)) => Err(Refusal::Lost(errno::not_supported())),
-        (Some((service, declared)), Ok(payload)) => declared
-            .check(header.class, payload.len())
-            .map(|()| (service, declared.is_urgent(), payload))
-            .map_err(Refusal::Unfit),
-    };
-    match taken {
-        Ok((service, is_urgent, payload)) => {
-            let request = Request::new(link.clone(), header, payload, Some(service.clone()));
-            hand_over(link, service, is_urgent, request);
+    let (service, declared, payload) = match (found, payload) {
+        (Some((service, declared)), Ok(payload)) => (service, declared, payload),
+        (_, Err(error)) => {
+            lose(link, header, error);
+            return Ok(());
         }
-        Err(refusal) => refuse(link, header, refusal),
+        (None, Ok(_)) => {
+            lose(link, header, errno::not_supported());
+            return Ok(());
+        }
+    };
+    if let Err(unfit) = declared.check(header.class, payload.len()) {
+        link.statistics().lost(header.kind);
+        return Err(Fault(unfit.as_str()));
     }
+    let request = Request::new(link.clone(), header, payload, Some(service.clone()));
+    hand_over(link, service, declared.is_urgent(), request);
+    Ok(())
 }
 
 /// Answers a request with why it does not reach a service; of a one-way message the log tells.
-fn refuse(link: &Arc<Link>, header: Header, refusal: Refusal) {
+fn lose(link: &Arc<Link>, header: Header, error: Error) {
     let (kind, peer) = (header.kind, link.peer());
     let request = Request::new(link.clone(), header, KVVec::new(), None);
     link.statistics().lost(kind);
-    let error = match refusal {
-        Refusal::Lost(error) => {
-            if !request.wants_reply() {
-                warn_ratelimited!(
-                    "a message of type {:#x} from node {} is lost: {:?}\n",
-                    kind,
-                    peer,
-                    error
-                );
-            }
+    if !request.wants_reply() {
+        warn_ratelimited!(
+            "a message of type {:#x} from node {} is lost: {:?}\n",
+            kind,
+            peer,
             error
-        }
-        Refusal::Unfit(unfit) => {
-            err_ratelimited!(
-                "message {:#x} of node {} refused: {}\n",
-                kind,
-                peer,
-                unfit.as_str()
-            );
-            errno::protocol()
-        }
-    };
+        );
+    }
     // If this fails, the peer is gone.
     request.reply_error(error).ok();
 }

@@ -143,7 +143,7 @@ fn drain(link: &Arc<Link>, receive: &mut Receive) -> core::result::Result<usize,
             break;
         };
         taken += 1;
-        dispatch::request(link, header, payload);
+        dispatch::request(link, header, payload)?;
     }
     requests.consumer.release();
     Ok(number + taken)

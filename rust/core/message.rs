@@ -34,9 +34,9 @@ impl Unfit {
     /// For the log.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Unfit::Class => "it is of the wrong class",
-            Unfit::Short => "it is too short",
-            Unfit::Long => "it is too long",
+            Unfit::Class => "a message is not of the class that is declared",
+            Unfit::Short => "a message is shorter than declared",
+            Unfit::Long => "a message is longer than declared",
         }
     }
 }

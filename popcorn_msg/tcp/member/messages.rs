@@ -119,7 +119,10 @@ impl Worker {
             };
             let length = HEADER_SIZE + header.length as usize;
             self.incoming[lane_index(Lane::Requests)].take(length);
-            dispatch::request(&self.link, header, payload);
+            if let Err(Fault(what)) = dispatch::request(&self.link, header, payload) {
+                self.fault(what);
+                return true;
+            }
             number += 1;
         }
         number == BUDGET

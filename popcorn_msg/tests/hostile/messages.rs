@@ -15,11 +15,14 @@ use crate::tests::node;
 use kernel::c_str;
 use kernel::prelude::*;
 
+use popcorn_core::proto::Part;
+use popcorn_core::proto::Stay;
 use popcorn_core::ring;
 use popcorn_core::ring::Memory;
 use popcorn_core::window::Lane;
 use popcorn_core::window::Side;
 use popcorn_core::wire;
+use popcorn_core::wire::Wire;
 use popcorn_kernel::check;
 use popcorn_kernel::errno;
 use popcorn_kernel::kunit::eventually;
@@ -40,6 +43,10 @@ const STRAY: &CStr = c_str!("node 1 is dropped: a message is not from it or not 
 const WRONG_RING: &CStr = c_str!("node 1 is dropped: a message is in the wrong lane");
 const WRONG_LENGTH: &CStr = c_str!("node 1 is dropped: a message has a wrong length");
 const TOO_SHORT: &CStr = c_str!("node 1 is dropped: a message is shorter than its header");
+const SHORTER: &CStr = c_str!("node 1 is dropped: a message is shorter than declared");
+const LONGER: &CStr = c_str!("node 1 is dropped: a message is longer than declared");
+const OTHER_CLASS: &CStr =
+    c_str!("node 1 is dropped: a message is not of the class that is declared");
 const CORRUPT: &CStr = c_str!("node 1 is dropped: its ring is corrupt");
 
 /// A crime that consists of one header with other bytes at one place.
@@ -70,6 +77,13 @@ fn put_raw(hostile: &Hostile, lane: Lane, word: u64) -> bool {
     let base = hostile.ring(Side::High, lane);
     hostile.memory.store(base + ring::HEADER_SIZE, word);
     true
+}
+
+/// Asks for what is declared otherwise.
+fn undeclared(hostile: &mut Hostile, kind: u16, payload: &[u8]) -> bool {
+    hostile.send(Lane::Requests, payload, |header| {
+        header[6..8].copy_from_slice(&kind.to_le_bytes());
+    })
 }
 
 const CRIMES: &[Crime] = &[
@@ -164,6 +178,19 @@ const CRIMES: &[Crime] = &[
     header!(MALFORMED, Lane::Requests, 20, &(-5i32).to_le_bytes()),
     header!(MALFORMED, Lane::Responses, 20, &5i32.to_le_bytes()),
     header!(MALFORMED, Lane::Responses, 20, &(-4096i32).to_le_bytes()),
+    // Not as declared.
+    Crime {
+        reason: SHORTER,
+        commit: |hostile| undeclared(hostile, Part::TYPE, &[0; Part::SIZE - 1]),
+    },
+    Crime {
+        reason: LONGER,
+        commit: |hostile| undeclared(hostile, Part::TYPE, &[0; Part::SIZE + 1]),
+    },
+    Crime {
+        reason: OTHER_CLASS,
+        commit: |hostile| undeclared(hostile, Stay::TYPE, &[0; Stay::SIZE]),
+    },
     // The index of a ring that the victim fills: found out when that sends.
     Crime {
         reason: c_str!("node 1 is dropped: its index of our ring is corrupt"),
