@@ -14,6 +14,7 @@ declare -A not_on_machines=(
 	[load]="no test by itself: what chaos is kept busy with"
 	[measured]="wants popcorn_bench on both sides: the part measuring runs it"
 	[pin]="keeps memory of a kernel that is to give it back to the primary of its machine"
+	[progress]="no test by itself: guest/suspended runs it"
 	[returner]="no test by itself: guest/parting runs it"
 	[seize]="hangs a kernel on the same machine; guest/cluster freezes the whole machine"
 	[stray]="a lent device that goes where it must not: only on one machine is there anything of another kernel's to reach"
@@ -22,7 +23,7 @@ declare -A not_on_machines=(
 )
 
 # Parts of scripts/test. Those of machines; the first three have their counterparts in machines.
-parts_on_machines=(selftests statistics parting pair cluster machines faults churn authentic hostile mixed)
+parts_on_machines=(selftests statistics parting pair cluster suspended machines faults churn authentic hostile mixed)
 declare -A parts_not_on_machines=(
 	[cargo]="without a kernel"
 	[vm]="the harness itself, with its own cases for a cluster"
