@@ -12,7 +12,7 @@ declare -A not_on_machines=(
 	[fuzz]="half of its calls are those of /dev/popcorn_boot, and it wants kernels made meanwhile, on the same machine"
 	[harness]="what the tests have in common"
 	[load]="no test by itself: what chaos is kept busy with"
-	[measured]="wants popcorn_bench on both sides: the part measuring runs it"
+	[measured]="wants popcorn_bench on both sides: guest/measuring runs it, there, too"
 	[pin]="keeps memory of a kernel that is to give it back to the primary of its machine"
 	[progress]="no test by itself: guest/suspended runs it"
 	[returner]="no test by itself: guest/parting runs it"
@@ -22,13 +22,13 @@ declare -A not_on_machines=(
 	[victim]="no test by itself: guest/cluster runs it"
 )
 
-# Parts of scripts/test. Those of machines; the first three have their counterparts in machines.
-parts_on_machines=(selftests statistics parting pair cluster suspended machines faults churn authentic hostile mixed)
+# Parts of scripts/test. Those of machines; the first four have their counterparts in machines.
+parts_on_machines=(selftests statistics parting measuring pair cluster suspended machines faults churn authentic hostile mixed)
 declare -A parts_not_on_machines=(
 	[cargo]="without a kernel"
 	[vm]="the harness itself, with its own cases for a cluster"
 	[kunit]="two nodes in one kernel"
-	[lifecycle]="a kernel that popcorn_boot starts and kills; cluster does it with machines"
+	[lifecycle]="a kernel that popcorn_boot starts and kills; cluster kills machines, and machines unloads modules that had some"
 	[kernels]="popcorn_boot: kernels on one machine"
 	[console]="popcorn_boot: the terminal that a secondary shares with its primary"
 	[stock]="popcorn_boot: kernels without our modules on one machine"
@@ -43,7 +43,6 @@ declare -A parts_not_on_machines=(
 	[iommu]="popcorn_boot: devices that change hands"
 	[x2apic]="popcorn_boot: processors that change hands"
 	[trace]="popcorn_boot: what a secondary touches of the machine"
-	[measuring]="popcorn_boot: kernels of which one has the module and one has not; make bench measures on machines"
 	[network]="pcn0 is between the kernels of one machine: nodes of other machines are not on it (docs/network.md)"
 	[light]="popcorn_boot: a secondary without drivers, so without a network"
 )
