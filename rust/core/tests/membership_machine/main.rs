@@ -5,6 +5,7 @@
 
 #![cfg(not(loom))]
 
+mod halves;
 mod liars;
 mod world;
 #[path = "../xorshift/mod.rs"]

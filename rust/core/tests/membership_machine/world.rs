@@ -67,6 +67,8 @@ struct Pair {
 
 pub(crate) struct World {
     now: u64,
+    /// Ticks of silence until others are dead, from now on.
+    pub(crate) dead: u64,
     ids: Vec<u64>,
     machines: Vec<Option<Machine>>,
     /// How much later than here it is there.
@@ -101,6 +103,7 @@ impl World {
     pub(crate) fn new(ids: &[u64]) -> Self {
         Self {
             now: 1000,
+            dead: DEAD,
             ids: ids.to_vec(),
             machines: ids.iter().map(|_| None).collect(),
             skews: vec![0; ids.len()],
@@ -339,8 +342,9 @@ impl World {
 
     fn tick(&mut self) {
         self.now += 1;
+        let dead = self.dead;
         for n in 0..self.machines.len() {
-            self.with(n, |machine, now| machine.tick(now, DEAD));
+            self.with(n, |machine, now| machine.tick(now, dead));
         }
         for at in 0..self.pairs.len() {
             for side in 0..2 {
