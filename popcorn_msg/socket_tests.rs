@@ -408,6 +408,27 @@ fn pages_without_a_copy() -> Outcome {
     received.fill(0);
     two.receive_all(&mut received, LONG_MS)?;
     check!(received[..] == bytes[..]);
+    // Several at once, and received to two places.
+    let mut buffers = KVec::new();
+    for chunk in bytes.chunks(4096) {
+        let mut pages = PageBuffer::new(chunk.len())?;
+        pages.writable().ok_or(EBUSY)?.copy_from_slice(chunk);
+        buffers.push(pages, GFP_KERNEL)?;
+    }
+    let too_many = (0..=PARTS_MAX).map(|_| (&buffers[0], 0..1));
+    check!(one.try_send_ranges(too_many, false).err() == Some(EINVAL));
+    let ranges = buffers.iter().map(|pages| (pages, 100..4000));
+    let sent = one.try_send_ranges(ranges, false)?;
+    check!(sent > 0 && sent <= 3 * 3900);
+    received.fill(0);
+    check!(eventually(|| two.is_readable()));
+    let (near, far) = received.split_at_mut(50);
+    check!(two.receive_both_now(&mut [], far).err() == Some(EINVAL));
+    let number = two.receive_both_now(near, far)?;
+    check!(number > 50 && number <= sent);
+    two.receive_all(&mut received[number..sent], LONG_MS)?;
+    let expected = buffers.iter().flat_map(|pages| &pages[100..4000]);
+    check!(received.iter().take(sent).eq(expected.take(sent)));
     // What is copied can be written at once.
     let mut pages = PageBuffer::new(length)?;
     one.send_all(&[&pages], LONG_MS)?;

@@ -39,7 +39,7 @@ use kernel::sync::Arc;
 use popcorn_core::address::Address;
 
 /// The most slices that one call can send.
-pub const PARTS_MAX: usize = 20;
+pub const PARTS_MAX: usize = bindings::PCN_SOCKET_PARTS_MAX as usize;
 /// How long until a wish to end is seen while a connection is made, in milliseconds.
 const SLICE_MS: u64 = 50;
 
@@ -490,18 +490,46 @@ impl Socket {
         range: Range<usize>,
         more: bool,
     ) -> Result<usize> {
-        let bytes = pages.get(range).ok_or(EINVAL)?;
-        if bytes.is_empty() {
+        self.try_send_ranges(core::iter::once((pages, range)), more)
+    }
+
+    /// [`Socket::try_send_pages`] of several ranges, in order.
+    ///
+    /// # Errors
+    ///
+    /// As there. `EINVAL` also: more than [`PARTS_MAX`].
+    pub fn try_send_ranges<'a>(
+        &self,
+        ranges: impl Iterator<Item = (&'a PageBuffer, Range<usize>)>,
+        more: bool,
+    ) -> Result<usize> {
+        let mut vectors = [kvec::default(); PARTS_MAX];
+        let mut count = 0;
+        let mut size = 0;
+        for (pages, range) in ranges {
+            let bytes = pages.get(range).ok_or(EINVAL)?;
+            if bytes.is_empty() {
+                continue;
+            }
+            let vector = vectors.get_mut(count).ok_or(EINVAL)?;
+            vector.iov_base = bytes.as_ptr().cast_mut().cast();
+            vector.iov_len = bytes.len();
+            count += 1;
+            size += bytes.len();
+            pages.lend();
+        }
+        if size == 0 {
             return Ok(0);
         }
-        pages.lend();
-        // SAFETY: valid by the invariant; the bytes are of whole pages with counts of their own, in one piece, and are
-        // not written until nobody refers to them, which `lend` has taken care of.
+        // SAFETY: valid by the invariant; the first `count` vectors are of slices that live for 'a, `size` bytes
+        // together. Each is of whole pages with counts of their own, in one piece, that are not written until nobody
+        // refers to them, which `lend` has taken care of.
         counted(unsafe {
             bindings::pcn_socket_send_pages(
                 self.inner.as_ptr(),
-                bytes.as_ptr().cast_mut().cast(),
-                bytes.len(),
+                vectors.as_ptr(),
+                count,
+                size,
                 more,
             )
         })
@@ -533,16 +561,33 @@ impl Socket {
     /// what the peer encrypted; `EPROTO`: the peer does what TLS allows and we do not, such as to change keys;
     /// `ECONNRESET` also: an alert. The connection is shut down then.
     pub fn receive_now(&self, buffer: &mut [u8]) -> Result<usize> {
-        if buffer.is_empty() {
+        self.receive_both_now(buffer, &mut [])
+    }
+
+    /// [`Socket::receive_now`] into `first`, and what comes after that into `second`.
+    ///
+    /// # Errors
+    ///
+    /// As there; `EINVAL`: no room in `first`.
+    pub fn receive_both_now(&self, first: &mut [u8], second: &mut [u8]) -> Result<usize> {
+        if first.is_empty() {
             return Err(EINVAL);
         }
+        let size = first.len() + second.len();
+        let count = if second.is_empty() { 1 } else { 2 };
+        let mut vectors = [first, second].map(|part| kvec {
+            iov_base: part.as_mut_ptr().cast(),
+            iov_len: part.len(),
+        });
         let mut record = bindings::pcn_socket_record::default();
-        // SAFETY: valid by the invariant; writes to the buffer and the record, which live.
+        // SAFETY: valid by the invariant; writes to the first `count` vectors, which are of slices that live, `size`
+        // bytes together, and to the record, which lives.
         let received = counted(unsafe {
             bindings::pcn_socket_receive(
                 self.inner.as_ptr(),
-                buffer.as_mut_ptr().cast(),
-                buffer.len(),
+                vectors.as_mut_ptr(),
+                count,
+                size,
                 &mut record,
             )
         });

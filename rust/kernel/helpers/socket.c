@@ -347,22 +347,30 @@ ssize_t pcn_socket_send(struct pcn_socket *socket, struct kvec *parts, size_t co
 }
 EXPORT_SYMBOL_GPL(pcn_socket_send);
 
-ssize_t pcn_socket_send_pages(struct pcn_socket *socket, void *data, size_t size, bool more)
+ssize_t pcn_socket_send_pages(struct pcn_socket *socket, const struct kvec *parts, size_t count,
+			      size_t size, bool more)
 {
+	struct bio_vec pages[PCN_SOCKET_PARTS_MAX];
 	struct msghdr message = {};
-	struct bio_vec pages;
+	bool can_refer = true;
+	size_t i;
 
-	/* One piece of memory, though pages of their own. */
-	bvec_set_virt(&pages, data, size);
-	iov_iter_bvec(&message.msg_iter, ITER_SOURCE, &pages, 1, size);
+	if (count > ARRAY_SIZE(pages))
+		return -EINVAL;
+	for (i = 0; i < count; i++) {
+		/* One piece of memory, though pages of their own. */
+		bvec_set_virt(&pages[i], parts[i].iov_base, parts[i].iov_len);
+		can_refer &= sendpages_ok(pages[i].bv_page, parts[i].iov_len, pages[i].bv_offset);
+	}
+	iov_iter_bvec(&message.msg_iter, ITER_SOURCE, pages, count, size);
 	/* The network copies, if its device cannot gather or the pages cannot be referred to. */
-	if (sendpages_ok(pages.bv_page, size, pages.bv_offset))
+	if (can_refer)
 		message.msg_flags |= MSG_SPLICE_PAGES;
 	return pcn_send_message(socket, &message, more);
 }
 EXPORT_SYMBOL_GPL(pcn_socket_send_pages);
 
-ssize_t pcn_socket_receive(struct pcn_socket *socket, void *data, size_t size,
+ssize_t pcn_socket_receive(struct pcn_socket *socket, struct kvec *parts, size_t count, size_t size,
 			   struct pcn_socket_record *record)
 {
 	union {
@@ -370,10 +378,7 @@ ssize_t pcn_socket_receive(struct pcn_socket *socket, void *data, size_t size,
 		u8 bytes[CMSG_SPACE(sizeof(u8))];
 	} control = {};
 	struct msghdr message = {};
-	struct kvec part = {
-		.iov_base = data,
-		.iov_len = size,
-	};
+	const u8 *alert = parts[0].iov_base;
 	bool has_tls = smp_load_acquire(&socket->has_tls);
 	int received;
 
@@ -384,7 +389,7 @@ ssize_t pcn_socket_receive(struct pcn_socket *socket, void *data, size_t size,
 		message.msg_control = &control;
 		message.msg_controllen = sizeof(control);
 	}
-	received = kernel_recvmsg(socket->socket, &message, &part, 1, size, MSG_DONTWAIT);
+	received = kernel_recvmsg(socket->socket, &message, parts, count, size, MSG_DONTWAIT);
 	if ((received == -EINTR || received == -ERESTARTSYS) && !fatal_signal_pending(current))
 		return -EAGAIN;
 	if (!has_tls || received < 0)
@@ -397,9 +402,9 @@ ssize_t pcn_socket_receive(struct pcn_socket *socket, void *data, size_t size,
 		return -EBADMSG;
 	if (!record->type || record->type == TLS_RECORD_TYPE_DATA)
 		return received;
-	if (record->type == TLS_RECORD_TYPE_ALERT && received >= 2) {
-		record->level = ((u8 *)data)[0];
-		record->description = ((u8 *)data)[1];
+	if (record->type == TLS_RECORD_TYPE_ALERT && received >= 2 && parts[0].iov_len >= 2) {
+		record->level = alert[0];
+		record->description = alert[1];
 	}
 	return -EBADMSG;
 }
@@ -550,13 +555,14 @@ ssize_t pcn_socket_send(struct pcn_socket *socket, struct kvec *parts, size_t co
 }
 EXPORT_SYMBOL_GPL(pcn_socket_send);
 
-ssize_t pcn_socket_send_pages(struct pcn_socket *socket, void *data, size_t size, bool more)
+ssize_t pcn_socket_send_pages(struct pcn_socket *socket, const struct kvec *parts, size_t count,
+			      size_t size, bool more)
 {
 	return -EOPNOTSUPP;
 }
 EXPORT_SYMBOL_GPL(pcn_socket_send_pages);
 
-ssize_t pcn_socket_receive(struct pcn_socket *socket, void *data, size_t size,
+ssize_t pcn_socket_receive(struct pcn_socket *socket, struct kvec *parts, size_t count, size_t size,
 			   struct pcn_socket_record *record)
 {
 	return -EOPNOTSUPP;

@@ -54,6 +54,9 @@ struct pcn_socket_operations {
 	void (*release)(void *data);
 };
 
+/* The most pieces that one call can send. */
+#define PCN_SOCKET_PARTS_MAX 20
+
 /* What a socket received that was no data, see pcn_socket_receive(). */
 struct pcn_socket_record {
 	/* TLS: the content type of the record; 0: there was none. */
@@ -90,13 +93,17 @@ int pcn_socket_address(struct pcn_socket *socket, bool peer, struct pcn_address 
 /* How many bytes of @parts were taken. With @more nothing is sent that would be less than a full packet. */
 ssize_t pcn_socket_send(struct pcn_socket *socket, struct kvec *parts, size_t count, size_t size,
 			bool more);
-/* As above, by reference: the pages must not change until nobody else refers to them. */
-ssize_t pcn_socket_send_pages(struct pcn_socket *socket, void *data, size_t size, bool more);
 /*
- * How many bytes were received; 0: the peer sends no more. -EBADMSG: a record of TLS that is no data came, and is
- * lost; @record tells which.
+ * As above, by reference: each part is in pages that lie in one piece, and must not change until nobody else refers to
+ * them. -EINVAL: more than PCN_SOCKET_PARTS_MAX.
  */
-ssize_t pcn_socket_receive(struct pcn_socket *socket, void *data, size_t size,
+ssize_t pcn_socket_send_pages(struct pcn_socket *socket, const struct kvec *parts, size_t count,
+			      size_t size, bool more);
+/*
+ * How many bytes were received, into @parts in order; 0: the peer sends no more. -EBADMSG: a record of TLS that is no
+ * data came, and is lost; @record tells which, an alert only if the first part has room for it, two bytes.
+ */
+ssize_t pcn_socket_receive(struct pcn_socket *socket, struct kvec *parts, size_t count, size_t size,
 			   struct pcn_socket_record *record);
 /* Of enum pcn_socket_event, what holds now. Does not sleep. If there is no room, room will be told of. */
 u32 pcn_socket_events(struct pcn_socket *socket);
