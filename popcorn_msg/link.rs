@@ -8,6 +8,7 @@
 
 use crate::core::Core;
 use crate::life::Untold;
+use crate::parts::Parts;
 use crate::statistics::Statistics;
 use crate::transport::Outbound;
 use crate::transport::Transport;
@@ -260,7 +261,7 @@ impl Link {
         if message.length > wire::PAYLOAD_MAX {
             return Err(errno::message_size().into());
         }
-        if message.parts.len() > PARTS_MAX {
+        if message.parts.slices().len() > PARTS_MAX {
             return Err(EINVAL.into());
         }
         self.transport.send(self, message)?;
@@ -281,7 +282,7 @@ impl Link {
         kind: u16,
         status: i32,
         request: u64,
-        parts: &[&[u8]],
+        parts: Parts<'_>,
         may_sleep: bool,
     ) -> core::result::Result<(), SendError> {
         self.send(&Outbound {
@@ -291,7 +292,7 @@ impl Link {
             status,
             request,
             parts,
-            length: length_of(parts),
+            length: parts.length(),
             is_bulk: false,
             may_sleep,
         })
@@ -306,7 +307,7 @@ impl Link {
         kind: u16,
         status: i32,
         request: u64,
-        parts: &[&[u8]],
+        parts: Parts<'_>,
     ) -> Result {
         let send = || self.try_respond(life, kind, status, request, parts, true);
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -366,7 +367,7 @@ impl Link {
             class: Class::OneWay,
             status: 0,
             request: 0,
-            parts,
+            parts: Parts::copied(parts),
             length: length_of(parts),
             is_bulk: true,
             may_sleep: false,
@@ -388,7 +389,7 @@ impl Link {
             class,
             status: 0,
             request,
-            parts,
+            parts: Parts::copied(parts),
             length: length_of(parts),
             is_bulk: false,
             may_sleep,

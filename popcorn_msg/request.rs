@@ -5,6 +5,8 @@ use crate::link::length_of;
 use crate::link::Link;
 use crate::link::SendError;
 use crate::link::PARTS_MAX;
+use crate::parts::Part;
+use crate::parts::Parts;
 use crate::service::Active;
 
 use kernel::error::Error;
@@ -136,7 +138,7 @@ impl Request {
     /// `EHOSTDOWN`: the requester is gone. `EMSGSIZE`, `EINVAL`: the payload is too long, the status
     /// positive or too small. In these last cases the requester gets `EIO`.
     pub fn reply(mut self, status: i32, parts: &[&[u8]]) -> Result {
-        self.answer(status, parts)
+        self.answer(status, Parts::copied(parts))
     }
 
     /// [`Request::reply`] with status 0 and what came.
@@ -146,7 +148,7 @@ impl Request {
     /// As [`Request::reply`].
     pub(crate) fn echo(mut self) -> Result {
         let payload = mem::replace(&mut self.payload, KVVec::new());
-        self.answer(0, &[&payload])
+        self.answer(0, Parts::copied(&[&payload]))
     }
 
     /// [`Request::reply`] with status 0 and a typed payload, followed by `tail`.
@@ -158,6 +160,30 @@ impl Request {
         encoded(message, tail, |parts| self.reply(0, parts))
     }
 
+    /// [`Request::reply_with`] with a tail of which some lies in pages: between machines they are kept and sent as they
+    /// are, in shared memory copied as all else.
+    ///
+    /// # Errors
+    ///
+    /// As there; `EINVAL`: too many parts.
+    pub fn reply_with_pages<T: message::Response>(
+        mut self,
+        message: &T,
+        tail: &[Part<'_>],
+    ) -> Result {
+        let mut slices: [&[u8]; PARTS_MAX] = [&[]; PARTS_MAX];
+        let mut owners = [None; PARTS_MAX];
+        let slices = slices.get_mut(..tail.len()).ok_or(EINVAL)?;
+        let owners = owners.get_mut(..tail.len()).ok_or(EINVAL)?;
+        for ((slice, owner), part) in slices.iter_mut().zip(owners.iter_mut()).zip(tail) {
+            *slice = part.bytes();
+            *owner = part.owner();
+        }
+        encoded(message, slices, |parts| {
+            self.answer(0, Parts::owned(parts, owners))
+        })
+    }
+
     /// [`Request::reply`] with an error and no payload.
     ///
     /// # Errors
@@ -167,7 +193,7 @@ impl Request {
         self.reply(error.to_errno(), &[])
     }
 
-    fn answer(&mut self, status: i32, parts: &[&[u8]]) -> Result {
+    fn answer(&mut self, status: i32, parts: Parts<'_>) -> Result {
         if self.answered {
             return Ok(());
         }
@@ -185,7 +211,7 @@ impl Request {
             Err(SendError::Full) if self.in_receiver => {
                 // The peer may be waiting in the same way for us: let a worker wait.
                 self.answered = true;
-                let queued = self.answer_in_worker(status, parts);
+                let queued = self.answer_in_worker(status, parts.slices());
                 if queued.is_err() {
                     self.link.statistics().lost(kind);
                 }
@@ -212,7 +238,7 @@ impl Request {
         }
         let link = self.link.clone();
         self.link.spawn(move || {
-            let sent = link.respond(life, kind, status, id, &[&copy]);
+            let sent = link.respond(life, kind, status, id, Parts::copied(&[&copy]));
             if sent.is_err() && link.is_online() {
                 warn_ratelimited!("a response to node {} was lost\n", link.peer());
             }
@@ -224,7 +250,7 @@ impl Drop for Request {
     fn drop(&mut self) {
         if !self.answered {
             // Nobody is left to tell if even this fails: the peer is gone.
-            self.answer(EIO.to_errno(), &[]).ok();
+            self.answer(EIO.to_errno(), Parts::copied(&[])).ok();
         }
     }
 }

@@ -190,7 +190,7 @@ impl Transport for Window {
         }
         let sender = &mut transmit.lanes[lane_index(message.lane())];
         let header = message.header(link, sender.sequence, transmit.own).encode();
-        let parts = message.parts;
+        let parts = message.parts.slices();
         let mut all: [&[u8]; PARTS_MAX + 1] = [&[]; PARTS_MAX + 1];
         all[0] = &header;
         all[1..=parts.len()].copy_from_slice(parts);

@@ -7,6 +7,7 @@
 //! | [`security`] | who it must prove to be |
 //! | [`end`], [`queue`] | what is to be sent on a channel, and was not acknowledged |
 //! | [`connection`] | frames over a socket |
+//! | [`copies`] | what is copied of long payloads |
 //! | [`member`] | the thread of a channel: connects, receives, sends; that of the urgent one knows who is a member |
 //! | [`listener`] | takes connections that peers make |
 //!
@@ -17,6 +18,7 @@
 //! under it but memory. `session`, a leaf; and those of [`end`].
 
 mod connection;
+mod copies;
 mod end;
 pub(crate) mod listener;
 mod member;
@@ -24,6 +26,8 @@ mod queue;
 pub(crate) mod security;
 pub(crate) mod setup;
 
+#[cfg(CONFIG_KUNIT)]
+pub(crate) use copies::Copied;
 pub(crate) use member::Worker;
 pub(crate) use setup::Setup;
 
@@ -132,14 +136,15 @@ impl Transport for Tcp {
         };
         // Number and life are set when they are known.
         let header = message.header(link, 0, self.session().own);
+        let end = self.end(channel);
         let build = || {
             // For want of memory it waits as it does for want of room.
-            Payload::new(message.parts, message.length, message.may_sleep)
-                .map(|payload| Packet { header, payload })
-                .map_err(|_| SendError::Full)
+            let payload = Payload::new(message.parts, message.length, message.may_sleep)
+                .map_err(|_| SendError::Full)?;
+            end.copies().sent(payload.len(), payload.kept());
+            Ok(Packet { header, payload })
         };
-        self.end(channel)
-            .push(message.lane(), message.life, build, flags)
+        end.push(message.lane(), message.life, build, flags)
     }
 
     fn has_room_for_response(&self) -> bool {
@@ -172,5 +177,10 @@ impl Transport for Tcp {
 
     fn poll(&self, _link: &Arc<Link>) -> usize {
         0
+    }
+
+    #[cfg(CONFIG_KUNIT)]
+    fn copied(&self, channel: Channel) -> Copied {
+        self.end(channel).copies().get()
     }
 }

@@ -11,6 +11,9 @@
 
 use crate::link::Link;
 use crate::link::SendError;
+use crate::parts::Parts;
+#[cfg(CONFIG_KUNIT)]
+use crate::tcp::Copied;
 
 use kernel::sync::Arc;
 
@@ -33,7 +36,7 @@ pub(crate) struct Outbound<'a> {
     pub(crate) request: u64,
     /// The payload; together no longer than a message can be, at most
     /// [`PARTS_MAX`](crate::link::PARTS_MAX).
-    pub(crate) parts: &'a [&'a [u8]],
+    pub(crate) parts: Parts<'a>,
     /// Bytes of it.
     pub(crate) length: usize,
     /// Whether it is of those that come in masses: others go before it, and may overtake it.
@@ -97,4 +100,10 @@ pub(crate) trait Transport: Send + Sync {
 
     /// Drains what is there, if a caller can and nobody else does so now; how many messages there were.
     fn poll(&self, link: &Arc<Link>) -> usize;
+
+    /// What was copied of long payloads on a channel, between machines.
+    #[cfg(CONFIG_KUNIT)]
+    fn copied(&self, _channel: Channel) -> Copied {
+        Copied::default()
+    }
 }

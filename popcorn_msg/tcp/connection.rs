@@ -17,6 +17,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 
 use popcorn_core::membership::view::Said;
+use popcorn_core::stream::frame::HEAD_SIZE;
 use popcorn_core::stream::hello::Goodbye;
 use popcorn_core::stream::Hello;
 use popcorn_core::window::Lane;
@@ -24,6 +25,8 @@ use popcorn_core::wire::HEADER_SIZE;
 use popcorn_kernel::socket::Options;
 use popcorn_kernel::socket::Socket;
 
+/// Bytes before a payload.
+const FRONT: usize = HEAD_SIZE + HEADER_SIZE;
 /// Between two looks, before the thread is woken by what happens to the socket.
 const STEP_MS: u32 = 1;
 

@@ -5,6 +5,7 @@
 //! sleep.
 
 use super::connection::Connection;
+use super::copies::Copies;
 use super::queue::Packet;
 use super::queue::Queue;
 use super::queue::Released;
@@ -69,6 +70,7 @@ pub(super) struct End {
     heard: AtomicU32,
     /// Somebody wants it to look all the time, instead of sleeping.
     polled: AtomicBool,
+    copies: Copies,
     /// A connection that the peer has made.
     #[pin]
     arrival: SpinLock<Option<Arrival>>,
@@ -93,10 +95,15 @@ impl End {
                 signalled: AtomicBool::new(false),
                 heard: AtomicU32::new(0),
                 polled: AtomicBool::new(false),
+                copies: Copies::default(),
                 arrival <- new_spinlock!(None, "popcorn_msg::tcp::End::arrival"),
             }),
             GFP_KERNEL,
         )
+    }
+
+    pub(super) fn copies(&self) -> &Copies {
+        &self.copies
     }
 
     /// Makes the thread look around. Any context but NMI.

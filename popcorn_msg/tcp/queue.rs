@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What was sent on a lane and not yet acknowledged: it is sent again on the next connection.
 
+use super::copies::LONG;
+use crate::parts::Parts;
+
+use kernel::alloc::Flags;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
@@ -15,51 +19,132 @@ use popcorn_kernel::pages::PageBuffer;
 /// Packets that are let go at once.
 const RELEASED_AT_ONCE: usize = 32;
 
-/// Payloads from this length on are kept in pages, which the network need not copy.
-const PAGES_FROM: usize = 4096;
-
-/// The payload of a packet.
-pub(super) enum Payload {
-    Bytes(KVVec<u8>),
-    /// So many bytes of it.
-    Pages(PageBuffer, usize),
+/// The payload of a packet: bytes, then buffers of pages, which the network need not copy.
+pub(super) struct Payload {
+    bytes: KVVec<u8>,
+    /// With each, how many bytes of it.
+    pages: KVec<(Arc<PageBuffer>, usize)>,
+    length: usize,
+    kept: usize,
 }
 
 impl Payload {
-    /// Copies one. Sleeps only for memory, if that is allowed.
+    /// One of these parts, which are `length` bytes together. Those in buffers of pages are kept as they are, if it is
+    /// [long](LONG), all else is copied. Sleeps only for memory, if that is allowed.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(super) fn new(parts: &[&[u8]], length: usize, may_sleep: bool) -> Result<Self> {
-        if may_sleep && length >= PAGES_FROM {
+    pub(super) fn new(parts: Parts<'_>, length: usize, may_sleep: bool) -> Result<Self> {
+        if length >= LONG {
             // What is large and cannot be had in one piece is copied once more.
-            if let Ok(mut pages) = PageBuffer::new(length) {
-                if let Some(room) = pages.writable() {
-                    let mut at = 0;
-                    for part in parts {
-                        let to = room.get_mut(at..at + part.len()).ok_or(EINVAL)?;
-                        to.copy_from_slice(part);
-                        at += part.len();
-                    }
-                    return Ok(Payload::Pages(pages, length));
-                }
+            if let Ok(payload) = Self::in_pages(parts, length, may_sleep) {
+                return Ok(payload);
             }
         }
-        let flags = if may_sleep { GFP_KERNEL } else { GFP_NOWAIT };
-        let mut bytes = KVVec::with_capacity(length, flags)?;
-        for part in parts {
-            bytes.extend_from_slice(part, flags)?;
+        let slices = parts.slices().iter().copied();
+        Ok(Self {
+            bytes: gathered(slices, length, may_sleep)?,
+            pages: KVec::new(),
+            length,
+            kept: 0,
+        })
+    }
+
+    fn in_pages(parts: Parts<'_>, length: usize, may_sleep: bool) -> Result<Self> {
+        let mut payload = Self {
+            bytes: KVVec::new(),
+            pages: KVec::new(),
+            length,
+            kept: 0,
+        };
+        let mut parts = parts.iter();
+        loop {
+            // Up to the next that is kept.
+            let run = parts
+                .clone()
+                .map_while(|(slice, owner)| owner.is_none().then_some(slice));
+            let number = run.clone().count();
+            payload.copy(run, may_sleep)?;
+            let Some((slice, Some(owner))) = parts.nth(number) else {
+                return Ok(payload);
+            };
+            payload.keep(owner.clone(), slice.len(), may_sleep)?;
+            payload.kept += slice.len();
         }
-        Ok(Payload::Bytes(bytes))
+    }
+
+    /// Copies what comes next: to the bytes in front, if nothing is before it and it is short, or may not sleep.
+    fn copy<'a>(
+        &mut self,
+        slices: impl Iterator<Item = &'a [u8]> + Clone,
+        may_sleep: bool,
+    ) -> Result {
+        let length: usize = slices.clone().map(<[u8]>::len).sum();
+        if length == 0 {
+            return Ok(());
+        }
+        if self.pages.is_empty() && (length < LONG || !may_sleep) {
+            self.bytes = gathered(slices, length, may_sleep)?;
+            return Ok(());
+        }
+        if !may_sleep {
+            return Err(ENOMEM);
+        }
+        let mut pages = PageBuffer::new(length)?;
+        let mut room = pages.writable().ok_or(EBUSY)?;
+        for slice in slices {
+            let (to, rest) = room.split_at_mut_checked(slice.len()).ok_or(EINVAL)?;
+            to.copy_from_slice(slice);
+            room = rest;
+        }
+        self.keep(Arc::new(pages, GFP_KERNEL)?, length, may_sleep)
+    }
+
+    fn keep(&mut self, pages: Arc<PageBuffer>, length: usize, may_sleep: bool) -> Result {
+        Ok(self.pages.push((pages, length), flags(may_sleep))?)
     }
 
     pub(super) fn len(&self) -> usize {
-        match self {
-            Payload::Bytes(bytes) => bytes.len(),
-            Payload::Pages(_, length) => *length,
-        }
+        self.length
     }
+
+    /// Bytes that were not copied.
+    pub(super) fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// What comes first.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// And then: so many bytes of each of these.
+    pub(super) fn pages(&self) -> impl Iterator<Item = (&PageBuffer, usize)> {
+        self.pages.iter().map(|(pages, length)| (&**pages, *length))
+    }
+}
+
+fn flags(may_sleep: bool) -> Flags {
+    if may_sleep {
+        GFP_KERNEL
+    } else {
+        GFP_NOWAIT
+    }
+}
+
+/// A copy of slices that are `length` bytes together.
+fn gathered<'a>(
+    slices: impl Iterator<Item = &'a [u8]>,
+    length: usize,
+    may_sleep: bool,
+) -> Result<KVVec<u8>> {
+    let flags = flags(may_sleep);
+    let mut bytes = KVVec::with_capacity(length, flags)?;
+    for slice in slices {
+        bytes.extend_from_slice(slice, flags)?;
+    }
+    Ok(bytes)
 }
 
 /// A message that is kept until it was acknowledged.

@@ -14,6 +14,7 @@ use super::PROTOCOL;
 use super::WINDOW;
 use crate::life;
 use crate::link::Link;
+use crate::parts::Parts;
 use crate::ping::ECHO;
 use crate::request::Request;
 use crate::service::Handler;
@@ -111,7 +112,11 @@ pub(super) fn left_alone() -> Outcome {
     );
     let life = puppet.request.incarnation;
     let host_down = Some(errno::host_down());
-    check!(link.respond(life, ECHO, 0, 1, &[b"late"]).err() == host_down);
+    check!(
+        link.respond(life, ECHO, 0, 1, Parts::copied(&[b"late"]))
+            .err()
+            == host_down
+    );
     let parts: &[&[u8]] = &[b"late"];
     let sleep = Sleep::Killable;
     let sent = link.send_request(ECHO, Class::Request, 1, parts, sleep, Deadline::NONE);
@@ -125,7 +130,7 @@ pub(super) fn left_alone() -> Outcome {
         apic_id: 0,
     }));
     puppet.header.set_sleeping(true);
-    check!(link.respond(life, ECHO, 0, 1, &[]).err() == host_down);
+    check!(link.respond(life, ECHO, 0, 1, Parts::copied(&[])).err() == host_down);
     check!(link.statistics().doorbells.get() == 0);
     Ok(())
 }

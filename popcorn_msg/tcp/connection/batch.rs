@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 //! What is given to the socket at once: a frame that is no message, then packets.
 
+use super::FRONT;
 use crate::tcp::end::End;
 use crate::tcp::queue::Packet;
-use crate::tcp::queue::Payload;
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -16,14 +16,16 @@ use popcorn_core::stream::Head;
 use popcorn_core::stream::Hello;
 use popcorn_core::window::Lane;
 use popcorn_core::wire::Wire;
-use popcorn_core::wire::HEADER_SIZE;
 use popcorn_kernel::pages::PageBuffer;
 use popcorn_kernel::socket::Socket;
+use popcorn_kernel::socket::PARTS_MAX;
 
 /// Packets that are sent at once.
 const BATCH: usize = 8;
-/// Bytes before a payload.
-const FRONT: usize = HEAD_SIZE + HEADER_SIZE;
+/// Slices that are sent at once: the frame that is no message; of each packet, what is before the payload and the bytes
+/// that this begins with.
+const SLICES_MAX: usize = 1 + 2 * BATCH;
+const _: () = assert!(SLICES_MAX <= PARTS_MAX);
 /// The longest frame that is no message.
 const SMALL_MAX: usize = HEAD_SIZE + SAID_MAX;
 const _: () = assert!(Hello::SIZE <= SAID_MAX);
@@ -92,11 +94,11 @@ impl Batch {
             .iter()
             .zip(packets)
             .flat_map(|(front, (_, _, packet))| {
-                let payload = match &packet.payload {
-                    Payload::Bytes(bytes) => Segment::Bytes(bytes),
-                    Payload::Pages(pages, length) => Segment::Pages(pages, 0..*length),
-                };
-                [Segment::Bytes(front), payload]
+                let payload = &packet.payload;
+                let bytes = [&front[..], payload.bytes()].map(Segment::Bytes);
+                let pages = payload.pages();
+                let pages = pages.map(|(pages, length)| Segment::Pages(pages, 0..length));
+                Iterator::chain(bytes.into_iter(), pages)
             });
         let mut skip = self.done;
         Iterator::chain(core::iter::once(Segment::Bytes(small)), rest).filter_map(move |segment| {
@@ -106,35 +108,36 @@ impl Batch {
         })
     }
 
+    /// The pages that come next, as many as are sent at once; none if it is something else.
+    fn pages(&self) -> impl Iterator<Item = (&PageBuffer, Range<usize>)> {
+        let pages = self.segments().map_while(|segment| match segment {
+            Segment::Bytes(_) => None,
+            Segment::Pages(pages, range) => Some((pages, range)),
+        });
+        pages.take(PARTS_MAX)
+    }
+
     /// Gives the socket what is left, up to pages or the end of them, without waiting; how much it took.
     pub(super) fn push(&mut self, socket: &Socket) -> Result<usize> {
-        let mut parts: [&[u8]; 2 * BATCH + 1] = [&[]; 2 * BATCH + 1];
+        let mut slices: [&[u8]; SLICES_MAX] = [&[]; SLICES_MAX];
         let mut number = 0;
-        let mut pages = None;
-        let mut segments = self.segments();
-        for segment in segments.by_ref() {
-            match segment {
-                Segment::Bytes(bytes) => {
-                    if let Some(slot) = parts.get_mut(number) {
-                        *slot = bytes;
-                        number += 1;
-                    }
-                }
-                Segment::Pages(buffer, range) => {
-                    pages = Some((buffer, range));
-                    break;
-                }
-            }
+        let mut is_before_pages = false;
+        for segment in self.segments() {
+            let (Segment::Bytes(bytes), Some(slot)) = (segment, slices.get_mut(number)) else {
+                is_before_pages = true;
+                break;
+            };
+            *slot = bytes;
+            number += 1;
         }
-        let parts = parts.get(..number).unwrap_or(&[]);
-        let sent = match pages {
-            Some((buffer, range)) if parts.is_empty() => {
-                let more = segments.next().is_some();
-                socket.try_send_pages(buffer, range, more)?
-            }
-            pages => socket.try_send(parts, pages.is_some())?,
+        let slices = slices.get(..number).unwrap_or(&[]);
+        let sent = if slices.is_empty() {
+            let length: usize = self.pages().map(|(_, range)| range.len()).sum();
+            let more = self.done + length < self.total;
+            socket.try_send_ranges(self.pages(), more)?
+        } else {
+            socket.try_send(slices, is_before_pages)?
         };
-        drop(segments);
         self.done += sent;
         Ok(sent)
     }
