@@ -19,6 +19,7 @@ use kernel::sync::Arc;
 use popcorn_core::membership::view::Said;
 use popcorn_core::stream::frame::HEAD_SIZE;
 use popcorn_core::stream::hello::Goodbye;
+use popcorn_core::stream::Channel;
 use popcorn_core::stream::Hello;
 use popcorn_core::window::Lane;
 use popcorn_core::wire::HEADER_SIZE;
@@ -46,8 +47,9 @@ impl From<Fault> for Broken {
 
 /// What has come.
 pub(super) enum Body {
-    /// A message: its header, unchecked, and its payload, or that there was no memory for it.
-    Message(Lane, [u8; HEADER_SIZE], Result<KVVec<u8>>),
+    /// A message: its header, unchecked, and its payload, or that there was no memory for it; how many bytes of that had
+    /// been read ahead.
+    Message(Lane, [u8; HEADER_SIZE], Result<KVVec<u8>>, usize),
     Hello(Hello),
     Beat,
     Goodbye(Goodbye),
@@ -59,6 +61,10 @@ pub(super) struct Connection {
     socket: Socket,
     reading: Reading,
     ahead: Ahead,
+    /// See [`Connection::carry`].
+    is_bulk: bool,
+    /// Whether the payload of this message, or of the last one, is long.
+    was_long: bool,
     batch: KBox<Batch>,
     /// How often something was sent: with TLS a record or a few.
     sends: u64,
@@ -73,6 +79,8 @@ impl Connection {
             socket,
             reading: Reading::Head,
             ahead: Ahead::new()?,
+            is_bulk: false,
+            was_long: true,
             batch: KBox::new(Batch::new(), GFP_KERNEL)?,
             sends: 0,
             owes: false,
@@ -82,6 +90,11 @@ impl Connection {
     /// From now on `end` is signalled when there is something to receive, or room to send. May sleep.
     pub(super) fn wake(&mut self, end: &Arc<End>) {
         self.socket.watch(end.clone());
+    }
+
+    /// From now on it is a connection of that channel: on bulk, messages are expected to be long.
+    pub(super) fn carry(&mut self, channel: Channel) {
+        self.is_bulk = channel == Channel::Bulk;
     }
 
     /// See [`Socket::set_options`].

@@ -13,6 +13,8 @@ pub(super) const LONG: usize = 4096;
 pub(super) struct Copies {
     kept: AtomicU64,
     copied: AtomicU64,
+    placed: AtomicU64,
+    read_ahead: AtomicU64,
 }
 
 /// What was counted.
@@ -22,6 +24,9 @@ pub(crate) struct Copied {
     /// Of what was sent: kept where they were, and copied.
     pub(crate) kept: u64,
     pub(crate) copied: u64,
+    /// Of what came: received to their place, and copied there from what was read ahead.
+    pub(crate) placed: u64,
+    pub(crate) read_ahead: u64,
 }
 
 impl Copies {
@@ -34,11 +39,23 @@ impl Copies {
         }
     }
 
+    /// Of a payload of `length` bytes that came, so many had been read ahead.
+    pub(super) fn received(&self, length: usize, read_ahead: usize) {
+        if length >= LONG {
+            let placed = length.saturating_sub(read_ahead);
+            self.placed.fetch_add(placed as u64, Ordering::Relaxed);
+            self.read_ahead
+                .fetch_add(read_ahead as u64, Ordering::Relaxed);
+        }
+    }
+
     #[cfg(CONFIG_KUNIT)]
     pub(super) fn get(&self) -> Copied {
         Copied {
             kept: self.kept.load(Ordering::Relaxed),
             copied: self.copied.load(Ordering::Relaxed),
+            placed: self.placed.load(Ordering::Relaxed),
+            read_ahead: self.read_ahead.load(Ordering::Relaxed),
         }
     }
 }

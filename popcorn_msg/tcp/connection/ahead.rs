@@ -6,8 +6,8 @@ use kernel::prelude::*;
 use popcorn_kernel::bytes::zeroed;
 use popcorn_kernel::socket::Socket;
 
-/// Bytes that are read ahead.
-const AHEAD: usize = 16 << 10;
+/// Bytes that are read ahead, at most.
+pub(super) const AHEAD: usize = 16 << 10;
 
 /// Bytes that were read ahead.
 pub(super) struct Ahead {
@@ -69,8 +69,8 @@ impl Ahead {
         number
     }
 
-    /// Reads more from the socket, without waiting.
-    pub(super) fn fill(&mut self, socket: &Socket) -> Result<usize> {
+    /// Room for more, as long as no more than `most` are there then.
+    pub(super) fn room(&mut self, most: usize) -> &mut [u8] {
         if self.begin == self.end {
             self.begin = 0;
             self.end = 0;
@@ -79,9 +79,19 @@ impl Ahead {
             self.end -= self.begin;
             self.begin = 0;
         }
-        let room = self.bytes.get_mut(self.end..).unwrap_or(&mut []);
-        let number = socket.receive_now(room)?;
-        self.end += number;
+        let until = self.begin.saturating_add(most).min(self.bytes.len());
+        self.bytes.get_mut(self.end..until).unwrap_or(&mut [])
+    }
+
+    /// So many were read into the [room](Self::room).
+    pub(super) fn add(&mut self, number: usize) {
+        self.end = (self.end + number).min(self.bytes.len());
+    }
+
+    /// Reads more from the socket, without waiting, as long as no more than `most` are there then.
+    pub(super) fn fill(&mut self, socket: &Socket, most: usize) -> Result<usize> {
+        let number = socket.receive_now(self.room(most))?;
+        self.add(number);
         Ok(number)
     }
 }

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Frames out of the socket.
 
+use super::ahead::AHEAD;
 use super::Body;
 use super::Broken;
 use super::Connection;
+use super::FRONT;
 use super::STEP_MS;
 use crate::dispatch::Fault;
+use crate::tcp::copies::LONG;
 
 use kernel::error::Error;
 use kernel::prelude::*;
@@ -25,9 +28,6 @@ use popcorn_kernel::bytes::zeroed;
 use popcorn_kernel::errno;
 use popcorn_kernel::time;
 
-/// What is left of a payload is read into its place when it is at least that long.
-const DIRECT: usize = 4 << 10;
-
 /// Where in a frame the reader is.
 pub(super) enum Reading {
     Head,
@@ -42,6 +42,8 @@ pub(super) enum Reading {
         header: [u8; HEADER_SIZE],
         payload: Result<KVVec<u8>>,
         have: usize,
+        /// Of them, so many were read ahead.
+        read_ahead: usize,
     },
 }
 
@@ -67,22 +69,44 @@ impl Connection {
         }
     }
 
-    /// Reads more: a long payload to its place, all else ahead.
+    /// How many bytes may be read ahead, once all that are there were looked at.
+    ///
+    /// In general as many as there are: with small messages a call of the socket costs more than a copy. But on the bulk
+    /// channel a long message is followed by another: there nothing of its payload is read before it has a place. The
+    /// first short one after a long one costs a call more for that, and what long ones after a short one were read
+    /// ahead a copy.
+    fn most_ahead(&self) -> usize {
+        if !(self.is_bulk && self.was_long) {
+            return AHEAD;
+        }
+        match &self.reading {
+            Reading::Head | Reading::Payload { payload: Ok(_), .. } => FRONT,
+            Reading::Small(head) => head.length as usize,
+            Reading::Header(..) => HEADER_SIZE,
+            Reading::Payload { .. } => AHEAD,
+        }
+    }
+
+    /// Reads more: a long payload to its place, and what follows it in the same call; all else ahead.
     fn receive(&mut self) -> Result<usize> {
+        let most = self.most_ahead();
         if let Reading::Payload {
             payload: Ok(payload),
             have,
             ..
         } = &mut self.reading
         {
-            if payload.len() - *have >= DIRECT && self.ahead.len() == 0 {
+            if payload.len() >= LONG && self.ahead.len() == 0 {
                 let room = payload.get_mut(*have..).unwrap_or(&mut []);
-                let number = self.socket.receive_now(room)?;
-                *have += number;
+                let left = room.len();
+                let number = self.socket.receive_both_now(room, self.ahead.room(most))?;
+                let placed = number.min(left);
+                *have += placed;
+                self.ahead.add(number - placed);
                 return Ok(number);
             }
         }
-        self.ahead.fill(&self.socket)
+        self.ahead.fill(&self.socket, most)
     }
 
     fn parse(&mut self) -> core::result::Result<Option<(Head, Body)>, Broken> {
@@ -130,25 +154,30 @@ impl Connection {
                         return Ok(None);
                     };
                     let length = (head.length as usize).saturating_sub(HEADER_SIZE);
+                    self.was_long = length >= LONG;
                     self.reading = Reading::Payload {
                         head: *head,
                         lane: *lane,
                         header,
                         payload: zeroed(length, GFP_KERNEL).map_err(Error::from),
                         have: 0,
+                        read_ahead: 0,
                     };
                 }
                 Reading::Payload {
                     head,
                     payload,
                     have,
+                    read_ahead,
                     ..
                 } => {
                     let length = (head.length as usize).saturating_sub(HEADER_SIZE);
-                    *have += match payload {
+                    let number = match payload {
                         Ok(payload) => self.ahead.take_some(&mut payload[*have..]),
                         Err(_) => self.ahead.skip(length - *have),
                     };
+                    *have += number;
+                    *read_ahead += number;
                     if *have < length {
                         return Ok(None);
                     }
@@ -158,10 +187,12 @@ impl Connection {
                         lane,
                         header,
                         payload,
+                        read_ahead,
                         ..
                     } = whole
                     {
-                        return Ok(Some((head, Body::Message(lane, header, payload))));
+                        let body = Body::Message(lane, header, payload, read_ahead);
+                        return Ok(Some((head, body)));
                     }
                 }
             }

@@ -89,7 +89,8 @@ impl Worker {
             security
                 .connected(&socket, should_end)
                 .inspect_err(|error| self.not_secure(*error))?;
-            let connection = Connection::new(socket)?;
+            let mut connection = Connection::new(socket)?;
+            connection.carry(self.channel);
             connection.set_options(&setup::options(self.channel))?;
             Ok(connection)
         });
@@ -168,6 +169,7 @@ impl Worker {
             mut connection,
             hello,
         } = arrival;
+        connection.carry(self.channel);
         let mut meeting = self.meet(&hello);
         if meeting == Meeting::Replaced && self.is_urgent() {
             self.down(NodeEvent::Dead);

@@ -82,7 +82,7 @@ impl Worker {
                 self.heard_goodbye(&goodbye);
                 Ok(())
             }
-            Body::Message(lane, bytes, payload) => {
+            Body::Message(lane, bytes, payload, read_ahead) => {
                 if self.is_urgent() && !self.acquaintance.is_online {
                     self.consider(true);
                     if self.lives != Some(lives) {
@@ -97,6 +97,8 @@ impl Worker {
                     .receive(header.sequence, length)
                     .map_err(|_| Fault("it sends more than there is room for"))?;
                 dispatch::counted(&self.link, &header);
+                let end = self.tcp.end(self.channel);
+                end.copies().received(header.length as usize, read_ahead);
                 self.unsaid_bytes += length;
                 if lane == Lane::Responses {
                     incoming.take(length);
