@@ -10,14 +10,14 @@ use popcorn_core::proto::Outcome;
 use popcorn_kernel::errno;
 use popcorn_kernel::hooks::Fault;
 use popcorn_kernel::hooks::FaultResult;
-use popcorn_kernel::mm::page_buffer;
 use popcorn_kernel::mm::MmUser;
-use popcorn_kernel::mm::PageBuffer;
 use popcorn_kernel::mm::Take;
 use popcorn_kernel::mm::Taken;
 use popcorn_kernel::mm::PAGE_SIZE;
+use popcorn_kernel::pages::PageBuffer;
 use popcorn_kernel::task::sleep_us;
 
+use crate::hand::Blank;
 use crate::space::Role;
 use crate::space::Space;
 
@@ -146,10 +146,10 @@ impl Space {
     /// `EAGAIN` to be asked again.
     pub(crate) fn give(&self, address: usize, keep: bool) -> Result<Option<Given>> {
         let take = if keep { Take::Share } else { Take::Drop };
-        let mut buffer = page_buffer()?;
-        let taken = self.take_away(address, take, Some(&mut *buffer))?;
+        let mut buffer = Blank::new()?;
+        let taken = self.take_away(address, take, Some(buffer.page()?))?;
         Ok(match taken {
-            Taken::Bytes => Some(Given::Bytes(buffer)),
+            Taken::Bytes => Some(Given::Bytes(buffer.into_pages())),
             Taken::Zeros => Some(Given::Zeros),
             Taken::Nothing => None,
         })
@@ -195,8 +195,8 @@ impl Space {
 pub(crate) enum Given {
     /// Zeros.
     Zeros,
-    /// These bytes.
-    Bytes(PageBuffer),
+    /// These bytes, a page.
+    Bytes(Arc<PageBuffer>),
 }
 
 /// The pages that follow a message, one after the other.

@@ -5,20 +5,20 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 use kernel::sync::UniqueArc;
 use popcorn_core::proto;
-use popcorn_kernel::mm::page_buffer;
-use popcorn_kernel::mm::PageBuffer;
 use popcorn_kernel::mm::PAGE_SIZE;
+use popcorn_kernel::pages::PageBuffer;
+use popcorn_msg::Part;
 use popcorn_msg::Response;
 
 use crate::away;
 
-/// The content of a page on its way, shared by the message that carries it and the operation that
-/// keeps it until it has arrived.
+/// The content of a page on its way, shared by the message that carries it, until the other machine has acknowledged
+/// that, and the operation that keeps it until it has arrived.
 #[derive(Clone)]
 pub(crate) enum Hand {
     /// It is zeros.
     Zeros,
-    /// These bytes.
+    /// These bytes, a page.
     Bytes(Arc<PageBuffer>),
     /// Those in the answer of its holder, where they are left.
     Answer(Arc<Fetched>),
@@ -29,8 +29,16 @@ impl Hand {
     pub(crate) fn bytes(&self) -> Option<&[u8; PAGE_SIZE]> {
         match self {
             Hand::Zeros => None,
-            Hand::Bytes(bytes) => Some(bytes),
+            Hand::Bytes(bytes) => bytes.first_chunk(),
             Hand::Answer(answer) => answer.0.as_ref()?.payload().last_chunk(),
+        }
+    }
+
+    /// As what is sent.
+    pub(crate) fn part(&self) -> Part<'_> {
+        match self {
+            Hand::Bytes(bytes) => Part::Pages(bytes),
+            _ => Part::Bytes(self.bytes().map_or(&[], |bytes| &bytes[..])),
         }
     }
 }
@@ -72,11 +80,32 @@ impl Fetched {
     }
 }
 
-/// Memory for a [`Hand::Bytes`].
-///
-/// # Errors
-///
-/// `ENOMEM`.
-pub(crate) fn hand_buffer() -> Result<UniqueArc<PageBuffer>> {
-    Ok(UniqueArc::new(page_buffer()?, GFP_KERNEL)?)
+/// Memory for a page that is taken out of its process: in such that the network can send it from there.
+pub(crate) struct Blank(UniqueArc<PageBuffer>);
+
+impl Blank {
+    /// Zeros.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        let pages = PageBuffer::new(PAGE_SIZE)?;
+        Ok(Self(UniqueArc::new(pages, GFP_KERNEL)?))
+    }
+
+    /// The page, to write it.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY`: somebody else has it, which nobody can.
+    pub(crate) fn page(&mut self) -> Result<&mut [u8; PAGE_SIZE]> {
+        let bytes = self.0.writable().ok_or(EBUSY)?;
+        bytes.first_chunk_mut().ok_or(EBUSY)
+    }
+
+    /// It is written.
+    pub(crate) fn into_pages(self) -> Arc<PageBuffer> {
+        self.0.into()
+    }
 }

@@ -30,6 +30,7 @@ use popcorn_msg::Handler;
 use popcorn_msg::Limit;
 use popcorn_msg::NodeEvent;
 use popcorn_msg::Outstanding;
+use popcorn_msg::Part;
 use popcorn_msg::Registration;
 use popcorn_msg::Request;
 use popcorn_msg::Response;
@@ -197,14 +198,16 @@ impl Reply {
         match self {
             Reply::Empty => request.reply(0, &[]),
             Reply::Grant(grant, hand, ahead) => {
-                let mut parts: [&[u8]; proto::AHEAD_MAX + 1] = [&[]; proto::AHEAD_MAX + 1];
+                let mut parts = [Part::Bytes(&[]); proto::AHEAD_MAX + 1];
                 let hands = Iterator::chain(hand.iter(), ahead);
                 for (part, hand) in parts.iter_mut().zip(hands) {
-                    *part = hand.bytes().map_or(&[], |bytes| &bytes[..]);
+                    *part = hand.part();
                 }
-                request.reply_with(grant, &parts)
+                request.reply_with_pages(grant, &parts)
             }
-            Reply::Data(data, Some(Given::Bytes(bytes))) => request.reply_with(data, &[&bytes[..]]),
+            Reply::Data(data, Some(Given::Bytes(page))) => {
+                request.reply_with_pages(data, &[Part::Pages(page)])
+            }
             Reply::Data(data, _) => request.reply_with(data, &[]),
         }
     }

@@ -18,7 +18,7 @@ use popcorn_kernel::mm::Take;
 use popcorn_kernel::mm::Taken;
 use popcorn_kernel::task::sleep_us;
 
-use crate::hand::hand_buffer;
+use crate::hand::Blank;
 use crate::hand::Hand;
 use crate::service::Invalidated;
 use crate::space::later;
@@ -227,14 +227,14 @@ impl<'a> Operation<'a> {
             Keep::Nothing => Take::Mark,
         };
         // All memory before the page leaves us.
-        let result = hand_buffer().and_then(|mut buffer| {
+        let result = Blank::new().and_then(|mut buffer| {
             for _ in 0..attempts {
-                match self.user.take(self.address, take, Some(&mut **buffer)) {
+                match self.user.take(self.address, take, Some(buffer.page()?)) {
                     Err(error) if error == EAGAIN => match self.user.fault_in(self.address) {
                         Err(error) if error == EAGAIN => sleep_us(PAUSE_US),
                         result => result?,
                     },
-                    Ok(Taken::Bytes) => return Ok(Hand::Bytes(buffer.into())),
+                    Ok(Taken::Bytes) => return Ok(Hand::Bytes(buffer.into_pages())),
                     Ok(Taken::Zeros) => return Ok(Hand::Zeros),
                     // A marker, though the directory says that we have it: a lost page.
                     Ok(Taken::Nothing) => return Err(ENOENT),

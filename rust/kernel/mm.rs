@@ -17,18 +17,6 @@ use crate::hooks::BadAccess;
 
 pub use popcorn_core::proto::PAGE_SIZE;
 
-/// The content of a page.
-pub type PageBuffer = KBox<[u8; PAGE_SIZE]>;
-
-/// Allocates a buffer for one page, not initialised to anything in particular but safe to read.
-///
-/// # Errors
-///
-/// `ENOMEM`.
-pub fn page_buffer() -> Result<PageBuffer> {
-    Ok(KBox::new([0; PAGE_SIZE], GFP_KERNEL)?)
-}
-
 /// A reference to an address space, which may have no users any more (`mmgrab`).
 ///
 /// # Invariants
