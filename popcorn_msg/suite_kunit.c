@@ -29,6 +29,7 @@ void popcorn_msg_test_multicast_interrupted(struct kunit *test);
 void popcorn_msg_test_multicast_no_room(struct kunit *test);
 void popcorn_msg_test_declared(struct kunit *test);
 void popcorn_msg_test_undeclared_answers(struct kunit *test);
+void popcorn_msg_test_pages(struct kunit *test);
 void popcorn_msg_test_part_in_order(struct kunit *test);
 void popcorn_msg_test_part_refused(struct kunit *test);
 void popcorn_msg_test_part_too_slow(struct kunit *test);
@@ -44,6 +45,8 @@ void popcorn_msg_test_tcp_strangers(struct kunit *test);
 void popcorn_msg_test_tcp_silent_ones(struct kunit *test);
 void popcorn_msg_test_tcp_back_pressure(struct kunit *test);
 void popcorn_msg_test_tcp_many_callers(struct kunit *test);
+void popcorn_msg_test_tcp_pages(struct kunit *test);
+void popcorn_msg_test_tcp_pages_again(struct kunit *test);
 void popcorn_msg_test_tcp_half_open_bulk(struct kunit *test);
 void popcorn_msg_test_tcp_deaf_bulk(struct kunit *test);
 void popcorn_msg_test_tcp_takes_no_bulk(struct kunit *test);
@@ -89,6 +92,7 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE(popcorn_msg_test_multicast_no_room),
 	KUNIT_CASE_SLOW(popcorn_msg_test_declared),
 	KUNIT_CASE(popcorn_msg_test_undeclared_answers),
+	KUNIT_CASE(popcorn_msg_test_pages),
 	KUNIT_CASE(popcorn_msg_test_part_in_order),
 	KUNIT_CASE(popcorn_msg_test_part_refused),
 	KUNIT_CASE(popcorn_msg_test_part_too_slow),
@@ -104,6 +108,8 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_silent_ones),
 	KUNIT_CASE(popcorn_msg_test_tcp_back_pressure),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_many_callers),
+	KUNIT_CASE(popcorn_msg_test_tcp_pages),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_pages_again),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_half_open_bulk),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_deaf_bulk),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_takes_no_bulk),

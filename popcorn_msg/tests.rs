@@ -33,6 +33,7 @@ mod hostile;
 mod lives;
 mod members;
 mod multicast;
+mod pages;
 mod parting;
 mod proxy;
 #[path = "statistics_tests.rs"]
@@ -109,6 +110,7 @@ kunit_cases! {
     popcorn_msg_test_multicast_no_room = multicast::no_room;
     popcorn_msg_test_declared = declared::declared;
     popcorn_msg_test_undeclared_answers = declared::answers;
+    popcorn_msg_test_pages = pages::in_shared_memory;
     popcorn_msg_test_part_in_order = parting::in_order;
     popcorn_msg_test_part_refused = parting::refused;
     popcorn_msg_test_part_too_slow = parting::too_slow;
@@ -124,6 +126,8 @@ kunit_cases! {
     popcorn_msg_test_tcp_silent_ones = tcp::silent_ones;
     popcorn_msg_test_tcp_back_pressure = tcp::back_pressure;
     popcorn_msg_test_tcp_many_callers = tcp::many_callers;
+    popcorn_msg_test_tcp_pages = pages::without_a_copy;
+    popcorn_msg_test_tcp_pages_again = pages::again;
     popcorn_msg_test_tcp_half_open_bulk = taking::half_open_bulk;
     popcorn_msg_test_tcp_deaf_bulk = taking::deaf_bulk;
     popcorn_msg_test_tcp_takes_no_bulk = taking::takes_no_bulk;

@@ -61,7 +61,7 @@ pub(super) fn connects(address: Address) -> Setup {
 }
 
 /// Node 0 listens, and node 1 connects to it, through a proxy; both are online.
-fn two_nodes(
+pub(super) fn two_nodes(
     case: u16,
     dead_ms: u32,
 ) -> core::result::Result<(TestNode, TestNode, Proxy), super::Failure> {
