@@ -36,6 +36,7 @@ use popcorn_kernel::configfs::Item;
 use popcorn_kernel::configfs::Text;
 use popcorn_kernel::current;
 use popcorn_kernel::errno;
+use popcorn_kernel::key::Certificate;
 use popcorn_kernel::key::KeySerial;
 use popcorn_kernel::key::Keyring;
 
@@ -88,6 +89,7 @@ struct State {
     certificate: Option<KeySerial>,
     private_key: Option<KeySerial>,
     peer_name: Option<CString>,
+    peer_certificate: Option<Arc<Certificate>>,
     /// While it is joined its directory stays.
     joined: Option<Hold>,
 }
@@ -124,6 +126,7 @@ impl Group for Configuration {
             certificate: None,
             private_key: None,
             peer_name: None,
+            peer_certificate: None,
             joined: None,
         };
         Arc::pin_init(
@@ -152,6 +155,11 @@ impl Item for Peer {
         Attribute::read_write(c_str!("certificate"), show_certificate, store_certificate),
         Attribute::read_write(c_str!("private_key"), show_private_key, store_private_key),
         Attribute::read_write(c_str!("peer_name"), show_peer_name, store_peer_name),
+        Attribute::read_write(
+            c_str!("peer_certificate"),
+            show_peer_certificate,
+            store_peer_certificate,
+        ),
         Attribute::read_only(c_str!("keyring"), show_keyring),
         Attribute::write_only(c_str!("join"), store_join),
         Attribute::write_only(c_str!("leave"), store_leave),
@@ -264,13 +272,18 @@ fn show_key(key: Option<KeySerial>, text: &mut Text<'_>) -> Result {
 
 /// The serial number of a key, or nothing. May sleep.
 fn key(text: &[u8]) -> Result<Option<KeySerial>> {
+    let key = serial(text)?;
+    key.map_or(Ok(()), KeySerial::check)?;
+    Ok(key)
+}
+
+/// As [`key`], without looking whether there is such a key.
+fn serial(text: &[u8]) -> Result<Option<KeySerial>> {
     if text.trim_ascii().is_empty() {
         return Ok(None);
     }
     let serial = number(text).and_then(|serial| i32::try_from(serial).ok());
-    let key = serial.and_then(KeySerial::new).ok_or(EINVAL)?;
-    key.check()?;
-    Ok(Some(key))
+    serial.and_then(KeySerial::new).map(Some).ok_or(EINVAL)
 }
 
 fn show_psk(peer: &Peer, text: &mut Text<'_>) -> Result {
@@ -323,6 +336,29 @@ fn store_peer_name(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
     change(peer, |state| state.peer_name = name)
 }
 
+fn show_peer_certificate(peer: &Peer, text: &mut Text<'_>) -> Result {
+    let state = peer.state.lock();
+    let certificate = state.peer_certificate.as_ref();
+    show_key(certificate.map(|certificate| certificate.serial()), text)
+}
+
+fn store_peer_certificate(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
+    // What is looked up is more than who may not do this is to know.
+    check_may()?;
+    let certificate = match serial(text)? {
+        Some(key) => {
+            let certificate = Certificate::get(key).inspect_err(|&error| {
+                if error == EINVAL {
+                    pr_err!("node {}: key {} holds no certificate\n", peer.node, key);
+                }
+            })?;
+            Some(Arc::new(certificate, GFP_KERNEL)?)
+        }
+        None => None,
+    };
+    change(peer, |state| state.peer_certificate = certificate)
+}
+
 fn show_keyring(peer: &Peer, text: &mut Text<'_>) -> Result {
     match &peer.keyring {
         Some(keyring) => Ok(writeln!(text, "{}", keyring.serial())?),
@@ -332,8 +368,14 @@ fn show_keyring(peer: &Peer, text: &mut Text<'_>) -> Result {
 
 /// How connections to the peer are protected, by what is set.
 fn security(peer: &Peer, state: &State) -> Result<Security> {
-    let credentials = match (state.kind, state.psk, state.certificate, state.private_key) {
-        (Kind::Tcp, None, None, None) => return Ok(Security::Clear),
+    let credentials = match (
+        state.kind,
+        state.psk,
+        state.certificate,
+        state.private_key,
+        &state.peer_certificate,
+    ) {
+        (Kind::Tcp, None, None, None, None) => return Ok(Security::Clear),
         (Kind::Tcp, ..) => {
             pr_err!(
                 "node {}: there are keys, but 'transport' is in the clear\n",
@@ -341,8 +383,8 @@ fn security(peer: &Peer, state: &State) -> Result<Security> {
             );
             return Err(EINVAL);
         }
-        (Kind::Tls, Some(key), None, None) => Credentials::Key(key),
-        (Kind::Tls, None, certificate, private_key) => {
+        (Kind::Tls, Some(key), None, None, None) => Credentials::Key(key),
+        (Kind::Tls, None, certificate, private_key, peer_certificate) => {
             let own = match (certificate, private_key) {
                 (Some(certificate), Some(key)) => Some((certificate, key)),
                 (None, None) => None,
@@ -357,7 +399,11 @@ fn security(peer: &Peer, state: &State) -> Result<Security> {
                 (None, Some(address)) => Some(CString::try_from_fmt(fmt!("{}", address.ip()))?),
                 (None, None) => None,
             };
-            Credentials::X509 { own, peer_name }
+            Credentials::X509 {
+                own,
+                peer_name,
+                peer: peer_certificate.clone(),
+            }
         }
         (Kind::Tls, ..) => {
             pr_err!("node {}: either 'psk' or a certificate\n", peer.node);
@@ -404,6 +450,15 @@ fn store_join(peer: &Entry<'_, Peer>, text: &[u8]) -> Result {
             peer.node
         );
         return Err(errno::not_supported());
+    }
+    // Whom it connects to this side knows by name.
+    if matches!(role, Role::Listen(_)) && state.from.is_none() && security.trusts_authority_alone()
+    {
+        pr_err!(
+            "node {}: whoever has a certificate of the authority could be it: 'peer_certificate' says which one it has, 'from' its host\n",
+            peer.node
+        );
+        return Err(EINVAL);
     }
     let hold = peer.hold()?;
     let setup = Setup {

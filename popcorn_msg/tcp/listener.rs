@@ -34,13 +34,13 @@ use popcorn_core::stream::Channel;
 use popcorn_core::stream::Hello;
 use popcorn_core::window::Introduction;
 use popcorn_core::window::NAME_LEN;
-use popcorn_kernel::key::KeySerial;
 use popcorn_kernel::kthread::should_stop;
 use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::new_waitqueue;
 use popcorn_kernel::socket;
 use popcorn_kernel::socket::Socket;
 use popcorn_kernel::time;
+use popcorn_kernel::tls::Peer;
 use popcorn_kernel::wait::WaitQueue;
 use popcorn_kernel::warn_ratelimited;
 use popcorn_kernel::work::WorkQueue;
@@ -338,7 +338,7 @@ fn tell_refused(from: &Address, what: &str) {
 fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), &'static str> {
     const NO_MEMORY: &str = "no memory";
     let Stranger { shared, from, .. } = stranger;
-    let (kind, key) = secure(stranger, &socket)?;
+    let (kind, shown) = secure(stranger, &socket)?;
     let mut connection = Connection::new(socket).map_err(|_| NO_MEMORY)?;
     let Ok(Body::Hello(hello)) = connection.hear(HELLO_MS, || !stranger.must_go()) else {
         return Err("it does not say who it is");
@@ -366,9 +366,7 @@ fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), &'stati
     if setup.security.kind() != kind {
         return Err("its node is expected with another kind of security");
     }
-    if setup.security.key().is_some_and(|own| key != Some(own)) {
-        return Err("its key is another node's");
-    }
+    setup.security.check(shown.as_ref())?;
     connection
         .set_options(&super::setup::options(hello.channel))
         .map_err(|_| "it is gone")?;
@@ -376,11 +374,11 @@ fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), &'stati
     Ok(())
 }
 
-/// Protects the connection, as is usual at that address; how, and the key that the other side has shown.
+/// Protects the connection, as is usual at that address; how, and what the other side has shown.
 fn secure(
     stranger: &Stranger,
     socket: &Socket,
-) -> core::result::Result<(Kind, Option<KeySerial>), &'static str> {
+) -> core::result::Result<(Kind, Option<Peer>), &'static str> {
     let shared = &stranger.shared;
     let mut keys = KVec::new();
     for tcp in shared.roster.expected_at(shared.address) {
@@ -391,10 +389,10 @@ fn secure(
     let one = shared.roster.expected_at(shared.address).next();
     let one = one.ok_or("nobody is expected there any more")?;
     let security = &one.setup().security;
-    let key = security
+    let shown = security
         .accepted(socket, &keys, || stranger.must_go())
         .map_err(|_| "it does not prove who it is")?;
-    Ok((security.kind(), key))
+    Ok((security.kind(), shown))
 }
 
 /// Lets who is of another build, or means another node, see that for itself.

@@ -5,12 +5,14 @@ use kernel::prelude::*;
 use kernel::str::CString;
 use kernel::sync::Arc;
 
+use popcorn_kernel::key::Certificate;
 use popcorn_kernel::key::KeySerial;
 use popcorn_kernel::key::Keyring;
 use popcorn_kernel::socket::Socket;
 use popcorn_kernel::tls;
 use popcorn_kernel::tls::Authentication;
 use popcorn_kernel::tls::Parameters;
+use popcorn_kernel::tls::Peer;
 
 /// For a handshake: both `tlshd`, and the way between.
 pub(super) const HANDSHAKE_MS: u32 = 5000;
@@ -25,6 +27,8 @@ pub(crate) enum Credentials {
         own: Option<(KeySerial, KeySerial)>,
         /// Whom this side expects if it connects; `None`: the name of the address.
         peer_name: Option<CString>,
+        /// That of the other side, or another of its key; `None`: any that is trusted, for that name.
+        peer: Option<Arc<Certificate>>,
     },
 }
 
@@ -74,14 +78,64 @@ impl Security {
         }
     }
 
-    /// Protects a connection that this side has made, unless `should_end`. May sleep.
+    /// Whether whoever has a certificate of the authority can be the other side, if he connects from where it may.
+    pub(crate) fn trusts_authority_alone(&self) -> bool {
+        matches!(
+            self,
+            Security::Tls {
+                credentials: Credentials::X509 { peer: None, .. },
+                ..
+            }
+        )
+    }
+
+    /// Whether who has shown this is the one who is meant. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// Why he is not, in words.
+    pub(super) fn check(&self, shown: Option<&Peer>) -> core::result::Result<(), &'static str> {
+        let Security::Tls { credentials, .. } = self else {
+            return Ok(());
+        };
+        match (credentials, shown) {
+            (Credentials::Key(own), Some(Peer::Key(key))) if key == own => Ok(()),
+            (Credentials::Key(_), _) => Err("its key is another node's"),
+            (Credentials::X509 { peer: None, .. }, _) => Ok(()),
+            (
+                Credentials::X509 {
+                    peer: Some(peer), ..
+                },
+                Some(Peer::Certificate(shown)),
+            ) => {
+                peer.serial().check().map_err(|_| {
+                    "the certificate that it must show is revoked, or expired, here"
+                })?;
+                if peer.has_same_key(shown) {
+                    Ok(())
+                } else {
+                    Err("its certificate is another node's")
+                }
+            }
+            (Credentials::X509 { peer: Some(_), .. }, _) => {
+                Err("tlshd did not hand over its certificate (docs/tls.md)")
+            }
+        }
+    }
+
+    /// Protects a connection that this side has made, unless `should_end`; what the other side has shown, which is to be
+    /// [checked](Self::check). May sleep.
     ///
     /// # Errors
     ///
     /// As [`tls::handshake`].
-    pub(super) fn connected(&self, socket: &Socket, should_end: impl Fn() -> bool) -> Result {
+    pub(super) fn connected(
+        &self,
+        socket: &Socket,
+        should_end: impl Fn() -> bool,
+    ) -> Result<Option<Peer>> {
         match self {
-            Security::Clear => Ok(()),
+            Security::Clear => Ok(None),
             Security::Tls { credentials, .. } => {
                 let one;
                 let authentication = match credentials {
@@ -89,19 +143,19 @@ impl Security {
                         one = [*key];
                         Authentication::Keys(&one)
                     }
-                    Credentials::X509 { own, peer_name } => Authentication::X509 {
+                    Credentials::X509 { own, peer_name, .. } => Authentication::X509 {
                         own: *own,
                         peer_name: peer_name.as_deref(),
                     },
                 };
-                self.shake(socket, tls::Role::Client, authentication, should_end)?;
-                Ok(())
+                self.shake(socket, tls::Role::Client, authentication, should_end)
+                    .map(Some)
             }
         }
     }
 
     /// Protects a connection that somebody else has made, who is one of those that have `keys`, if there are
-    /// keys, unless `should_end`; which one it is. May sleep.
+    /// keys, unless `should_end`; what he has shown. May sleep.
     ///
     /// # Errors
     ///
@@ -111,7 +165,7 @@ impl Security {
         socket: &Socket,
         keys: &[KeySerial],
         should_end: impl Fn() -> bool,
-    ) -> Result<Option<KeySerial>> {
+    ) -> Result<Option<Peer>> {
         match self {
             Security::Clear => Ok(None),
             Security::Tls { credentials, .. } => {
@@ -122,10 +176,8 @@ impl Security {
                         peer_name: None,
                     },
                 };
-                match self.shake(socket, tls::Role::Server, authentication, should_end)? {
-                    tls::Peer::Key(key) => Ok(Some(key)),
-                    tls::Peer::Trusted => Ok(None),
-                }
+                self.shake(socket, tls::Role::Server, authentication, should_end)
+                    .map(Some)
             }
         }
     }
@@ -136,7 +188,7 @@ impl Security {
         role: tls::Role,
         authentication: Authentication<'_>,
         should_end: impl Fn() -> bool,
-    ) -> Result<tls::Peer> {
+    ) -> Result<Peer> {
         let keyring = match self {
             Security::Tls { keyring, .. } => keyring.as_deref(),
             Security::Clear => None,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Keys of this kernel: those that a user has put into a keyring of ours, by their serial numbers.
 //!
-//! C header: `include/linux/key.h`; C code: `helpers/key.c`.
+//! C headers: `include/linux/key.h`, `include/keys/asymmetric-type.h`; C code: `helpers/key.c`.
 
 use crate::bindings;
 use core::fmt;
@@ -87,5 +87,70 @@ impl Drop for Keyring {
     fn drop(&mut self) {
         // SAFETY: valid by the invariant, and this is the last use.
         unsafe { bindings::pcn_keyring_free(self.key.as_ptr()) };
+    }
+}
+
+/// A key that holds the public key of a certificate. It stays what it is while this is there, in a keyring or not.
+/// Dropping it does not sleep.
+///
+/// # Invariants
+///
+/// `key` is from `pcn_certificate_get`, with its reference.
+pub struct Certificate {
+    key: NonNull<kernel::bindings::key>,
+    serial: KeySerial,
+}
+
+// SAFETY: keys may be used from any thread, and this one does not change.
+unsafe impl Send for Certificate {}
+// SAFETY: as above.
+unsafe impl Sync for Certificate {}
+
+impl Certificate {
+    /// The one in the key with that number (`keyctl padd asymmetric`). May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`: that key holds none. `EOPNOTSUPP`: no such keys in this kernel. Else as [`KeySerial::check`].
+    pub fn get(serial: KeySerial) -> Result<Self> {
+        // SAFETY: no requirement.
+        let key = from_err_ptr(unsafe { bindings::pcn_certificate_get(serial.get()) })?;
+        // INVARIANT: it is from there.
+        Ok(Self {
+            key: NonNull::new(key).ok_or(EINVAL)?,
+            serial,
+        })
+    }
+
+    /// The one that somebody else has got; `None` if `key` is null.
+    ///
+    /// # Safety
+    ///
+    /// `key` is null, or from `pcn_certificate_get(serial)`, with its reference, which is ours from now on.
+    pub(crate) unsafe fn from_raw(
+        key: *mut kernel::bindings::key,
+        serial: KeySerial,
+    ) -> Option<Self> {
+        // INVARIANT: by the requirement.
+        NonNull::new(key).map(|key| Self { key, serial })
+    }
+
+    /// Its number.
+    pub fn serial(&self) -> KeySerial {
+        self.serial
+    }
+
+    /// Whether both are of the same public key, so that whoever has proved the one could prove the other. What else they
+    /// say, as until when they are valid, does not matter.
+    pub fn has_same_key(&self, other: &Self) -> bool {
+        // SAFETY: both are valid by the invariant.
+        unsafe { bindings::pcn_certificate_same_key(self.key.as_ptr(), other.key.as_ptr()) }
+    }
+}
+
+impl Drop for Certificate {
+    fn drop(&mut self) {
+        // SAFETY: valid by the invariant, and this is the last use.
+        unsafe { bindings::pcn_certificate_put(self.key.as_ptr()) };
     }
 }

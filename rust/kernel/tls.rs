@@ -7,11 +7,13 @@
 //! C code, and why a handshake that is given up leaves nothing behind: `helpers/tls.c`.
 
 use crate::bindings;
+use crate::key::Certificate;
 use crate::key::KeySerial;
 use crate::key::Keyring;
 use crate::socket::Socket;
 use core::ffi::c_void;
 use core::ptr::null;
+use core::ptr::null_mut;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
@@ -56,11 +58,13 @@ pub struct Parameters<'a> {
 }
 
 /// Who the peer is, as far as it can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// The one that has this key; or whose certificate is in this key now.
+    /// The one that has this key.
     Key(KeySerial),
-    /// One whose certificate is trusted, and was not kept.
+    /// The one whose certificate this is, which is trusted.
+    Certificate(Certificate),
+    /// One whose certificate is trusted; which one it is was not kept: `tlshd` does not do so, or another handshake's has
+    /// taken its place already, or the kernel does not understand it.
     Trusted,
 }
 
@@ -120,20 +124,24 @@ pub fn handshake<F: Fn() -> bool>(
             }
         }
     }
-    let mut peer = 0;
+    let (mut peer, mut certificate) = (0, null_mut());
     // SAFETY: the socket is valid; the parameters, the name and the closure in them, live until it returns, and nobody
-    // uses them after that. `ask` is for closures of this type. Writes to the variable, which lives.
-    to_result(unsafe { bindings::pcn_tls_handshake(socket.as_ptr(), &raw, &mut peer) })
-        .inspect_err(|_| socket.shut_down())?;
+    // uses them after that. `ask` is for closures of this type. Writes to the variables, which live.
+    to_result(unsafe {
+        bindings::pcn_tls_handshake(socket.as_ptr(), &raw, &mut peer, &mut certificate)
+    })
+    .inspect_err(|_| socket.shut_down())?;
+    let key = KeySerial::new(peer);
+    // SAFETY: the key with that number, with its reference, or null.
+    let certificate = key.and_then(|key| unsafe { Certificate::from_raw(certificate, key) });
 
     // tlshd takes any key that it can find, those of others too, and a server's takes a client that shows none.
-    let peer = match (parameters.authentication, KeySerial::new(peer), peer) {
-        (Authentication::Keys(keys), Some(key), _) if keys.contains(&key) => Some(Peer::Key(key)),
-        (Authentication::Keys(_), _, _) => None,
-        (Authentication::X509 { .. }, Some(key), _) => Some(Peer::Key(key)),
+    let peer = match (parameters.authentication, certificate) {
+        (Authentication::Keys(keys), _) => key.filter(|key| keys.contains(key)).map(Peer::Key),
+        (Authentication::X509 { .. }, Some(certificate)) => Some(Peer::Certificate(certificate)),
         // A client's tlshd has checked the certificate in any case, without which there is no handshake.
-        (Authentication::X509 { .. }, None, 0) if role == Role::Server => None,
-        (Authentication::X509 { .. }, None, _) => Some(Peer::Trusted),
+        (Authentication::X509 { .. }, None) if role == Role::Server && peer == 0 => None,
+        (Authentication::X509 { .. }, None) => Some(Peer::Trusted),
     };
     peer.ok_or_else(|| {
         socket.shut_down();

@@ -86,9 +86,13 @@ impl Worker {
         let should_end = || should_stop() || self.is_decided();
         let connected = Socket::connect(&address, CONNECT_MS, should_end).and_then(|socket| {
             let security = &self.tcp.setup().security;
-            security
+            let shown = security
                 .connected(&socket, should_end)
                 .inspect_err(|error| self.not_secure(*error))?;
+            security.check(shown.as_ref()).map_err(|what| {
+                self.not_meant(what);
+                EACCES
+            })?;
             let mut connection = Connection::new(socket)?;
             connection.carry(self.channel);
             connection.set_options(&setup::options(self.channel))?;
@@ -112,6 +116,15 @@ impl Worker {
             "node {}: no secure connection ({:?}); does tlshd run on both sides, with the same key or authority?\n",
             self.link.peer(),
             error
+        );
+    }
+
+    /// Somebody is there, and proves who it is, but is another.
+    fn not_meant(&self, what: &str) {
+        warn_ratelimited!(
+            "node {}: no secure connection: {}\n",
+            self.link.peer(),
+            what
         );
     }
 

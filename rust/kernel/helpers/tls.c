@@ -29,12 +29,14 @@
 #include <linux/errno.h>
 #include <linux/export.h>
 
+#include "key.h"
 #include "socket.h"
 #include "tls.h"
 
 #ifdef CONFIG_NET_HANDSHAKE
 
 #include <linux/completion.h>
+#include <linux/err.h>
 #include <linux/jiffies.h>
 #include <linux/key.h>
 #include <linux/minmax.h>
@@ -55,8 +57,11 @@
 
 struct pcn_handshake {
 	struct completion done;
+	bool has_keys;
 	int status;
 	key_serial_t peer;
+	/* That one, with our reference, if it is a certificate's. */
+	struct key *certificate;
 };
 
 static bool pcn_handshake_begun;
@@ -80,9 +85,19 @@ static void pcn_netlink_barrier(void)
 static void pcn_handshake_done(void *data, int status, key_serial_t peer)
 {
 	struct pcn_handshake *handshake = data;
+	struct key *certificate;
 
 	handshake->status = status;
 	handshake->peer = peer;
+	/*
+	 * tlshd puts certificates into a keyring that all its handshakes share, by the name of the peer's host, so the
+	 * next of that name takes the place of this one: it is ours now or never.
+	 */
+	if (!status && !handshake->has_keys && peer > 0) {
+		certificate = pcn_certificate_get(peer);
+		if (!IS_ERR(certificate))
+			handshake->certificate = certificate;
+	}
 	/* Nothing of it is touched after this. */
 	complete(&handshake->done);
 }
@@ -138,10 +153,11 @@ static int pcn_handshake_wait(struct pcn_socket *socket, struct pcn_handshake *h
 }
 
 int pcn_tls_handshake(struct pcn_socket *socket, const struct pcn_tls_parameters *parameters,
-		      s32 *peer)
+		      s32 *peer, struct key **certificate)
 {
 	struct pcn_handshake handshake = {
 		.done = COMPLETION_INITIALIZER_ONSTACK(handshake.done),
+		.has_keys = parameters->has_keys,
 		.status = -EIO,
 		.peer = TLS_NO_PEERID,
 	};
@@ -174,6 +190,7 @@ int pcn_tls_handshake(struct pcn_socket *socket, const struct pcn_tls_parameters
 			pcn_netlink_barrier();
 		else
 			wait_for_completion(&handshake.done);
+		pcn_certificate_put(handshake.certificate);
 		return error;
 	}
 	error = handshake.status;
@@ -186,10 +203,12 @@ int pcn_tls_handshake(struct pcn_socket *socket, const struct pcn_tls_parameters
 	if (!pcn_tls_is_on(inner->sk))
 		goto failed;
 	*peer = handshake.peer;
+	*certificate = handshake.certificate;
 	pcn_socket_set_tls(socket);
 	return 0;
 
 failed:
+	pcn_certificate_put(handshake.certificate);
 	pcn_socket_shut_down(socket);
 	return error;
 }
@@ -204,7 +223,7 @@ void pcn_tls_exit(void)
 #else /* !CONFIG_NET_HANDSHAKE */
 
 int pcn_tls_handshake(struct pcn_socket *socket, const struct pcn_tls_parameters *parameters,
-		      s32 *peer)
+		      s32 *peer, struct key **certificate)
 {
 	return -EOPNOTSUPP;
 }

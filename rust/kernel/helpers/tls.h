@@ -8,6 +8,7 @@
 
 #include <linux/types.h>
 
+struct key;
 struct pcn_socket;
 
 /* How many keys can be offered. */
@@ -36,15 +37,16 @@ struct pcn_tls_parameters {
 
 /*
  * TLS on a connected socket that nothing was sent or received on. @peer: the serial number of what the peer has shown,
- * -1 if it is right but in no key, 0 if it has shown nothing. Waits for tlshd and the peer, killable, ended by
- * pcn_socket_shut_down(). When it fails the socket is shut down.
+ * -1 if it is right but in no key, 0 if it has shown nothing. @certificate: that key, if certificates were shown and it
+ * could be kept, with a reference for pcn_certificate_put(); else NULL. Both are set only if this succeeds. Waits for
+ * tlshd and the peer, killable, ended by pcn_socket_shut_down(). When it fails the socket is shut down.
  *
  * -EOPNOTSUPP not in this kernel; -ESRCH no tlshd; -EBUSY the socket has had one; -EAGAIN too many at once; -ETIMEDOUT;
  * -EINTR; -ESHUTDOWN; -ECANCELED should_end() said so; -EACCES (and whatever else tlshd says) it was refused; -EPROTO tlshd says that all is well, but
  * the socket does not encrypt both ways.
  */
 int pcn_tls_handshake(struct pcn_socket *socket, const struct pcn_tls_parameters *parameters,
-		      s32 *peer);
+		      s32 *peer, struct key **certificate);
 /* Nobody is in a function of this file any more. For the end of the module. */
 void pcn_tls_exit(void);
 
