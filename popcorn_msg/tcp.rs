@@ -10,6 +10,7 @@
 //! | [`copies`] | what is copied of long payloads |
 //! | [`member`] | the thread of a channel: connects, receives, sends; that of the urgent one knows who is a member |
 //! | [`listener`] | takes connections that peers make |
+//! | [`refusal`] | why it does not take one, for the log |
 //!
 //! The protocol is `popcorn_core::stream`.
 //!
@@ -23,6 +24,7 @@ mod end;
 pub(crate) mod listener;
 mod member;
 mod queue;
+mod refusal;
 pub(crate) mod security;
 pub(crate) mod setup;
 

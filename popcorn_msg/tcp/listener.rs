@@ -9,6 +9,7 @@
 use super::connection::Body;
 use super::connection::Connection;
 use super::end::Arrival;
+use super::refusal::Refusal;
 use super::security::Kind;
 use super::security::Security;
 use super::setup::Role;
@@ -265,7 +266,7 @@ fn received(shared: &Arc<Shared>, workers: &WorkQueue, accepted: Socket) {
     // Before it counts: hosts from which nobody is expected would put out strangers from others.
     let mut expected = shared.roster.expected_at(shared.address).peekable();
     if expected.peek().is_some() && !expected.any(|tcp| tcp.setup().may_come_from(&from)) {
-        tell_refused(&from, FROM_ELSEWHERE);
+        tell_refused(&from, FROM_ELSEWHERE.into());
         return;
     }
     let before = shared.connections.fetch_add(1, Ordering::Relaxed);
@@ -331,25 +332,25 @@ fn identify(stranger: &Stranger, socket: Socket) {
 }
 
 /// An address for who has to find the one that knocks.
-fn tell_refused(from: &Address, what: &str) {
+fn tell_refused(from: &Address, what: Refusal) {
     warn_ratelimited!("a connection from {} is refused: {}\n", from, what);
 }
 
-fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), &'static str> {
+fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), Refusal> {
     const NO_MEMORY: &str = "no memory";
     let Stranger { shared, from, .. } = stranger;
     let (kind, shown) = secure(stranger, &socket)?;
     let mut connection = Connection::new(socket).map_err(|_| NO_MEMORY)?;
     let Ok(Body::Hello(hello)) = connection.hear(HELLO_MS, || !stranger.must_go()) else {
-        return Err("it does not say who it is");
+        return Err("it does not say who it is".into());
     };
     stranger.is_known();
     let roster = &shared.roster;
     let hello = match hello.check(roster.own, roster.protocol) {
         Ok(hello) => hello,
-        Err(_) => {
+        Err(mismatch) => {
             tell(roster, &mut connection, &hello);
-            return Err("it is of another build, or means another node");
+            return Err(Refusal::of(&hello, mismatch, roster.own, roster.protocol));
         }
     };
     let tcp = roster
@@ -357,14 +358,14 @@ fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), &'stati
         .ok_or("it is of a node that is not expected")?;
     let setup = tcp.setup();
     if setup.role != Role::Listen(shared.address) {
-        return Err("its node is expected elsewhere");
+        return Err("its node is expected elsewhere".into());
     }
     if !setup.may_come_from(from) {
-        return Err(FROM_ELSEWHERE);
+        return Err(FROM_ELSEWHERE.into());
     }
     // Who was expected here may have changed since the connection was made.
     if setup.security.kind() != kind {
-        return Err("its node is expected with another kind of security");
+        return Err("its node is expected with another kind of security".into());
     }
     setup.security.check(shown.as_ref())?;
     connection
