@@ -84,7 +84,7 @@ pub(crate) struct LinkArgs {
     /// For TLS: the key that both sides have, by its number in the keyring .popcorn (`keyctl padd`); without,
     /// certificates are used
     #[arg(long, value_name = "KEY", value_parser = key())]
-    #[arg(conflicts_with_all = ["certificate", "private_key"])]
+    #[arg(conflicts_with_all = ["certificate", "private_key", "peer_certificate"])]
     pub(crate) psk: Option<u32>,
     /// For TLS: this side's certificate, by its number in that keyring; without, that of tlshd
     #[arg(long, value_name = "KEY", value_parser = key(), requires = "private_key")]
@@ -92,6 +92,10 @@ pub(crate) struct LinkArgs {
     /// The private key of that certificate
     #[arg(long, value_name = "KEY", value_parser = key(), requires = "certificate")]
     pub(crate) private_key: Option<u32>,
+    /// For TLS with certificates: the other side's, by the number of its key in that keyring (`keyctl padd
+    /// asymmetric`); that, or another for the same private key, must be shown. Without, any that is trusted will do
+    #[arg(long, value_name = "KEY", value_parser = key())]
+    pub(crate) peer_certificate: Option<u32>,
 }
 
 /// The number of a key, as the kernel gives them.
@@ -270,12 +274,26 @@ mod tests {
             (Some(1), Some(2))
         );
         assert_eq!(args.peer_name.as_deref(), Some("a.example"));
+        assert_eq!(args.link.peer_certificate, None);
+        // It says nothing of this side's own.
+        let NodeCommand::Join(args) = node("join 192.0.2.1 --node 2 --peer-certificate 7") else {
+            panic!("not join")
+        };
+        assert_eq!(args.link.peer_certificate, Some(7));
+        assert_eq!(args.link.certificate, None);
+        let NodeCommand::Accept(args) = node("accept 2 --peer-certificate 7") else {
+            panic!("not accept")
+        };
+        assert_eq!(args.link.peer_certificate, Some(7));
         for (wrong, kind) in [
             (
                 "--psk 1 --certificate 2 --private-key 3",
                 ErrorKind::ArgumentConflict,
             ),
             ("--psk 1 --peer-name a.example", ErrorKind::ArgumentConflict),
+            ("--psk 1 --peer-certificate 2", ErrorKind::ArgumentConflict),
+            ("--peer-certificate 0", ErrorKind::ValueValidation),
+            ("--peer-certificate node.pem", ErrorKind::ValueValidation),
             ("--certificate 2", ErrorKind::MissingRequiredArgument),
             ("--private-key 2", ErrorKind::MissingRequiredArgument),
             ("--psk 0", ErrorKind::ValueValidation),

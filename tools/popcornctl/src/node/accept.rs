@@ -36,6 +36,15 @@ fn accept(
         link: args.link,
         peer_name: None,
     };
+    if setup.is_anybodys() {
+        return Err(Failure::new(
+            format!(
+                "accepting node {}: whoever has a certificate of the authority could be it",
+                args.node
+            ),
+            "name its certificate by --peer-certificate, or at least its host by --from (docs/tls.md); or use a key, --psk",
+        ));
+    }
     setup.begin(peers)?;
     if let (Transport::Tcp, None) = (args.link.transport, args.from) {
         output.progress(&format!(
@@ -106,6 +115,20 @@ mod tests {
         let failure = run(&peers, &args(true, 0)).unwrap_err();
         assert!(failure.what.contains("not online after 0 s"), "{failure:?}");
         assert!(peers.nodes().is_empty());
+    }
+
+    #[test]
+    fn one_that_could_be_anybody_is_not_accepted() {
+        let mut args = args(false, 0);
+        args.link = LinkArgs::default();
+        args.from = None;
+        let peers = FakePeers::default();
+        let failure = run(&peers, &args).unwrap_err();
+        assert!(failure.next.contains("--peer-certificate"), "{failure:?}");
+        assert!(peers.nodes().is_empty());
+        args.link.peer_certificate = Some(7);
+        run(&peers, &args).unwrap();
+        assert!(peers.written().contains(&"peer_certificate=7".into()));
     }
 
     #[test]

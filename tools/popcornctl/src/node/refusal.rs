@@ -83,6 +83,10 @@ fn special(action: Action, node: u32, errno: Errno) -> Option<Words> {
             "that key is not valid any more",
             "put a new one into the keyring .popcorn (docs/tls.md)".into(),
         ),
+        (Action::Set(Attribute::PeerCertificate), Errno::EINVAL) => (
+            "that key holds no certificate",
+            "`openssl x509 -in node.pem -outform DER | keyctl padd asymmetric '' %:.popcorn` makes one, and prints its number".into(),
+        ),
         (Action::Set(Attribute::Connect), Errno::EINVAL) => (
             "this is not the address of one host",
             "write it as 192.0.2.1:7411 or [2001:db8::1]:7411".into(),
@@ -105,7 +109,7 @@ fn special(action: Action, node: u32, errno: Errno) -> Option<Words> {
         ),
         (Action::Join, Errno::EINVAL) => (
             "the keys do not fit the transport, or another command has changed what was set",
-            format!("keys and certificates are for tls; {SEE_LOG}"),
+            format!("keys and certificates are for tls, and who is accepted by a certificate is known by that (--peer-certificate) or its host (--from); {SEE_LOG}"),
         ),
         (Action::Join, Errno::EBUSY) => (
             "other nodes are accepted at that address, with another transport or kind of keys",
@@ -221,6 +225,17 @@ mod tests {
                 Errno::EINVAL,
                 Errno::ENOKEY,
                 Errno::EKEYEXPIRED,
+                Errno::EOPNOTSUPP,
+                Errno::EBUSY,
+                Errno::ENOENT,
+            ],
+        ),
+        (
+            Action::Set(Attribute::PeerCertificate),
+            &[
+                Errno::EINVAL,
+                Errno::ENOKEY,
+                Errno::EKEYREVOKED,
                 Errno::EOPNOTSUPP,
                 Errno::EBUSY,
                 Errno::ENOENT,

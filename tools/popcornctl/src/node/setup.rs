@@ -41,6 +41,7 @@ impl Setup {
             (Attribute::Psk, link.psk),
             (Attribute::Certificate, link.certificate),
             (Attribute::PrivateKey, link.private_key),
+            (Attribute::PeerCertificate, link.peer_certificate),
         ] {
             attributes.extend(key.map(|key| (attribute, key.to_string())));
         }
@@ -57,6 +58,16 @@ impl Setup {
             }
         }
         attributes
+    }
+
+    /// Whether anybody could be that node who has a certificate of the authority that this side trusts: of whom it
+    /// connects to it knows the name, of whom it accepts nothing. The kernel refuses that, too.
+    pub(crate) fn is_anybodys(&self) -> bool {
+        let link = &self.link;
+        matches!(self.way, Way::Listen(_, None))
+            && link.transport == Transport::Tls
+            && link.psk.is_none()
+            && link.peer_certificate.is_none()
     }
 
     /// Tells the kernel, which begins to look for the node, or to wait for it. After a failure nothing of it stays.
@@ -116,7 +127,12 @@ impl Setup {
                     IpAddr::V4(_) => format!(" --listen {all}"),
                     IpAddr::V6(_) => format!(" --listen {address}"),
                 };
-                format!("popcornctl node accept {own}{listen}{transport}")
+                // What is accepted by a certificate has to be known by one.
+                let which = match (self.link.transport, self.link.psk) {
+                    (Transport::Tls, None) => " --peer-certificate KEY",
+                    _ => "",
+                };
+                format!("popcornctl node accept {own}{listen}{transport}{which}")
             }
             Way::Listen(address, _) => {
                 let place = match (address.ip().is_unspecified(), address.port()) {
@@ -197,12 +213,38 @@ mod tests {
         setup.link = LinkArgs {
             certificate: Some(1),
             private_key: Some(2),
+            peer_certificate: Some(3),
             ..LinkArgs::default()
         };
         setup.peer_name = Some("a.example".into());
         setup.begin(&peers).unwrap();
-        let keys = ["certificate=1", "private_key=2", "peer_name=a.example"];
-        assert_eq!(peers.written()[1..4], keys);
+        let keys = [
+            "certificate=1",
+            "private_key=2",
+            "peer_certificate=3",
+            "peer_name=a.example",
+        ];
+        assert_eq!(peers.written()[1..5], keys);
+        let typed = setup.counterpart(Some(0));
+        assert!(
+            typed.ends_with("accept 0 --peer-certificate KEY"),
+            "{typed}"
+        );
+    }
+
+    #[test]
+    fn who_is_accepted_by_a_certificate_has_to_be_known_by_something() {
+        assert!(listen("0.0.0.0", None).is_anybodys());
+        assert!(!listen("0.0.0.0", Some("192.0.2.2")).is_anybodys());
+        let mut setup = listen("0.0.0.0", None);
+        setup.link.peer_certificate = Some(1);
+        assert!(!setup.is_anybodys());
+        let mut setup = listen("0.0.0.0", None);
+        setup.link.psk = Some(1);
+        assert!(!setup.is_anybodys());
+        let mut setup = connect("192.0.2.1");
+        setup.link = LinkArgs::default();
+        assert!(!setup.is_anybodys());
     }
 
     #[test]
