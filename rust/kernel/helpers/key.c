@@ -94,7 +94,8 @@ struct key *pcn_certificate_get(s32 serial)
 	if (key->type != &key_type_asymmetric || !key_is_positive(key))
 		goto put;
 	/* Keys of this type are neither updated nor emptied: what is looked at stays, as long as the reference does. */
-	if (asymmetric_key_subtype(key) != &public_key_subtype || asymmetric_key_public_key(key)->key_is_private)
+	if (asymmetric_key_subtype(key) != &public_key_subtype ||
+	    asymmetric_key_public_key(key)->key_is_private)
 		goto put;
 	return key;
 

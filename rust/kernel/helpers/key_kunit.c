@@ -56,7 +56,8 @@ static s32 add(struct key *keyring, const char *type, const char *name, int othe
 }
 
 /* The certificate itself; NULL if the check failed. */
-static struct key *get(struct kunit *test, struct key *keyring, const char *name, int other, u8 value)
+static struct key *get(struct kunit *test, struct key *keyring, const char *name, int other,
+		       u8 value)
 {
 	s32 serial = add(keyring, "asymmetric", name, other, value);
 	struct key *key = serial > 0 ? pcn_certificate_get(serial) : ERR_PTR(serial);
