@@ -4,9 +4,11 @@
  * several sizes, as JSON on stdout.
  *
  *   bench_messages messages NODE       from kernel to kernel (/dev/popcorn_bench); as root
- *   bench_messages memory CPU CPU      two threads of this kernel, which look at a line of memory all the time
- *   bench_messages tcp ADDRESS PORT    programs, over TCP; `serve` is at the other end
- *   bench_messages serve PORT          until it is killed
+ *   bench_messages memory CPU CPU      two threads of this kernel, by a line of memory: both look at it all the time,
+ *                                      or sleep until they are woken (futex)
+ *   bench_messages tcp ADDRESS PORT    programs, over TCP; `serve tcp` is at the other end
+ *   bench_messages tls ADDRESS PORT    the same, encrypted by the kernel, with keys that everybody knows; `serve tls`
+ *   bench_messages serve tcp|tls PORT  until it is killed
  *
  * --seconds S: for each figure (default 1). Where both sides read one time-stamp counter, the way there is measured.
  * Else it is an estimate: the counters are compared by the fastest exchanges of the first and of the last third of the
@@ -15,7 +17,9 @@
 #define _GNU_SOURCE
 #include "stamp.h"
 
+#include <linux/futex.h>
 #include <linux/popcorn_bench.h>
+#include <linux/tls.h>
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,6 +36,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -150,16 +155,26 @@ enum {
 	MEMORY_STREAM
 };
 
+/* Who: the thread that asks, and that which answers. */
+enum {
+	ASKS,
+	ANSWERS
+};
+
 static struct {
 	/* Written by who asks; the first word last. */
 	LINE _Atomic uint64_t ask;
-	uint64_t what, bytes, count;
+	uint64_t what, bytes, count, poll;
 	/* By who answers. */
 	LINE _Atomic uint64_t answer;
 	uint64_t arrived, answered;
 	/* Payload of an exchange, if it does not fit into those lines. */
 	LINE char there[BYTES_MAX];
 	LINE char back[BYTES_MAX];
+	/* Each thread's own: it sleeps, or is about to. */
+	struct {
+		LINE _Atomic bool sleeps;
+	} threads[2];
 	struct {
 		LINE _Atomic uint64_t full;
 		LINE char bytes[BYTES_MAX];
@@ -178,31 +193,56 @@ static void pin(int cpu)
 		give_up("processor %d: %s", cpu, strerror(errno));
 }
 
-static void wait_for(_Atomic uint64_t *word, uint64_t value)
+/* Until the word has that value; `who` looks at it all the time, or sleeps. */
+static void wait_for(_Atomic uint64_t *word, uint64_t value, bool poll, int who)
 {
-	while (atomic_load_explicit(word, memory_order_acquire) != value)
-		__builtin_ia32_pause();
+	uint64_t now;
+
+	while ((now = atomic_load_explicit(word, memory_order_acquire)) != value) {
+		if (poll) {
+			__builtin_ia32_pause();
+			continue;
+		}
+		/* The kernel looks at the word once more after that: either it is seen there, or this is by who writes it. */
+		atomic_store(&shared.threads[who].sleeps, true);
+		syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, (uint32_t)now, NULL, NULL, 0);
+		atomic_store_explicit(&shared.threads[who].sleeps, false, memory_order_relaxed);
+	}
+}
+
+/* Gives the word that value; `whom` waits for it so. */
+static void tell(_Atomic uint64_t *word, uint64_t value, bool poll, int whom)
+{
+	if (poll) {
+		atomic_store_explicit(word, value, memory_order_release);
+		return;
+	}
+	atomic_store(word, value);
+	if (atomic_load(&shared.threads[whom].sleeps))
+		syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 static void *memory_answers(void *own)
 {
+	bool poll = true;
+
 	pin(cpus[1]);
 	for (uint64_t next = 1;; next++) {
-		wait_for(&shared.ask, next);
+		wait_for(&shared.ask, next, poll, ANSWERS);
 		shared.arrived = stamp();
+		poll = shared.poll;
 		if (shared.what == MEMORY_STREAM) {
 			for (uint64_t i = 0; i < shared.count; i++) {
-				wait_for(&shared.slots[i % SLOTS].full, 1);
+				wait_for(&shared.slots[i % SLOTS].full, 1, poll, ANSWERS);
 				memcpy(own, shared.slots[i % SLOTS].bytes, shared.bytes);
-				atomic_store_explicit(&shared.slots[i % SLOTS].full, 0,
-						      memory_order_release);
+				tell(&shared.slots[i % SLOTS].full, 0, poll, ASKS);
 			}
 		} else if (shared.bytes > sizeof(uint64_t)) {
 			memcpy(own, shared.there, shared.bytes);
 			memcpy(shared.back, own, shared.bytes);
 		}
 		shared.answered = stamp();
-		atomic_store_explicit(&shared.answer, next, memory_order_release);
+		tell(&shared.answer, next, poll, ASKS);
 	}
 	return NULL;
 }
@@ -219,18 +259,22 @@ static void memory_begin(const char *one, const char *other)
 	pin(cpus[1]);
 	pin(cpus[0]);
 	one_clock = true;
+	shared.poll = true;
 	if (pthread_create(&thread, NULL, memory_answers, own))
 		give_up("no thread");
 }
 
-static uint64_t memory_ask(unsigned int what, unsigned int bytes, unsigned int count)
+static uint64_t memory_ask(unsigned int what, unsigned int bytes, bool poll, unsigned int count)
 {
+	/* Who answers still waits as it was told with what came before. */
+	bool polls = shared.poll;
 	static uint64_t last;
 
 	shared.what = what;
+	shared.poll = poll;
 	shared.bytes = bytes;
 	shared.count = count;
-	atomic_store_explicit(&shared.ask, ++last, memory_order_release);
+	tell(&shared.ask, ++last, polls, ANSWERS);
 	return last;
 }
 
@@ -239,18 +283,14 @@ static int memory_echo(unsigned int bytes, bool poll, unsigned int count,
 {
 	static char own[BYTES_MAX];
 
-	if (!poll) {
-		errno = EOPNOTSUPP;
-		return -1;
-	}
 	for (unsigned int i = 0; i < count; i++) {
 		uint64_t number;
 
 		into[i].sent = stamp();
 		if (bytes > sizeof(uint64_t))
 			memcpy(shared.there, own, bytes);
-		number = memory_ask(MEMORY_ECHO, bytes, 1);
-		wait_for(&shared.answer, number);
+		number = memory_ask(MEMORY_ECHO, bytes, poll, 1);
+		wait_for(&shared.answer, number, poll, ASKS);
 		if (bytes > sizeof(uint64_t))
 			memcpy(own, shared.back, bytes);
 		into[i].received = stamp();
@@ -266,22 +306,18 @@ static int memory_stream(unsigned int bytes, bool poll, unsigned int count,
 	static char own[BYTES_MAX];
 	uint64_t begin = now_ns(), number;
 
-	if (!poll) {
-		errno = EOPNOTSUPP;
-		return -1;
-	}
-	number = memory_ask(MEMORY_STREAM, bytes, count);
+	number = memory_ask(MEMORY_STREAM, bytes, poll, count);
 	for (unsigned int i = 0; i < count; i++) {
-		wait_for(&shared.slots[i % SLOTS].full, 0);
+		wait_for(&shared.slots[i % SLOTS].full, 0, poll, ASKS);
 		memcpy(shared.slots[i % SLOTS].bytes, own, bytes);
-		atomic_store_explicit(&shared.slots[i % SLOTS].full, 1, memory_order_release);
+		tell(&shared.slots[i % SLOTS].full, 1, poll, ANSWERS);
 	}
-	wait_for(&shared.answer, number);
+	wait_for(&shared.answer, number, poll, ASKS);
 	*streamed = (struct streamed){ count, count, (uint64_t)bytes * count, now_ns() - begin };
 	return 0;
 }
 
-/* ---- TCP ---- */
+/* ---- TCP, in clear text or encrypted ---- */
 
 enum {
 	TCP_ECHO = 1,
@@ -297,13 +333,38 @@ struct tcp_answer {
 };
 
 static int connection = -1;
+static bool encrypted;
 
-static void tcp_set_up(int fd)
+/*
+ * As messages by TLS go: version 1.3 with AES-128-GCM, by the kernel (Documentation/networking/tls.rst). The handshake
+ * is left out, and each direction has a key that both sides know.
+ */
+static void tcp_encrypt(int fd, bool serves)
+{
+	static const int directions[] = { TLS_TX, TLS_RX };
+	struct tls12_crypto_info_aes_gcm_128 keys = {
+		.info = { TLS_1_3_VERSION, TLS_CIPHER_AES_GCM_128 },
+	};
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_ULP, "tls", sizeof("tls")))
+		give_up("TCP_ULP: %s", strerror(errno));
+	for (size_t i = 0; i < ARRAY_SIZE(directions); i++) {
+		bool by_server = serves == (directions[i] == TLS_TX);
+
+		memset(keys.key, by_server ? 1 : 2, sizeof(keys.key));
+		if (setsockopt(fd, SOL_TLS, directions[i], &keys, sizeof(keys)))
+			give_up("keys of TLS: %s", strerror(errno));
+	}
+}
+
+static void tcp_set_up(int fd, bool serves)
 {
 	int on = 1;
 
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)))
 		give_up("TCP_NODELAY: %s", strerror(errno));
+	if (encrypted)
+		tcp_encrypt(fd, serves);
 }
 
 /* All bytes; with poll the thread does not sleep. False: the other side has gone before the first. */
@@ -368,7 +429,7 @@ static void tcp_begin(const char *address, const char *port)
 		close(connection);
 		usleep(200000);
 	}
-	tcp_set_up(connection);
+	tcp_set_up(connection, false);
 	/* Nobody can know whether that address is of this machine: so it is not taken to be. */
 	one_clock = false;
 }
@@ -456,7 +517,7 @@ static __attribute__((noreturn)) void serve(const char *port)
 		if (fd < 0)
 			continue;
 		if (!fork()) {
-			tcp_set_up(fd);
+			tcp_set_up(fd, true);
 			tcp_answer(fd);
 			_exit(0);
 		}
@@ -606,23 +667,32 @@ static void measure_all(const struct medium *medium, bool with_line)
 }
 
 static const char usage[] =
-	"Usage: bench_messages [--seconds S] messages NODE | memory CPU CPU | tcp ADDRESS PORT\n"
-	"       bench_messages serve PORT\n"
+	"Usage: bench_messages [--seconds S] messages NODE | memory CPU CPU | tcp|tls ADDRESS PORT\n"
+	"       bench_messages serve tcp|tls PORT\n"
 	"Measure round trip, one way and throughput of messages, or of what they travel by.\n";
 
 int main(int argc, char **argv)
 {
 	static const struct medium messages = { "messages", messages_echo, messages_stream, 50 };
-	static const struct medium memory = { "memory", memory_echo, memory_stream, 1000 };
+	static const struct medium memory = { "memory", memory_echo, memory_stream, 250 };
 	static const struct medium tcp = { "tcp", tcp_echo, tcp_stream, 25 };
+	static const struct medium tls = { "tls", tcp_echo, tcp_stream, 25 };
+	const struct medium *over = NULL;
+	bool serves;
 
 	if (argc > 2 && !strcmp(argv[1], "--seconds")) {
 		seconds = atof(argv[2]);
 		argc -= 2;
 		argv += 2;
 	}
-	if (argc == 3 && !strcmp(argv[1], "serve"))
-		serve(argv[2]);
+	serves = argc == 4 && !strcmp(argv[1], "serve");
+	if (argc == 4 && !strcmp(argv[1 + serves], "tcp"))
+		over = &tcp;
+	if (argc == 4 && !strcmp(argv[1 + serves], "tls"))
+		over = &tls;
+	encrypted = over == &tls;
+	if (over && serves)
+		serve(argv[3]);
 	if (!(seconds > 0)) {
 		fputs(usage, stderr);
 		return 2;
@@ -634,9 +704,9 @@ int main(int argc, char **argv)
 	} else if (argc == 4 && !strcmp(argv[1], "memory")) {
 		memory_begin(argv[2], argv[3]);
 		measure_all(&memory, true);
-	} else if (argc == 4 && !strcmp(argv[1], "tcp")) {
+	} else if (over && !serves) {
 		tcp_begin(argv[2], argv[3]);
-		measure_all(&tcp, false);
+		measure_all(over, false);
 	} else {
 		fputs(usage, stderr);
 		return 2;
