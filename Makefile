@@ -31,7 +31,7 @@ run: ## the demonstration: a program on two kernels at once
 test: ## all tests; ends with "N passed, N failed"
 	@scripts/test
 
-fuzz: ## 10 million bad inputs to all that reads what others wrote; scripts/fuzz --help for fewer, or more
+fuzz: ## 10 million bad inputs to all that reads what peers wrote, others on top; scripts/fuzz --help for fewer, or more
 	@scripts/fuzz
 
 bench: ## measure, as JSON and as a table

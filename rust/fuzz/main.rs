@@ -17,11 +17,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// For the targets that read what a peer wrote, together.
 const INPUTS: u64 = 10_000_000;
 
 /// What was asked for.
 struct Options {
-    /// For all targets together.
+    /// Inputs: see [`each`]. Time: for all targets together.
     limit: Limit,
     seed: u64,
     findings: PathBuf,
@@ -60,7 +61,12 @@ fn options() -> Result<Options, String> {
             "--input" => options.input = Some(value()?.into()),
             "--list" => {
                 for target in TARGETS {
-                    println!("{:<20} {}", target.name, target.about);
+                    let of = if target.is_of_peers() {
+                        "peers"
+                    } else {
+                        "others"
+                    };
+                    println!("{:<20} {of:<6} {}", target.name, target.about);
                 }
                 std::process::exit(0);
             }
@@ -111,6 +117,14 @@ fn repeat(options: &Options, path: &Path) -> Result<bool, String> {
     }
 }
 
+/// How many inputs each target gets. Those of them that read what a peer wrote get `inputs` together, or somewhat
+/// more, and each of the others as many as one of these. Are there no such ones, `inputs` is for all.
+fn each(inputs: u64, targets: &[&Target]) -> u64 {
+    let peers = targets.iter().filter(|target| target.is_of_peers()).count();
+    let sharing = if peers == 0 { targets.len() } else { peers };
+    inputs.div_ceil(sharing as u64)
+}
+
 /// All targets, one after the other; whether nothing was found.
 fn run(options: &Options) -> Result<bool, String> {
     let count = options.targets.len() as u64;
@@ -124,11 +138,10 @@ fn run(options: &Options) -> Result<bool, String> {
         "{:<20} {:>10} {:>6} {:>8} {:>8} {:>10}",
         "target", "inputs", "kept", "branches", "seconds", "inputs/s"
     );
-    let (mut inputs, mut time, mut found) = (0, Duration::ZERO, 0);
+    let (mut inputs, mut of_peers, mut time, mut found) = (0, 0, Duration::ZERO, 0);
     for target in &options.targets {
-        // Rounded up: all together are not fewer than was asked for.
         let limit = match options.limit {
-            Limit::Inputs(most) => Limit::Inputs(most.div_ceil(count)),
+            Limit::Inputs(most) => Limit::Inputs(each(most, &options.targets)),
             Limit::Time(most) => Limit::Time(most / count as u32),
         };
         let outcome = engine::fuzz(target, limit, options.seed, &mut |progress| {
@@ -136,6 +149,9 @@ fn run(options: &Options) -> Result<bool, String> {
         });
         println!("{}", row(target.name, &outcome.progress));
         inputs += outcome.progress.inputs;
+        if target.is_of_peers() {
+            of_peers += outcome.progress.inputs;
+        }
         time += outcome.progress.time;
         if let Some(finding) = outcome.finding {
             found += 1;
@@ -150,7 +166,7 @@ fn run(options: &Options) -> Result<bool, String> {
     };
     let per_second = per_second(&all);
     println!(
-        "{inputs} inputs in {:.0} s, {per_second:.0} inputs/s, {found} findings",
+        "{inputs} inputs, {of_peers} of them as from peers, in {:.0} s, {per_second:.0} inputs/s, {found} findings",
         time.as_secs_f64()
     );
     Ok(found == 0)

@@ -19,50 +19,65 @@ pub struct Target {
     pub run: fn(&[u8]),
 }
 
+impl Target {
+    /// Whether it reads what another kernel wrote, while that runs or after its end; if not, what firmware, a file
+    /// or a user did.
+    pub fn is_of_peers(&self) -> bool {
+        OF_PEERS.contains(&self.name)
+    }
+}
+
 /// The message types that target `messages` tries, each by its name and number.
 pub fn message_types() -> Vec<(&'static str, u16)> {
     messages::types()
 }
 
 macro_rules! targets {
-    ($($name:ident,)*) => {
-        $(mod $name;)*
+    (peers { $($peer:ident,)* } others { $($other:ident,)* }) => {
+        $(mod $peer;)*
+        $(mod $other;)*
 
         /// All of them.
-        pub static TARGETS: &[Target] = &[$($name::TARGET,)*];
+        pub static TARGETS: &[Target] = &[$($peer::TARGET,)* $($other::TARGET,)*];
+
+        static OF_PEERS: &[&str] = &[$(stringify!($peer),)*];
     };
 }
 
 targets! {
-    wire_header,
-    messages,
-    views,
-    stream_frames,
-    stream_session,
-    membership_view,
-    membership,
-    parting,
-    net_frame,
-    statistics,
-    ring,
-    byte_ring,
-    window,
-    directory,
-    console_log,
-    panic_watch,
-    printk_log,
-    vmcoreinfo,
-    elf_core,
-    boot_status,
-    lent_cpus,
-    lent_memory,
-    terminal,
-    bootparams,
-    boot_command_line,
-    acpi,
-    pci,
-    resource_list,
-    user_words,
-    address,
-    interval,
+    peers {
+        wire_header,
+        messages,
+        views,
+        stream_frames,
+        stream_session,
+        membership_view,
+        membership,
+        parting,
+        net_frame,
+        statistics,
+        ring,
+        byte_ring,
+        window,
+        directory,
+        console_log,
+        panic_watch,
+        printk_log,
+        vmcoreinfo,
+        elf_core,
+        boot_status,
+        lent_cpus,
+        lent_memory,
+        terminal,
+    }
+    others {
+        bootparams,
+        boot_command_line,
+        acpi,
+        pci,
+        resource_list,
+        user_words,
+        address,
+        interval,
+    }
 }

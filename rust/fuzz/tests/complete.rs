@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 //! That nothing is without a target: each message type that is declared anywhere is tried by `messages`, and each
-//! module of `rust/core` is used by some target, or is on a list that says why it need not be.
+//! module of `rust/core` is used by some target, or is on a list that says why it need not be. And that
+//! docs/testing.md has each target.
 
 use popcorn_fuzz::targets::message_types;
+use popcorn_fuzz::targets::TARGETS;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -147,6 +149,25 @@ fn each_message_type_is_tried() {
     );
     let unknown: Vec<_> = tried.difference(&all).collect();
     assert!(unknown.is_empty(), "nobody declares these: {unknown:x?}");
+}
+
+#[test]
+fn each_target_is_documented() {
+    let text = fs::read_to_string(tree().join("docs/testing.md")).unwrap();
+    let (_, table) = text.split_once("| targets | what reads |").unwrap();
+    let table = table.trim_start().lines();
+    let words: BTreeSet<_> = table
+        .take_while(|line| line.starts_with('|'))
+        .filter_map(|line| line.split('|').nth(1))
+        .flat_map(|names| names.split([',', ' ']))
+        .collect();
+    for target in TARGETS {
+        assert!(
+            words.contains(target.name),
+            "{}: not in the table of docs/testing.md",
+            target.name
+        );
+    }
 }
 
 /// The modules that a source declares, below `path` of its own.

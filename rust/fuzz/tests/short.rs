@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! Each target, for some thousand inputs: 320,000 together. They are the same each time.
+//! Each target, for some thousand inputs. They are the same each time.
 
 use popcorn_fuzz::engine;
 use popcorn_fuzz::engine::Limit;
