@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The ring beside rtrb, ringbuf and crossbeam's ArrayQueue: nanoseconds per message of 64 bytes.
 //!
-//! `cargo bench --manifest-path rust/bench/Cargo.toml -- [OPTION]...`
+//! `cargo bench-rings -- [OPTION]...`, at the top of the tree
 //!
 //! * `--json FILE`: all figures, too.
 //! * `--messages N`: of each sample; `--samples N`: of each figure.
@@ -11,8 +11,11 @@
 //! on a processor of its own, if there are two. The samples of all rings are taken by turns, since
 //! a machine has better and worse moments. They are short: where other work takes the processors from
 //! time to time, the lowest of many short ones is what the ring itself costs. *records* is our ring
-//! again, with each message pushed and read by itself. At the end, how ours stands to the best other
-//! one, by the lowest samples: below 1 it is faster.
+//! again, with each message pushed and read by itself.
+//!
+//! At the end, how ours stands to the best other one, by the lowest samples: below 1 it is faster. *again*
+//! is rtrb once more: the most that it differs from itself, in any batch of a mode, is noise there. The exit
+//! status is 1 if ours is slower than the best other one by more than that anywhere.
 
 use nix::sched::sched_setaffinity;
 use nix::sched::CpuSet;
@@ -23,6 +26,7 @@ use popcorn_bench::contestants::Receiver;
 use popcorn_bench::contestants::Sender;
 use popcorn_bench::contestants::SIZE;
 use std::hint::black_box;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::Barrier;
 use std::time::Instant;
@@ -131,6 +135,8 @@ fn threads<const ALONE: bool>(
 const OURS: &str = "popcorn";
 /// Ours, too, but no contestant.
 const OURS_BY_RECORD: &str = "records";
+/// One of the others, and the same once more, which is no contestant.
+const TWICE: [&str; 2] = ["rtrb", "again"];
 
 /// A way to measure one ring: batch, messages, place.
 type Run = Box<dyn Fn(usize, u64, usize) -> f64>;
@@ -138,15 +144,15 @@ type Run = Box<dyn Fn(usize, u64, usize) -> f64>;
 /// A mode, a ring, and how to run it.
 fn runs() -> Vec<(&'static str, &'static str, Run)> {
     macro_rules! of {
-        ($($name:ident),*) => {
+        ($($called:ident: $name:ident),*) => {
             vec![$(
-                ("alternate", stringify!($name), Box::new(|batch, messages, place| {
+                ("alternate", stringify!($called), Box::new(|batch, messages, place| {
                     match batch {
                         1 => alternate::<true>(contestants::$name(), batch, messages, place),
                         _ => alternate::<false>(contestants::$name(), batch, messages, place),
                     }
                 }) as Run),
-                ("threads", stringify!($name), Box::new(|batch, messages, _| {
+                ("threads", stringify!($called), Box::new(|batch, messages, _| {
                     match batch {
                         1 => threads::<true>(contestants::$name(), batch, messages),
                         _ => threads::<false>(contestants::$name(), batch, messages),
@@ -155,7 +161,51 @@ fn runs() -> Vec<(&'static str, &'static str, Run)> {
             )*]
         };
     }
-    of!(popcorn, records, rtrb, ringbuf, crossbeam)
+    of!(
+        popcorn: popcorn,
+        records: records,
+        rtrb: rtrb,
+        ringbuf: ringbuf,
+        crossbeam: crossbeam,
+        again: rtrb
+    )
+}
+
+/// How ours stands to the best other one in a mode and batch.
+struct Point {
+    mode: &'static str,
+    batch: usize,
+    /// Our lowest sample by theirs.
+    to_best: f64,
+    /// The greater one of the lowest samples of the ring that is measured twice by the smaller one.
+    to_itself: f64,
+}
+
+impl Point {
+    /// `lowest`: each ring's lowest sample. None if one that is needed was not wanted.
+    fn new(mode: &'static str, batch: usize, lowest: &[(&str, f64)]) -> Option<Self> {
+        let of = |wanted: &str| {
+            let found = lowest.iter().find(|(ring, _)| *ring == wanted);
+            found.map(|(_, time)| *time)
+        };
+        let others = lowest
+            .iter()
+            .filter(|(ring, _)| ![OURS, OURS_BY_RECORD, TWICE[1]].contains(ring));
+        let best = others.map(|(_, time)| *time).reduce(f64::min)?;
+        let (once, again) = (of(TWICE[0])?, of(TWICE[1])?);
+        Some(Self {
+            mode,
+            batch,
+            to_best: of(OURS)? / best,
+            to_itself: once.max(again) / once.min(again),
+        })
+    }
+
+    /// What is noise here: the most that a ring stood to itself in this mode.
+    fn noise(&self, points: &[Self]) -> f64 {
+        let of_mode = points.iter().filter(|point| point.mode == self.mode);
+        of_mode.map(|point| point.to_itself).fold(1.0, f64::max)
+    }
 }
 
 struct Options {
@@ -196,18 +246,21 @@ fn options() -> Result<Options, String> {
     Ok(options)
 }
 
-fn main() {
-    let options = options().unwrap_or_else(|error| {
-        eprintln!("{error}");
-        std::process::exit(2);
-    });
+fn main() -> ExitCode {
+    let options = match options() {
+        Ok(options) => options,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
     let wanted =
         |choice: &Option<String>, name: &str| choice.as_ref().is_none_or(|wanted| wanted == name);
     let batches = options
         .batch
         .map_or(BATCHES.to_vec(), |batch| vec![batch.max(1)]);
     let mut figures = Vec::new();
-    let mut ratios = Vec::new();
+    let mut points = Vec::new();
     println!(
         "{:>10} {:>6} {:>10} {:>8} {:>8} {:>8}",
         "mode", "batch", "ring", "median", "min", "max"
@@ -227,7 +280,7 @@ fn main() {
                     samples.push(run(*batch, options.messages, turn % PAGE));
                 }
             }
-            let (mut ours, mut others) = (f64::INFINITY, f64::INFINITY);
+            let mut lowest = Vec::new();
             for ((_, ring, _), samples) in runs.iter().zip(&mut samples) {
                 samples.sort_by(f64::total_cmp);
                 let (min, max) = (samples[0], samples[samples.len() - 1]);
@@ -237,28 +290,69 @@ fn main() {
                     "    \"{ring}_{mode}_{batch}\": {{ \"samples\": {}, \"median\": {median:.2}, \"min\": {min:.2}, \"max\": {max:.2} }}",
                     samples.len(),
                 ));
-                match *ring {
-                    OURS => ours = min,
-                    OURS_BY_RECORD => {}
-                    _ => others = others.min(min),
-                }
+                lowest.push((*ring, min));
             }
-            if ours.is_finite() && others.is_finite() {
-                let ratio = ours / others;
-                ratios.push(format!("    \"{mode}_{batch}\": {ratio:.2}"));
-            }
+            points.extend(Point::new(mode, *batch, &lowest));
         }
     }
-    println!("{OURS} to the best other:\n{}", ratios.join(",\n"));
+    let slower = tell(&points);
     if let Some(path) = options.json {
+        let of_points = |value: &dyn Fn(&Point) -> f64| {
+            let each = points.iter().map(|point| {
+                let (mode, batch, value) = (point.mode, point.batch, value(point));
+                format!("    \"{mode}_{batch}\": {value:.3}")
+            });
+            each.collect::<Vec<_>>().join(",\n")
+        };
         let text = format!(
-            "{{\n  \"unit\": \"ns\",\n  \"bytes\": {SIZE},\n  \"figures\": {{\n{}\n  }},\n  \"to_best\": {{\n{}\n  }}\n}}\n",
+            "{{\n  \"unit\": \"ns\",\n  \"bytes\": {SIZE},\n  \"figures\": {{\n{}\n  }},\n  \"to_best\": {{\n{}\n  }},\n  \"to_itself\": {{\n{}\n  }},\n  \"noise\": {{\n{}\n  }},\n  \"slower\": {slower}\n}}\n",
             figures.join(",\n"),
-            ratios.join(",\n"),
+            of_points(&|point| point.to_best),
+            of_points(&|point| point.to_itself),
+            of_points(&|point| point.noise(&points)),
         );
         if let Err(error) = std::fs::write(&path, text) {
             eprintln!("{path}: {error}");
-            std::process::exit(1);
+            return ExitCode::from(2);
         }
     }
+    if slower == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Says how ours stands to the best other one; in how many points it is slower by more than noise.
+fn tell(points: &[Point]) -> usize {
+    if points.is_empty() {
+        return 0;
+    }
+    let [twice, _] = TWICE;
+    let beside = format!("{twice} to itself");
+    println!(
+        "{:>10} {:>6} {:>20} {beside:>16} {:>8}",
+        "mode", "batch", "ours to best other", "noise"
+    );
+    let mut slower = 0;
+    for point in points {
+        let noise = point.noise(points);
+        let verdict = if point.to_best > noise {
+            "  slower"
+        } else {
+            ""
+        };
+        slower += usize::from(point.to_best > noise);
+        println!(
+            "{:>10} {:>6} {:>20.3} {:>16.3} {noise:>8.3}{verdict}",
+            point.mode, point.batch, point.to_best, point.to_itself
+        );
+    }
+    match slower {
+        0 => println!("the ring is not slower than the best other one by more than noise"),
+        _ => println!(
+            "THE RING IS SLOWER than the best other one by more than noise, {slower} times"
+        ),
+    }
+    slower
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The ring between two threads: round trip and throughput, printed as a table.
 //!
-//! `cargo bench --bench ring`. For orientation; nothing is asserted about time.
+//! `cargo bench --bench ring`. For orientation; nothing is asserted about time. Beside the rings of other crates:
+//! `cargo bench-rings` (rust/bench, a workspace of its own).
 
 #[cfg(loom)]
 fn main() {}
@@ -168,5 +169,6 @@ mod bench {
                 throughput(bytes, rounds * 5)
             );
         }
+        println!("beside the rings of other crates: cargo bench-rings");
     }
 }
