@@ -3,8 +3,8 @@
 //! of each other.
 //!
 //! Machines vote, kernels do not: a machine is its primary with the secondaries that it started.
-//! The list of members is of machines, named by their primaries; a secondary does as its primary
-//! says ([`follower`]).
+//! The list of members is of machines, named by their primaries; a secondary has a link to its
+//! primary only, and need not be told.
 //!
 //! # The rule
 //!
@@ -123,7 +123,6 @@
 
 mod adoption;
 pub mod agreement;
-pub mod follower;
 mod grants;
 mod group;
 mod heartbeat;

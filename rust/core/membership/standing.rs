@@ -2,7 +2,6 @@
 //! Whether this machine serves: with the grants that it has, of a majority of each list that may be
 //! the decided one, and for as long as these count.
 
-use super::grants;
 use super::list::Change;
 use super::list::List;
 use super::Membership;
@@ -62,13 +61,8 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         Standing::Serving
     }
 
-    /// For how many ticks from `now` this machine serves if it hears nothing more; 0 if it does not
-    /// serve. What a secondary may be told ([`follower`](super::follower)).
-    pub fn lease(&self, now: u64) -> u64 {
-        self.lease_within(now, grants::lease(self.dead) + 1)
-    }
-
-    /// [`Membership::lease`], but no more than `most`.
+    /// For how many ticks from `now` this machine serves if it hears nothing more, but no more than
+    /// `most`; 0 if it does not serve.
     pub fn lease_within(&self, now: u64, most: u64) -> u64 {
         let group = self.group(now);
         (0..most)

@@ -19,7 +19,6 @@ use popcorn_core::ids::NODE_MAX;
 use popcorn_core::membership::agreement::Accepted;
 use popcorn_core::membership::agreement::Ballot;
 use popcorn_core::membership::agreement::Opinion;
-use popcorn_core::membership::follower::Follower;
 use popcorn_core::membership::list::Change;
 use popcorn_core::membership::list::List;
 use popcorn_core::membership::machine::Bond;
@@ -459,7 +458,6 @@ fn run(input: &[u8]) {
     }
     (0..PEERS).for_each(|who| world.listen(who));
     alone_at_last(&mut world);
-    follower(&world, &mut Source::new(input));
 }
 
 /// All links go; what was said before binds nobody.
@@ -475,17 +473,4 @@ fn alone_at_last(world: &mut World) {
     assert_eq!(status.standing, Standing::Serving);
     assert_eq!((status.epoch, status.members), (1, NodeSet::only(world.me)));
     assert_eq!(world.machine.serves(world.now, AHEAD), None);
-}
-
-/// A secondary, whose primary says what it likes of its standing.
-fn follower(world: &World, source: &mut Source<'_>) {
-    let (heard_at, lease, now) = (source.word(), source.word(), source.word());
-    let standing = world.last.1.standing;
-    let mut follower = Follower::new();
-    assert_eq!(follower.standing(now), Standing::Joining);
-    follower.heard(heard_at, standing, lease);
-    let holds = standing != Standing::Serving || now < heard_at.saturating_add(lease);
-    assert_eq!(follower.standing(now) == standing, holds);
-    follower.lost();
-    assert_ne!(follower.standing(now), Standing::Serving);
 }
