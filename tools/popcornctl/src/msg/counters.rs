@@ -205,6 +205,7 @@ pub(crate) fn table(all: &[Messages]) -> String {
                 time(one.latency.max_ns),
                 one.stalls.to_string(),
                 output::duration(one.stall_ns),
+                one.full.to_string(),
                 one.lost.saturating_add(one.late).to_string(),
                 one.retries.to_string(),
             ]
@@ -213,7 +214,7 @@ pub(crate) fn table(all: &[Messages]) -> String {
     output::table(
         &[
             "NODE", "TYPE", "<NAME", "SENT", "BYTES", "RECEIVED", "BYTES", "CALLS", "FAILED",
-            "P50", "P99", "MAX", "STALLS", "STALLED", "DROPS", "RETRIES",
+            "P50", "P99", "MAX", "STALLS", "STALLED", "FULL", "DROPS", "RETRIES",
         ],
         &rows,
     )
@@ -304,6 +305,34 @@ pub(crate) mod tests {
         );
         assert!(lines[2].contains("others"), "{text}");
         assert!(lines[3].contains("0x7000  ?"), "{text}");
+    }
+
+    #[test]
+    fn what_came_to_nothing_is_in_the_table() {
+        let info = MsgInfo {
+            stalls: 11,
+            stall_ns: 12_000,
+            full: 13,
+            lost: 14,
+            late: 100,
+            retries: 15,
+            ..info(1, 0x301, &[])
+        };
+        let text = table(&[Messages::from(&info)]);
+        let [head, row] = [0, 1].map(|n| text.lines().nth(n).unwrap());
+        let last = |line: &str, words: usize| -> Vec<String> {
+            let mut last: Vec<_> = line.split_whitespace().rev().take(words).collect();
+            last.reverse();
+            last.into_iter().map(String::from).collect()
+        };
+        let names = ["STALLS", "STALLED", "FULL", "DROPS", "RETRIES"];
+        assert_eq!(last(head, 5), names, "{text}");
+        // A time is a number and its unit.
+        assert_eq!(
+            last(row, 6),
+            ["11", "12.0", "us", "13", "114", "15"],
+            "{text}"
+        );
     }
 
     #[test]
