@@ -12,6 +12,9 @@ use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 use popcorn_core::address::Address;
 use popcorn_kernel::check;
+use popcorn_kernel::connections;
+use popcorn_kernel::connections::Ends;
+use popcorn_kernel::connections::Side;
 use popcorn_kernel::errno;
 use popcorn_kernel::key::KeySerial;
 use popcorn_kernel::key::Keyring;
@@ -39,6 +42,7 @@ const RUNS: i32 = 1;
 kunit_cases! {
     "popcorn_socket", "popcorn_msg/socket_tests.rs";
     popcorn_socket_test_exchange = exchange;
+    popcorn_socket_test_options = options;
     popcorn_socket_test_mistakes = mistakes;
     popcorn_socket_test_time_outs = time_outs;
     popcorn_socket_test_full = full;
@@ -146,6 +150,61 @@ fn exchange() -> Outcome {
     two.receive_all(&mut received, LONG_MS)?;
     check!(received[..] == bytes[..]);
     check!(two.receive_now(&mut received).err() == Some(EAGAIN));
+    Ok(())
+}
+
+/// Both ends send at once from the beginning on; what a silent peer is worth is in force when it was said, on the end
+/// that it was said to.
+fn options() -> Outcome {
+    let listener = listener()?;
+    let port = listener.local_address()?.port();
+    let one = connect(&listener)?;
+    let two = listener.accept(LONG_MS)?.ok_or(ENOENT)?;
+    let options = Options {
+        keep_idle_s: 11,
+        keep_interval_s: 7,
+        keep_count: 5,
+        user_timeout_ms: 12_345,
+        priority: 3,
+    };
+    let have = |side, as_asked| {
+        let expected = Ends {
+            all: 1,
+            at_once: 1,
+            as_asked,
+        };
+        eventually(|| connections::to(port, side, &options) == expected)
+    };
+    check!(have(Side::Connected, 0) && have(Side::Accepted, 0));
+    one.set_options(&options)?;
+    check!(have(Side::Connected, 1) && have(Side::Accepted, 0));
+    two.set_options(&options)?;
+    check!(have(Side::Connected, 1) && have(Side::Accepted, 1));
+    // Each of them counts.
+    for other in [
+        Options {
+            keep_idle_s: 12,
+            ..options
+        },
+        Options {
+            keep_interval_s: 8,
+            ..options
+        },
+        Options {
+            keep_count: 6,
+            ..options
+        },
+        Options {
+            user_timeout_ms: 12_346,
+            ..options
+        },
+        Options {
+            priority: 4,
+            ..options
+        },
+    ] {
+        check!(connections::to(port, Side::Accepted, &other).as_asked == 0);
+    }
     Ok(())
 }
 

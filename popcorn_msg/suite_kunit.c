@@ -37,6 +37,7 @@ void popcorn_msg_test_part_called_off(struct kunit *test);
 void popcorn_msg_test_part_from_lost(struct kunit *test);
 void popcorn_msg_test_part_both(struct kunit *test);
 void popcorn_msg_test_tcp_echo(struct kunit *test);
+void popcorn_msg_test_tcp_options(struct kunit *test);
 void popcorn_msg_test_tcp_errors(struct kunit *test);
 void popcorn_msg_test_tcp_broken_connections(struct kunit *test);
 void popcorn_msg_test_tcp_silence(struct kunit *test);
@@ -100,6 +101,7 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE(popcorn_msg_test_part_from_lost),
 	KUNIT_CASE(popcorn_msg_test_part_both),
 	KUNIT_CASE(popcorn_msg_test_tcp_echo),
+	KUNIT_CASE(popcorn_msg_test_tcp_options),
 	KUNIT_CASE(popcorn_msg_test_tcp_errors),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_broken_connections),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_silence),

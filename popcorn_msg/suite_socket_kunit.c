@@ -5,6 +5,7 @@
 #include <net/net_namespace.h>
 
 void popcorn_socket_test_exchange(struct kunit *test);
+void popcorn_socket_test_options(struct kunit *test);
 void popcorn_socket_test_mistakes(struct kunit *test);
 void popcorn_socket_test_time_outs(struct kunit *test);
 void popcorn_socket_test_full(struct kunit *test);
@@ -17,6 +18,7 @@ void popcorn_socket_test_tls(struct kunit *test);
 /* clang-format off */
 static struct kunit_case popcorn_socket_cases[] = {
 	KUNIT_CASE(popcorn_socket_test_exchange),
+	KUNIT_CASE(popcorn_socket_test_options),
 	KUNIT_CASE(popcorn_socket_test_mistakes),
 	KUNIT_CASE_SLOW(popcorn_socket_test_time_outs),
 	KUNIT_CASE_SLOW(popcorn_socket_test_full),

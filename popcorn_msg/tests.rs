@@ -118,6 +118,7 @@ kunit_cases! {
     popcorn_msg_test_part_from_lost = parting::from_lost;
     popcorn_msg_test_part_both = parting::both;
     popcorn_msg_test_tcp_echo = tcp::echo;
+    popcorn_msg_test_tcp_options = tcp::options;
     popcorn_msg_test_tcp_errors = tcp::errors;
     popcorn_msg_test_tcp_broken_connections = tcp::broken_connections;
     popcorn_msg_test_tcp_silence = tcp::silence;

@@ -40,7 +40,7 @@ impl Setup {
 }
 
 /// Of a connection: what is urgent goes first, if somebody queues.
-pub(super) fn options(channel: Channel) -> Options {
+pub(crate) fn options(channel: Channel) -> Options {
     Options {
         priority: match channel {
             Channel::Urgent => 6,

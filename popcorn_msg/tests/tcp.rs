@@ -19,6 +19,7 @@ use crate::ping::ECHO_BY_WORKER;
 use crate::request::Request;
 use crate::service::Handler;
 use crate::tcp::security::Security;
+use crate::tcp::setup;
 use crate::tcp::setup::Role;
 use crate::tcp::Setup;
 
@@ -30,7 +31,11 @@ use core::sync::atomic::Ordering;
 use popcorn_core::address::Address;
 use popcorn_core::ids::NodeId;
 use popcorn_core::messages;
+use popcorn_core::stream::Channel;
 use popcorn_core::wire::PAYLOAD_MAX;
+use popcorn_kernel::connections;
+use popcorn_kernel::connections::Ends;
+use popcorn_kernel::connections::Side;
 use popcorn_kernel::errno;
 use popcorn_kernel::kthread::should_stop;
 use popcorn_kernel::kthread::Kthread;
@@ -88,6 +93,34 @@ pub(super) fn echo() -> Outcome {
     let too_long = zero.call(node(1), ECHO, &[&long, &[0]], OPTIONS).err();
     check!(too_long == Some(errno::message_size()));
     check!(!zero.shares_memory(node(1)));
+    Ok(())
+}
+
+/// Both ends of both connections send at once, and look after a silent peer as is said in `setup.rs`: within ten seconds.
+pub(super) fn options() -> Outcome {
+    let (_, far) = ports(9);
+    let zero = TestNode::new(0, PROTOCOL, LONG_MS)?;
+    let one = TestNode::new(1, PROTOCOL, LONG_MS)?;
+    zero.connect(node(1), listens(far))?;
+    one.connect(node(0), connects(far))?;
+    zero.wait_online(node(1), LONG_MS)?;
+    one.wait_online(node(0), LONG_MS)?;
+    for side in [Side::Connected, Side::Accepted] {
+        for channel in [Channel::Urgent, Channel::Bulk] {
+            let options = setup::options(channel);
+            let gone_s = options.keep_idle_s + options.keep_interval_s * options.keep_count;
+            check!(gone_s <= 10 && (1..=10_000).contains(&options.user_timeout_ms));
+            // By its priority it is one of the two.
+            let expected = Ends {
+                all: 2,
+                at_once: 2,
+                as_asked: 1,
+            };
+            check!(eventually(|| {
+                connections::to(far.port(), side, &options) == expected
+            }));
+        }
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@
 #include <uapi/linux/popcorn_boot.h>
 
 #include "helpers/boot.h"
+#include "helpers/connections.h"
 #include "helpers/crash.h"
 #include "helpers/doorbell.h"
 #include "helpers/hooks.h"

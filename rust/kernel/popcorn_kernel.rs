@@ -19,6 +19,8 @@ pub mod boot;
 pub mod bytes;
 pub mod completion;
 pub mod configfs;
+#[cfg(CONFIG_KUNIT)]
+pub mod connections;
 pub mod current;
 pub mod doorbell;
 pub mod errno;

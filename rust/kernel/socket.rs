@@ -89,6 +89,19 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// For C.
+    pub(crate) fn encode(&self) -> bindings::pcn_socket_options {
+        bindings::pcn_socket_options {
+            keep_idle: self.keep_idle_s,
+            keep_interval: self.keep_interval_s,
+            keep_count: self.keep_count,
+            user_timeout: self.user_timeout_ms,
+            priority: self.priority,
+        }
+    }
+}
+
 /// What both kinds of socket are.
 ///
 /// # Invariants
@@ -376,13 +389,7 @@ impl Socket {
     ///
     /// `EINVAL`: a time or count is 0 (but for `user_timeout_ms`) or too large: 32,767 seconds, 127 probes.
     pub fn set_options(&self, options: &Options) -> Result {
-        let options = bindings::pcn_socket_options {
-            keep_idle: options.keep_idle_s,
-            keep_interval: options.keep_interval_s,
-            keep_count: options.keep_count,
-            user_timeout: options.user_timeout_ms,
-            priority: options.priority,
-        };
+        let options = options.encode();
         // SAFETY: valid by the invariant; reads the options, which live.
         to_result(unsafe { bindings::pcn_socket_set_options(self.inner.as_ptr(), &options) })
     }
