@@ -11,6 +11,8 @@
 mod receiver;
 
 pub(crate) use receiver::Thread;
+#[cfg(CONFIG_KUNIT)]
+pub(crate) use receiver::BUDGET;
 
 use crate::link::Link;
 use crate::link::SendError;

@@ -19,6 +19,11 @@ void popcorn_msg_test_garbage(struct kunit *test);
 void popcorn_msg_test_mismatch(struct kunit *test);
 void popcorn_msg_test_doorbell(struct kunit *test);
 void popcorn_msg_test_doorbell_moves(struct kunit *test);
+void popcorn_msg_test_doorbell_asleep(struct kunit *test);
+void popcorn_msg_test_doorbell_poller(struct kunit *test);
+void popcorn_msg_test_doorbell_polled(struct kunit *test);
+void popcorn_msg_test_rounds_budget(struct kunit *test);
+void popcorn_msg_test_rounds_go_on(struct kunit *test);
 void popcorn_msg_test_registration(struct kunit *test);
 void popcorn_msg_test_many_callers(struct kunit *test);
 void popcorn_msg_test_multicast_all_answer(struct kunit *test);
@@ -83,6 +88,11 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE(popcorn_msg_test_mismatch),
 	KUNIT_CASE(popcorn_msg_test_doorbell),
 	KUNIT_CASE_SLOW(popcorn_msg_test_doorbell_moves),
+	KUNIT_CASE_SLOW(popcorn_msg_test_doorbell_asleep),
+	KUNIT_CASE_SLOW(popcorn_msg_test_doorbell_poller),
+	KUNIT_CASE_SLOW(popcorn_msg_test_doorbell_polled),
+	KUNIT_CASE_SLOW(popcorn_msg_test_rounds_budget),
+	KUNIT_CASE_SLOW(popcorn_msg_test_rounds_go_on),
 	KUNIT_CASE(popcorn_msg_test_registration),
 	KUNIT_CASE_SLOW(popcorn_msg_test_many_callers),
 	KUNIT_CASE(popcorn_msg_test_multicast_all_answer),

@@ -36,6 +36,7 @@ mod multicast;
 mod pages;
 mod parting;
 mod proxy;
+mod rounds;
 #[path = "statistics_tests.rs"]
 mod statistics_tests;
 mod taking;
@@ -100,6 +101,11 @@ kunit_cases! {
     popcorn_msg_test_mismatch = lives::mismatch;
     popcorn_msg_test_doorbell = doorbells::doorbell;
     popcorn_msg_test_doorbell_moves = doorbells::doorbell_moves;
+    popcorn_msg_test_doorbell_asleep = doorbells::only_asleep;
+    popcorn_msg_test_doorbell_poller = doorbells::poller_says_so;
+    popcorn_msg_test_doorbell_polled = doorbells::polled;
+    popcorn_msg_test_rounds_budget = rounds::budget;
+    popcorn_msg_test_rounds_go_on = rounds::go_on;
     popcorn_msg_test_registration = calls::registration;
     popcorn_msg_test_many_callers = calls::many_callers;
     popcorn_msg_test_multicast_all_answer = multicast::all_answer;

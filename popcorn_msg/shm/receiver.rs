@@ -47,7 +47,7 @@ use popcorn_kernel::time;
 /// Between two looks when no interrupt could be had.
 const POLL_WITHOUT_DOORBELL_MS: u32 = 1;
 /// Messages of one ring that are taken in one go.
-const BUDGET: usize = 32;
+pub(crate) const BUDGET: usize = 32;
 /// For a doorbell that was rung before the peer saw that we left.
 const LATE_DOORBELL_MS: u32 = 20;
 

@@ -3,19 +3,29 @@
 
 use super::node;
 use super::two_nodes;
+use super::Puppet;
+use super::TestNode;
+use super::LONG_MS;
 use super::OPTIONS;
+use super::PROTOCOL;
+use crate::endpoint::Endpoint;
 use crate::ping::ECHO;
 
+use kernel::c_str;
 use kernel::prelude::*;
 
+use popcorn_core::ids::NodeId;
 use popcorn_core::window;
 use popcorn_core::window::Side;
 use popcorn_kernel::boot::processor;
 use popcorn_kernel::check;
+use popcorn_kernel::kthread::should_stop;
+use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::kunit::eventually;
 use popcorn_kernel::kunit::Outcome;
 use popcorn_kernel::shared_memory::SharedMemory;
 use popcorn_kernel::system;
+use popcorn_kernel::time;
 
 /// A node that sleeps is woken by an interrupt.
 pub(super) fn doorbell() -> Outcome {
@@ -85,5 +95,85 @@ pub(super) fn doorbell_moves() -> Outcome {
         check!(rung() > before);
         processor::set_online(&ids)?;
     }
+    Ok(())
+}
+
+/// Interrupts that a node has sent to node 1.
+fn rung(by: &Endpoint) -> u64 {
+    by.nodes().map_or(0, |nodes| nodes[1].doorbells)
+}
+
+/// Who sends rings for each message to a peer that says that it sleeps, and for none to one that says that it does not.
+pub(super) fn only_asleep() -> Outcome {
+    const NUMBER: u64 = 1000;
+    let zero = TestNode::new(0, PROTOCOL, 10 * LONG_MS)?;
+    let puppet = Puppet::join(&zero, 1)?;
+    // The puppet has no interrupt: the node rings at its own thread, which finds nothing.
+    check!(eventually(|| puppet.peer_header.doorbell().is_some()));
+    puppet.header.set_doorbell(puppet.peer_header.doorbell());
+    for sleeps in [false, true, false] {
+        puppet.header.set_sleeping(sleeps);
+        let before = rung(&zero);
+        for _ in 0..NUMBER {
+            zero.post(node(1), 0x5a0, &[])?;
+        }
+        check!(rung(&zero) - before == if sleeps { NUMBER } else { 0 });
+    }
+    Ok(())
+}
+
+/// A thread that looks for messages of `from` until it is dropped.
+fn poller(of: &TestNode, from: NodeId) -> Result<Kthread> {
+    let endpoint = of.0.clone();
+    Kthread::spawn(c_str!("popcorn test"), move || {
+        // If this fails, what is waited for does not come.
+        endpoint.poll_while(from, &mut || !should_stop()).ok();
+    })
+}
+
+/// A node says that it does not sleep for as long as somebody polls there, and else that it does. Not at every moment: its
+/// own thread wakes for each tick, and says that it sleeps when it does so again; who polls puts that right after 256
+/// looks in vain. So it is looked for so often in a row that no moment around a tick lasts as long.
+pub(super) fn poller_says_so() -> Outcome {
+    const LOOKS: u32 = 12;
+    let zero = TestNode::new(0, PROTOCOL, 10 * LONG_MS)?;
+    let puppet = Puppet::join(&zero, 1)?;
+    let says = |sleeps| {
+        (0..LOOKS).all(|_| {
+            time::sleep_ms(5);
+            puppet.peer_header.sleeping() == sleeps
+        })
+    };
+    check!(eventually(|| says(true)));
+    let polls = poller(&zero, node(1))?;
+    check!(eventually(|| says(false)));
+    drop(polls);
+    check!(eventually(|| says(true)));
+    Ok(())
+}
+
+/// Calls to a node that polls ring next to never: only those between the end of a tick of its own thread, which then says
+/// that it sleeps, and the moment when who polls says again that it does not, 256 looks in vain later. How many calls
+/// that is depends on the machine, and on a busy one may be many: so it is tried a few times.
+pub(super) fn polled() -> Outcome {
+    const CALLS: u64 = 1000;
+    const FEW: u64 = CALLS / 20;
+    const TRIES: u32 = 20;
+    let (zero, one, memory) = two_nodes()?;
+    let header = window::Header::new(memory, Side::High);
+    let _polls = poller(&one, node(0))?;
+    check!(eventually(|| !header.sleeping()));
+    let mut seldom = false;
+    for _ in 0..TRIES {
+        let before = rung(&zero);
+        for _ in 0..CALLS {
+            zero.call(node(1), ECHO, &[], OPTIONS)?;
+        }
+        seldom = rung(&zero) - before <= FEW;
+        if seldom {
+            break;
+        }
+    }
+    check!(seldom);
     Ok(())
 }
