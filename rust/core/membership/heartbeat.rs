@@ -28,17 +28,14 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
     ) -> Result<Changes, BadView> {
         self.now = self.now.max(now);
         let now = self.now;
-        let known = match self.peers.all().get(from.index()) {
-            Some(known) if from != self.me => *known,
-            _ => return Ok(Changes::default()),
-        };
+        if from == self.me || from.index() >= self.peers.all().len() {
+            return Ok(Changes::default());
+        }
         let is_foreign = self.list().epoch() != 0
             && view.list.epoch() != 0
             && view.list.cluster() != self.list().cluster();
-        let mut peer = known
-            .filter(|peer| peer.life == life)
-            .unwrap_or(Peer::new(life, now));
-        if is_foreign || view.sent < peer.sent {
+        let known = self.in_life(from, life);
+        if is_foreign || known.is_some_and(|peer| view.sent < peer.sent) {
             return Ok(Changes::default());
         }
 
@@ -63,6 +60,8 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             return Ok(changes.and(more));
         }
 
+        // As it is known now: its list may have changed that.
+        let mut peer = self.in_life(from, life).unwrap_or(Peer::new(life, now));
         peer.sent = view.sent;
         peer.heard_at = now;
         peer.is_connected = true;
@@ -126,6 +125,12 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             self.put(peer, dead);
         }
         self.conclude(false)
+    }
+
+    /// What is known of that life of a node.
+    fn in_life(&self, node: NodeId, life: Incarnation) -> Option<Peer> {
+        let known = self.peers.all().get(node.index()).copied().flatten();
+        known.filter(|peer| peer.life == life)
     }
 
     fn put(&mut self, node: NodeId, peer: Peer) {

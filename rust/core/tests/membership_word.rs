@@ -43,12 +43,14 @@ fn says(epoch: u64, sent: u64, opinion: Opinion, is_leaving: bool) -> View<4> {
     }
 }
 
-/// Whether 3, to which 2 and then 1 say these, accepts that 2 is removed.
-fn accepts(from_2: &[View<4>], epoch: u64) -> bool {
+/// Whether 3, to which 2 says these, each at its time, and then 1 with a list of that epoch, accepts that 2 is removed.
+fn accepts(from_2: &[(u64, View<4>)], epoch: u64) -> bool {
     let mut machine = Membership::<4>::new(node(3), life(3), None, 0, DEAD);
-    for view in from_2 {
+    let mut now = 0;
+    for (at, view) in from_2 {
+        now = *at;
         machine
-            .heard(1, node(2), life(2), view)
+            .heard(now, node(2), life(2), view)
             .expect("it is honest");
     }
     let ballot = Ballot::from_bits((1 << 8) | 1);
@@ -60,7 +62,7 @@ fn accepts(from_2: &[View<4>], epoch: u64) -> bool {
         }),
     };
     machine
-        .heard(2, node(1), life(1), &says(epoch, 1, opinion, false))
+        .heard(now + 1, node(1), life(1), &says(epoch, 1, opinion, false))
         .expect("it is honest");
     let is_accepted = machine.view(node(1)).opinion.accepted.is_some();
     // As a majority of three has then.
@@ -72,11 +74,15 @@ fn who_resigned_before_the_word_is_not_removed_after_it() {
     let [before, after] = EPOCHS;
     let resigned = |sent| says(before, sent, Opinion::default(), true);
     let serves = |epoch, sent| says(epoch, sent, Opinion::default(), false);
-    assert!(!accepts(&[serves(before, 1)], before));
-    assert!(accepts(&[resigned(1)], before));
-    assert!(!accepts(&[resigned(1), serves(after, 2)], after));
-    // The word came from another first.
-    assert!(!accepts(&[serves(after, 1), resigned(1)], after));
+    assert!(!accepts(&[(1, serves(before, 1))], before));
+    assert!(accepts(&[(1, resigned(1))], before));
+    // The word comes from itself.
+    assert!(!accepts(&[(1, resigned(1)), (2, serves(after, 2))], after));
+    // It comes from another, for that is too soon after the list before.
+    assert!(!accepts(&[(1, resigned(1)), (1, serves(after, 2))], after));
+    // It came from another first.
+    assert!(!accepts(&[(1, serves(after, 1)), (2, resigned(1))], after));
     // It leaves.
-    assert!(accepts(&[says(after, 1, Opinion::default(), true)], after));
+    let leaves = says(after, 1, Opinion::default(), true);
+    assert!(accepts(&[(1, leaves)], after));
 }
