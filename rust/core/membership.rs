@@ -102,8 +102,8 @@
 //!   hears that they have resigned, else when they were silent for `dead` ticks; they do not wait for
 //!   each other. (While it hears enough it goes on with them, resigned or not: else one that few hear,
 //!   and that begins again and again, keeps them apart, and neither side can remove the other.)
-//! * A machine that is out by a list that it has accepted itself may be the only one that knows of
-//!   it. It is suspended, keeps its life, and says that list, until those who stay know it as they
+//! * A machine that is out by a list that it has accepted, or found to be decided, itself may be the only one that
+//!   knows of it. It is suspended, keeps its life, and says that list, until those who stay know it as they
 //!   would have to if it left: a majority of them, or all that it is connected to. (Else two that decide that
 //!   they are removed, and begin anew at once, leave behind one who never heard that they did, and
 //!   who can wait for ever.) Who is out by another list heard of it from one who has it.
@@ -291,8 +291,8 @@ pub struct Membership<const N: usize = NODE_MAX, P = [Option<Peer>; N]> {
     /// It has accepted its own removal, or was to, as soon as it can: it does not serve any more, whatever
     /// comes of that.
     is_resigned: bool,
-    /// It is out by a list that it has accepted itself: it is not yet removed for good, for it may be
-    /// the only one who can tell those who stay.
+    /// It is out by a list that it has accepted, or found to be decided, itself: it is not yet removed for
+    /// good, for it may be the only one who can tell those who stay.
     is_witness: bool,
     /// Kernels that were told of as joined.
     told: NodeSet,

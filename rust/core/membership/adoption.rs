@@ -26,7 +26,8 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
         self.adopted_at = self.now;
         self.attempted_at = self.now;
         self.is_out |= !next.contains(self.me, self.life);
-        // A later one comes from those who have had this one.
+        // Any other list was heard from one who has it. A later one than it is out by was agreed on by some who have
+        // had that, or is by an administrator's word, which outranks that.
         self.is_witness = self.is_out && is_own;
         for peer in self.peers.all_mut().iter_mut().flatten() {
             peer.has_our_list = false;

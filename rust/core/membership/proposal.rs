@@ -56,7 +56,12 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             self.attempted_at = self.now;
         }
         let changes = match decided {
-            Some(next) => self.adopt(next, NodeSet::EMPTY),
+            Some(next) => {
+                let changes = self.adopt(next, NodeSet::EMPTY);
+                // It may be the only one that has heard enough votes for that.
+                self.is_witness = self.is_out;
+                changes
+            }
             None => Changes::default(),
         };
         changes.and(self.tell())

@@ -186,6 +186,29 @@ fn who_is_to_be_removed_does_not_wait_for_who_does_not_know() {
     assert_eq!(cluster.standing(0), Some(Standing::Serving));
 }
 
+/// 0, 1 and 2 have accepted that 3 and 4 are removed, but of them only 1 and 2 know of another one's vote, that of 0. 3 and
+/// 4, which hear each other and so have not accepted it, hear of all, and 2 and 4 die: 3 is the only one that knows.
+#[test]
+fn who_hears_of_its_removal_first_tells_those_who_stay() {
+    let config = Config {
+        members: 5,
+        ticks: 17,
+        ..BASE
+    };
+    let trace = [
+        (8, Action::Deafen(0b00111)),
+        (11, Action::Cut(1, 2)),
+        (12, Action::Cut(2, 1)),
+        (13, Action::Deafen(0b00001)),
+        (14, Action::Kill(2)),
+        (15, Action::Kill(4)),
+    ];
+    match replay::<5>(config, &trace) {
+        Ok(is_whole) => assert!(is_whole),
+        Err(Violation { what, trace, state }) => panic!("{what}\n  {trace:?}\n{state}"),
+    }
+}
+
 /// Machine 0 was taken in and removed again, and heard of neither. When it hears at last, it is first of the list
 /// with it, though it was granted to serve, as one who wants to join, by one that has the later list.
 #[test]
