@@ -163,7 +163,7 @@ pub enum Standing {
     Suspended(Why),
     /// It has left in order; the others know.
     Left,
-    /// It was removed; it may join again as another life.
+    /// It was removed, or has resigned and is the last of its list; it may join again as another life.
     Removed,
 }
 

@@ -34,6 +34,10 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             return Standing::Suspended(Why::Leaving);
         }
         if self.is_resigned {
+            // Nobody is left who could remove it.
+            if self.list().members().without(self.me).is_empty() {
+                return Standing::Removed;
+            }
             return Standing::Suspended(Why::Undecided);
         }
         let granting = self.granting(self.list(), group, now);
