@@ -13,10 +13,10 @@
 //! Who joins waits until it hears all machines of that system: one that is not connected to all of
 //! them would drive another one out.
 //!
-//! A machine that was removed from the list begins another life, alone; one that has accepted that itself not
-//! before those who stay know it, or one of them was heard to be over ([`super`]). One that gave its list up
-//! and waits in vain, while no list is heard of, begins another. So does one whose list is
-//! *deserted*: it does not serve, and the other members were heard in another life or in another
+//! A machine that was removed from the list begins another life, alone; one that may be the only one who
+//! knows of that list not before those who stay know it, or so many of them were heard to be over that the
+//! others cannot go on ([`super`]). One that gave its list up and waits in vain, while no list is heard
+//! of, begins another. So does one whose list is *deserted*: it does not serve, and the other members were heard in another life or in another
 //! system, but for some that are here and with which it is no majority either: so nobody serves
 //! under this list, nor will again. That is how the machine with the higher id of two goes on when
 //! the other was restarted.

@@ -26,14 +26,15 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
             && self.is_hopeless()
     }
 
-    /// Whether this machine is out, waits for those who stay to know it, and one of them is over:
-    /// nobody needs to be told any more, or they will find each other deserted.
+    /// Whether this machine is out, waits for those who stay to know it, and so many of them are over
+    /// that the others cannot go on: these will find each other deserted. (One that is not heard may be
+    /// alive, and go on when it is told; if it is dead for ever, an administrator has to say so.)
     pub(super) fn waits_for_the_dead(&self) -> bool {
         let list = self.membership.list();
         self.heard_under == (list.cluster(), list.epoch())
             && !list.contains(self.me, self.life)
             && !self.is_leaving
-            && self.others().into_iter().any(|node| self.is_over(node))
+            && !list.is_majority(self.not_over())
     }
 
     /// Whether that member was heard in another life or another system.
@@ -52,12 +53,16 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
             self.heard_of(node)
                 .is_some_and(|heard| (heard.cluster, heard.epoch) == (list.cluster(), list.epoch()))
         };
-        let rest = self
-            .others()
-            .into_iter()
-            .filter(|node| !self.is_over(*node));
-        let rest = rest.fold(NodeSet::EMPTY, NodeSet::with);
+        let rest = self.not_over();
         rest.into_iter().all(is_here) && !list.is_majority(rest.with(self.me))
+    }
+
+    /// The other members that are not over, as far as was heard.
+    fn not_over(&self) -> NodeSet {
+        self.others()
+            .into_iter()
+            .filter(|node| !self.is_over(*node))
+            .fold(NodeSet::EMPTY, NodeSet::with)
     }
 
     pub(super) fn begin_anew(&mut self, now: u64) {

@@ -338,6 +338,43 @@ fn one_that_begins_anew_does_not_make_a_system_with_one_that_comes_back() {
 }
 
 #[test]
+fn who_was_cut_off_is_told_though_another_has_begun_anew() {
+    each_seed(|| {
+        let mut world = World::mesh(&ids(5));
+        let cut = |world: &mut World, n: usize, is_cut| {
+            world.cut(n, 3, is_cut);
+            world.cut(n, 4, is_cut);
+        };
+        world.until("one", LONG, |world| world.is_one(&whole(5)));
+        let lives = [world.life(0), world.life(1)];
+        (0..3).for_each(|n| cut(&mut world, n, true));
+        // Of the votes of 0, 1 and 2 none hears all.
+        world.until("begun", LONG, |world| world.has_promised(0));
+        world.cut(1, 2, true);
+        world.until("accepted", LONG, |world| world.has_accepted(0));
+        world.kill(2);
+        // 3 and 4 hear that of 0, and each waits to hear that the other has resigned.
+        cut(&mut world, 0, false);
+        world.until("heard", LONG, |world| {
+            world.has_resigned(3) && world.has_resigned(4)
+        });
+        cut(&mut world, 0, true);
+        world.until("decided", LONG, |world| {
+            world.members(3) == 0b111 && world.members(4) == 0b111
+        });
+        cut(&mut world, 2, false);
+        world.cut(1, 2, false);
+        world.boot(2);
+        world.run(below(200));
+        assert_eq!((world.members(0), world.members(1)), (0b11111, 0b11111));
+        cut(&mut world, 0, false);
+        cut(&mut world, 1, false);
+        world.until("one again", LONG, |world| world.is_one(&whole(5)));
+        assert_eq!([world.life(0), world.life(1)], lives);
+    });
+}
+
+#[test]
 fn after_whatever_happens_they_are_one_again() {
     each_seed(|| {
         let count = 2 + below(3) as usize;

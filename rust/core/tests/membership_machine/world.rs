@@ -6,9 +6,11 @@ use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::NODE_MAX;
+use popcorn_core::membership::agreement::Ballot;
 use popcorn_core::membership::machine::Bond;
 use popcorn_core::membership::machine::Machine;
 use popcorn_core::membership::view::Said;
+use popcorn_core::membership::view::View;
 use popcorn_core::membership::view::SAID_MAX;
 use popcorn_core::membership::ForceError;
 use std::cell::RefCell;
@@ -412,6 +414,34 @@ impl World {
         self.machines[n]
             .as_ref()
             .map_or(0, |machine| machine.status(now).epoch)
+    }
+
+    pub(crate) fn life(&self, n: usize) -> Option<Incarnation> {
+        self.machines[n].as_ref().map(Machine::life)
+    }
+
+    /// It has promised an attempt to change its list.
+    pub(crate) fn has_promised(&self, n: usize) -> bool {
+        self.view(n)
+            .is_some_and(|view| view.opinion.promised != Ballot::NONE)
+    }
+
+    /// It has accepted a change of its list.
+    pub(crate) fn has_accepted(&self, n: usize) -> bool {
+        self.view(n)
+            .is_some_and(|view| view.opinion.accepted.is_some())
+    }
+
+    /// It has resigned, or leaves.
+    pub(crate) fn has_resigned(&self, n: usize) -> bool {
+        self.view(n).is_some_and(|view| view.is_leaving)
+    }
+
+    /// What it would say to itself.
+    fn view(&self, n: usize) -> Option<View> {
+        let machine = self.machines[n].as_ref()?;
+        let said = machine.says(node(self.ids[n]), machine.life())?;
+        Some(said.view)
     }
 
     pub(crate) fn serves(&self, n: usize) -> bool {
