@@ -137,8 +137,8 @@ impl<const N: usize> Cluster<N> {
         })
     }
 
-    /// Whether those that are there can go on with the latest list that any of them knows, whatever
-    /// was about to be decided.
+    /// Whether those that are there can go on with the latest list that any of them knows, also one that is
+    /// out by it and has to tell them; whatever was about to be decided.
     pub(crate) fn can_recover(&self) -> bool {
         let members = || {
             (0..N).filter_map(|n| {
@@ -147,8 +147,10 @@ impl<const N: usize> Cluster<N> {
                 is_member.then_some((n, machine))
             })
         };
-        let Some(known) = members()
-            .map(|(_, machine)| *machine.list())
+        let lists = self.machines.iter().flatten();
+        let lists = lists.map(|machine| *machine.list());
+        let Some(known) = lists
+            .filter(|list| list.epoch() != 0)
             .max_by_key(List::epoch)
         else {
             return false;
