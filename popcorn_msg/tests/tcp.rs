@@ -98,7 +98,7 @@ pub(super) fn echo() -> Outcome {
 
 /// Both ends of both connections send at once, and look after a silent peer as is said in `setup.rs`: within ten seconds.
 pub(super) fn options() -> Outcome {
-    let (_, far) = ports(9);
+    let (_, far) = ports(12);
     let zero = TestNode::new(0, PROTOCOL, LONG_MS)?;
     let one = TestNode::new(1, PROTOCOL, LONG_MS)?;
     zero.connect(node(1), listens(far))?;
