@@ -118,7 +118,8 @@ bool pcn_certificate_same_key(const struct key *one, const struct key *other)
 
 	/* The parameters are those of the algorithm, as the curve. */
 	return first->algo == second->algo && first->keylen == second->keylen &&
-	       first->paramlen == second->paramlen && !memcmp(first->key, second->key, first->keylen) &&
+	       first->paramlen == second->paramlen &&
+	       !memcmp(first->key, second->key, first->keylen) &&
 	       !memcmp(first->params, second->params, first->paramlen);
 }
 EXPORT_SYMBOL_GPL(pcn_certificate_same_key);
