@@ -34,7 +34,8 @@ impl<const N: usize, P: Places<Peer>> Membership<N, P> {
             return Standing::Suspended(Why::Leaving);
         }
         if self.is_resigned {
-            // Nobody is left who could remove it.
+            // Nobody is left who could remove it. Who has an earlier list and does not hear all others in another life, as
+            // after a restart of this machine, may wait for an administrator's word.
             if self.list().members().without(self.me).is_empty() {
                 return Standing::Removed;
             }

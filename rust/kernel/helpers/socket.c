@@ -402,9 +402,11 @@ ssize_t pcn_socket_receive(struct pcn_socket *socket, struct kvec *parts, size_t
 		return -EBADMSG;
 	if (!record->type || record->type == TLS_RECORD_TYPE_DATA)
 		return received;
-	if (record->type == TLS_RECORD_TYPE_ALERT && received >= 2 && parts[0].iov_len >= 2) {
+	if (record->type == TLS_RECORD_TYPE_ALERT && received >= 2) {
+		/* If the first part has room for one byte only, the other lies in the second one. */
 		record->level = alert[0];
-		record->description = alert[1];
+		record->description = parts[0].iov_len >= 2 ? alert[1]
+							    : *(const u8 *)parts[1].iov_base;
 	}
 	return -EBADMSG;
 }

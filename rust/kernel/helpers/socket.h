@@ -101,7 +101,7 @@ ssize_t pcn_socket_send_pages(struct pcn_socket *socket, const struct kvec *part
 			      size_t size, bool more);
 /*
  * How many bytes were received, into @parts in order; 0: the peer sends no more. -EBADMSG: a record of TLS that is no
- * data came, and is lost; @record tells which, an alert only if the first part has room for it, two bytes.
+ * data came, and is lost; @record tells which.
  */
 ssize_t pcn_socket_receive(struct pcn_socket *socket, struct kvec *parts, size_t count, size_t size,
 			   struct pcn_socket_record *record);

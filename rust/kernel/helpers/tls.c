@@ -91,7 +91,9 @@ static void pcn_handshake_done(void *data, int status, key_serial_t peer)
 	handshake->peer = peer;
 	/*
 	 * tlshd puts certificates into a keyring that all its handshakes share, by the name of the peer's host, so the
-	 * next of that name takes the place of this one: it is ours now or never.
+	 * next of that name takes the place of this one: it is ours now or never. It says one number for each certificate
+	 * of the chain, the peer's own first, also if it could not be kept: so this is never that of another certificate,
+	 * of which the peer need not have the private key.
 	 */
 	if (!status && !handshake->has_keys && peer > 0) {
 		certificate = pcn_certificate_get(peer);
