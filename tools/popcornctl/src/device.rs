@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-//! The calls of `/dev/popcorn` and `/dev/popcorn_boot`. All that is unsafe in this program is here.
+//! The calls of `/dev/popcorn` and `/dev/popcorn_boot`. All that is unsafe in this program is here, but
+//! for a handler in `signals`.
 //!
 //! The commands see the trait [`Popcorn`] only, so that the tests can put a made-up
 //! kernel in the place of the real one.

@@ -3,16 +3,23 @@
 
 use crate::failure::Failure;
 use nix::errno::Errno;
+use nix::libc;
 use nix::poll::poll;
 use nix::poll::PollFd;
 use nix::poll::PollFlags;
 use nix::poll::PollTimeout;
+use nix::sys::signal::sigaction;
+use nix::sys::signal::SaFlags;
+use nix::sys::signal::SigAction;
+use nix::sys::signal::SigHandler;
 use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SfdFlags;
 use nix::sys::signalfd::SignalFd;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Those by which a user, or whoever shuts down the system, ends a program.
@@ -30,6 +37,28 @@ const STATUS_SIGNAL: u8 = 128;
 pub(crate) fn ended_by(signal: Signal) -> Failure {
     let status = STATUS_SIGNAL.wrapping_add(signal as u8);
     Failure::new(format!("ended by {signal}"), "").with_status(status)
+}
+
+/// Whether a signal has come of those that are [noted](note).
+static NOTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn take_note(_signal: libc::c_int) {
+    NOTED.store(true, Ordering::Relaxed);
+}
+
+/// From now on `signal` does no more than to end a call that sleeps, with `EINTR`, and to be noted.
+#[allow(unsafe_code, reason = "sigaction(2)")]
+pub(crate) fn note(signal: Signal) -> Result<(), Errno> {
+    let handler = SigHandler::Handler(take_note);
+    // Without SA_RESTART: the call is not made anew.
+    let action = SigAction::new(handler, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler only writes to an atomic variable, which may be done in one.
+    unsafe { sigaction(signal, &action) }.map(drop)
+}
+
+/// Whether one was.
+pub(crate) fn is_noted() -> bool {
+    NOTED.load(Ordering::Relaxed)
 }
 
 /// Some signals, kept from doing what they do.

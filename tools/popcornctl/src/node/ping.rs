@@ -6,6 +6,7 @@ use crate::device::Popcorn;
 use crate::failure::Failure;
 use crate::output;
 use crate::output::Output;
+use crate::signals;
 use crate::uapi;
 use crate::uapi::Ping;
 use nix::errno::Errno;
@@ -53,12 +54,17 @@ pub(crate) fn ping(device: &impl Popcorn, args: &PingArgs, output: &Output) -> R
         return finish(args, times, 0, output);
     };
     let interrupt = Interrupt::new().map_err(|errno| ping_failure(args.node, errno))?;
+    let ask = || device.ping(request(args, 1));
     let (times, lost) = one_by_one(
-        device,
         args,
+        &mut || interrupt.let_in(ask),
         &mut |text| output.line(text),
         &mut |since: Instant| interrupt.wait_until(since + interval),
     )?;
+    if times.is_empty() && signals::is_noted() {
+        let what = format!("ping to node {}: interrupted before any answer", args.node);
+        return Err(Failure::new(what, "`popcornctl node list` shows its state"));
+    }
     if times.is_empty() {
         let status = Failure::refused(format!("ping to node {}", args.node), Errno::EHOSTDOWN);
         return Err(status);
@@ -71,11 +77,11 @@ fn request(args: &PingArgs, count: u32) -> Ping {
     Ping::new(args.node, args.bytes, count, flags)
 }
 
-/// One after the other, each told by `tell`; after each it may `pause`, which says whether to go on.
+/// One after the other by `ask`, each told by `tell`; after each it may `pause`, which says whether to go on.
 /// The times of those that were answered, and how many were not.
 fn one_by_one(
-    device: &impl Popcorn,
     args: &PingArgs,
+    ask: &mut dyn FnMut() -> Result<(Ping, Vec<u64>), Errno>,
     tell: &mut dyn FnMut(&str) -> Result<(), Failure>,
     pause: &mut dyn FnMut(Instant) -> bool,
 ) -> Result<(Vec<u64>, u32), Failure> {
@@ -85,7 +91,7 @@ fn one_by_one(
     loop {
         let begin = Instant::now();
         number = number.wrapping_add(1);
-        match device.ping(request(args, 1)) {
+        match ask() {
             Ok((_, ns)) => {
                 let ns = ns.first().copied().unwrap_or(0);
                 times.push(ns);
@@ -96,8 +102,8 @@ fn one_by_one(
                     output::duration(ns)
                 ))?;
             }
-            // It may come back.
-            Err(errno @ (Errno::EHOSTDOWN | Errno::ETIMEDOUT)) => {
+            // It may come back; whether a signal is the end, `pause` says.
+            Err(errno @ (Errno::EHOSTDOWN | Errno::ETIMEDOUT | Errno::EINTR)) => {
                 lost += 1;
                 tell(&format!(
                     "no answer from node {}: seq={number} ({errno})",
@@ -112,26 +118,48 @@ fn one_by_one(
     }
 }
 
-/// Ctrl-C ends the pings, not the program.
-struct Interrupt(SignalFd);
+/// Ctrl-C ends the pings, not the program. It waits until it is let in, or looked for.
+struct Interrupt {
+    set: SigSet,
+    waiting: SignalFd,
+}
 
 impl Interrupt {
     fn new() -> Result<Self, Errno> {
         let mut set = SigSet::empty();
         set.add(Signal::SIGINT);
         set.thread_block()?;
-        SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map(Self)
+        signals::note(Signal::SIGINT)?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let waiting = SignalFd::with_flags(&set, flags)?;
+        Ok(Self { set, waiting })
+    }
+
+    /// What `ask` says; it ends with `EINTR` when Ctrl-C comes. One that comes just before it sleeps does not end it, but
+    /// the next one does.
+    fn let_in<T>(&self, ask: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+        self.set.thread_unblock()?;
+        let answer = if signals::is_noted() {
+            Err(Errno::EINTR)
+        } else {
+            ask()
+        };
+        self.set.thread_block()?;
+        answer
     }
 
     /// False: it came before then.
     fn wait_until(&self, then: Instant) -> bool {
         loop {
+            if signals::is_noted() {
+                return false;
+            }
             let rest = then.saturating_duration_since(Instant::now());
             // At least once, also if the time is over; no shorter than what is left.
             let ms = rest.as_millis()
                 + u128::from(rest > Duration::from_millis(rest.as_millis() as u64));
             let timeout = PollTimeout::try_from(ms.min(60_000) as i32).unwrap_or(PollTimeout::ZERO);
-            let mut fds = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+            let mut fds = [PollFd::new(self.waiting.as_fd(), PollFlags::POLLIN)];
             match poll(&mut fds, timeout) {
                 Ok(0) if rest <= Duration::from_secs(60) => return true,
                 Ok(0) | Err(Errno::EINTR) => {}
@@ -225,6 +253,11 @@ mod tests {
         }
     }
 
+    /// One ping.
+    fn once(kernel: &FakeKernel) -> Result<(Ping, Vec<u64>), Errno> {
+        kernel.ping(request(&args(None), 1))
+    }
+
     fn kernel(pings: &[Result<u64, Errno>]) -> FakeKernel {
         FakeKernel {
             pings: RefCell::new(pings.to_vec()),
@@ -267,62 +300,60 @@ mod tests {
 
     #[test]
     fn one_by_one_bears_losses_until_it_is_told_to_end() {
-        let kernel = kernel(&[Ok(1000), Err(Errno::EHOSTDOWN), Ok(3000), Ok(4000)]);
+        let kernel = kernel(&[Ok(1000), Err(Errno::EHOSTDOWN), Ok(3000), Err(Errno::EINTR)]);
         let mut lines = Vec::new();
         let mut pauses = 0;
         let (times, lost) = one_by_one(
-            &kernel,
             &args(None),
+            &mut || once(&kernel),
             &mut |line| {
                 lines.push(line.to_owned());
                 Ok(())
             },
             &mut |_| {
                 pauses += 1;
-                pauses < 3
+                pauses < 4
             },
         )
         .unwrap();
-        assert_eq!((times, lost), (vec![1000, 3000], 1));
+        assert_eq!((times, lost), (vec![1000, 3000], 2));
         assert_eq!(lines[0], "64 bytes from node 1: seq=1 time=1.0 us");
         assert!(
             lines[1].contains("seq=2") && lines[1].contains("EHOSTDOWN"),
             "{}",
             lines[1]
         );
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines.len(), 4);
     }
 
     #[test]
     fn one_by_one_counts_and_gives_up_on_other_errors() {
         let told = &mut |_: &str| Ok(());
-        let (times, _) = one_by_one(
-            &kernel(&[Ok(1), Ok(2), Ok(3)]),
-            &args(Some(2)),
-            told,
-            &mut |_| true,
-        )
-        .unwrap();
+        let willing = kernel(&[Ok(1), Ok(2), Ok(3)]);
+        let (times, _) =
+            one_by_one(&args(Some(2)), &mut || once(&willing), told, &mut |_| true).unwrap();
         assert_eq!(times, [1, 2]);
-        let failure = one_by_one(
-            &kernel(&[Ok(1), Err(Errno::EPERM)]),
-            &args(None),
-            told,
-            &mut |_| true,
-        )
-        .unwrap_err();
+        let unwilling = kernel(&[Ok(1), Err(Errno::EPERM)]);
+        let failure =
+            one_by_one(&args(None), &mut || once(&unwilling), told, &mut |_| true).unwrap_err();
         assert!(failure.next.contains("CAP_SYS_ADMIN"));
     }
 
     #[test]
-    fn an_interval_ends() {
+    fn an_interval_ends_and_ctrl_c_ends_it_and_pings() {
         let interrupt = Interrupt::new().unwrap();
         let begin = Instant::now();
         assert!(interrupt.wait_until(begin + Duration::from_millis(20)));
         assert!(begin.elapsed() >= Duration::from_millis(20));
+        assert_eq!(interrupt.let_in(|| Ok(1)), Ok(1));
+        let long = Instant::now() + Duration::from_secs(3600);
         // In this thread only: others may not have it blocked.
         nix::sys::signal::raise(Signal::SIGINT).unwrap();
-        assert!(!interrupt.wait_until(Instant::now() + Duration::from_secs(3600)));
+        assert!(!interrupt.wait_until(long));
+        // It is let in first, so nobody is asked.
+        let asked: Result<(), Errno> = interrupt.let_in(|| panic!("asked"));
+        assert_eq!(asked, Err(Errno::EINTR));
+        assert!(signals::is_noted() && !interrupt.wait_until(long));
     }
 
     #[test]
