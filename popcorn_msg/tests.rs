@@ -139,6 +139,7 @@ kunit_cases! {
     popcorn_msg_test_tcp_deaf_bulk = taking::deaf_bulk;
     popcorn_msg_test_tcp_takes_no_bulk = taking::takes_no_bulk;
     popcorn_msg_test_tcp_never_connects_bulk = taking::never_connects_bulk;
+    popcorn_msg_test_tcp_one_bulk_answer = taking::one_bulk_answer;
     popcorn_msg_test_members_two = members::two;
     popcorn_msg_test_members_short_cut = members::short_cut;
     popcorn_msg_test_members_three = members::three;

@@ -212,6 +212,13 @@ impl End {
             .then(|| lanes.queues[lane_index(Lane::Responses)].acknowledged())
     }
 
+    /// How many responses the peer has acknowledged; `None`: all that were sent, or it is closed.
+    pub(super) fn responses_under_way(&self) -> Option<u64> {
+        let guard = self.lanes.lock();
+        let queue = &guard.as_ref()?.queues[lane_index(Lane::Responses)];
+        (!queue.is_empty()).then(|| queue.acknowledged())
+    }
+
     /// For the thread: something came.
     pub(super) fn count_heard(&self) {
         self.heard.fetch_add(1, Ordering::Relaxed);

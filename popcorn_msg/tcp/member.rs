@@ -200,7 +200,7 @@ impl Worker {
                 );
                 self.give_up(Reason::Refused);
             }
-        } else if let Some(ticks) = self.taking.tick(&self.link, &self.tcp, limit) {
+        } else if let Some(ticks) = self.taking.tick(&self.tcp, limit) {
             // Its requests hold workers that others need, too.
             err_ratelimited!(
                 "node {} is dropped: it took no response for {} ms\n",

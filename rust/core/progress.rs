@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Whether a peer that owes us room for responses still takes them. Numbers only; what a tick is, its user says.
 
-/// For how long a peer has taken no response although one waited for room.
+/// For how long a peer has taken no response although there is one that it should.
 ///
 /// Ticks in which the peer was heard count apart from those in which it was not. Who is heard and takes nothing does
 /// not want to, or does not hear us. Who is not heard may only have lost a connection: another one takes time, and he is
@@ -14,7 +14,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Once a tick. `passed`: how many responses it has taken, if there is no room for more; `is_heard`: something
+    /// Once a tick. `passed`: how many responses it has taken, if there is another one for it; `is_heard`: something
     /// came from it since the last tick, where it would say that it has taken one.
     pub fn tick(&mut self, passed: Option<u64>, is_heard: bool) {
         if passed.is_none() || passed != self.seen {
