@@ -720,7 +720,7 @@ impl Turn<'_> {
         let tsc = processor::tsc();
         memory
             .status
-            .set_wall_clock(popcorn_kernel::boot::wall_clock_ns(), tsc);
+            .set_wall_clock(popcorn_kernel::time::wall_clock_ns(), tsc);
         self.partition.note(|facts| {
             facts.started_ns = started_ns;
             facts.started_tsc = tsc;

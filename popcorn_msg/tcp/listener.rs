@@ -404,6 +404,7 @@ fn tell(roster: &Roster, connection: &mut Connection, to: &Hello) {
     let own = new_life();
     let checked = Checked {
         channel: Channel::new(to.channel).unwrap_or(Channel::Urgent),
+        attempt: 0,
         greeting: Greeting {
             own,
             accepted: None,

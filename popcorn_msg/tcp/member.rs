@@ -30,6 +30,7 @@ use kernel::prelude::*;
 use kernel::sync::Arc;
 
 use core::sync::atomic::Ordering;
+use popcorn_core::stream::attempts::Attempts;
 use popcorn_core::stream::hello::Mismatch;
 use popcorn_core::stream::hello::Reason;
 use popcorn_core::stream::Channel;
@@ -56,6 +57,9 @@ pub(crate) struct Worker {
     said: [u64; 2],
     unsaid_bytes: usize,
     reported: Option<Mismatch>,
+    /// The last attempt to connect, and the latest of the peer.
+    attempt: u64,
+    attempts: Attempts,
     beats: u64,
     /// Ticks of ours since the peer was last heard. Ticks, not time: if this whole machine was stopped
     /// for a while, both sides were.
@@ -82,6 +86,8 @@ impl Worker {
             said: [0; 2],
             unsaid_bytes: 0,
             reported: None,
+            attempt: 0,
+            attempts: Attempts::default(),
             beats: 0,
             missed: 0,
             taking: Taking::default(),

@@ -157,7 +157,7 @@ fn goes_on(case: u16, one_way: bool) -> Outcome {
 }
 
 /// A connection of the peer that is played here.
-struct Line {
+pub(super) struct Line {
     socket: Socket,
     buffer: KVec<u8>,
     head: [u8; HEAD_SIZE],
@@ -165,13 +165,13 @@ struct Line {
     have: usize,
     skip: usize,
     /// Messages that have come, by lane.
-    come: [u64; 2],
-    is_over: bool,
+    pub(super) come: [u64; 2],
+    pub(super) is_over: bool,
 }
 
 impl Line {
     /// Says hello, and hears who answers.
-    fn new(address: &Address, hello: &Hello) -> Result<(Self, Hello)> {
+    pub(super) fn new(address: &Address, hello: &Hello) -> Result<(Self, Hello)> {
         let socket = Socket::connect(address, LONG_MS, should_stop)?;
         let mut line = Self {
             socket,
@@ -189,7 +189,7 @@ impl Line {
         Ok((line, hello))
     }
 
-    fn send(&mut self, frame: Frame, body: &[u8], taken: [u64; 2]) {
+    pub(super) fn send(&mut self, frame: Frame, body: &[u8], taken: [u64; 2]) {
         let head = Head {
             frame,
             length: body.len() as u32,
@@ -199,7 +199,7 @@ impl Line {
         self.is_over |= sent.is_err();
     }
 
-    fn say<T: Wire>(&mut self, frame: Frame, body: &T, taken: [u64; 2]) {
+    pub(super) fn say<T: Wire>(&mut self, frame: Frame, body: &T, taken: [u64; 2]) {
         let mut bytes = [0; 256];
         match body.encode(&mut bytes) {
             Ok(length) => self.send(frame, &bytes[..length], taken),
@@ -208,7 +208,7 @@ impl Line {
     }
 
     /// Takes what has come, and counts it.
-    fn hear(&mut self) {
+    pub(super) fn hear(&mut self) {
         while !self.is_over {
             match self.socket.receive_now(&mut self.buffer) {
                 Ok(number) if number != 0 => self.parse(number),
@@ -265,9 +265,20 @@ struct Greedy {
     short: u64,
 }
 
+/// Of a later attempt than all before.
 fn hello(life: Incarnation, peer: Option<Incarnation>, channel: Channel) -> Hello {
+    hello_of(life, peer, channel, time::now_ns())
+}
+
+pub(super) fn hello_of(
+    life: Incarnation,
+    peer: Option<Incarnation>,
+    channel: Channel,
+    attempt: u64,
+) -> Hello {
     let checked = Checked {
         channel,
+        attempt,
         greeting: Greeting {
             own: life,
             accepted: peer,

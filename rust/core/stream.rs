@@ -9,6 +9,7 @@
 //! | part | what |
 //! |---|---|
 //! | [`frame`] | what stands in front of everything: kind, lane, length, acknowledgements |
+//! | [`attempts`] | which hello is the later one |
 //! | [`hello`] | the first frame of each connection: who, of which life, how far |
 //! | [`meeting`] | what a hello means for a session: begin, go on, end |
 //! | [`lane`] | sequence, acknowledgement, replay window |
@@ -27,11 +28,13 @@
 //! acknowledged only when they are *taken*: a receiver that is busy lets them lie, and never has to keep more
 //! than a lane's window of them. So it need not stop reading, and a response never waits behind them.
 
+pub mod attempts;
 pub mod frame;
 pub mod hello;
 pub mod lane;
 pub mod meeting;
 
+pub use attempts::Attempts;
 pub use frame::Frame;
 pub use frame::Head;
 pub use hello::Hello;
@@ -39,7 +42,7 @@ pub use lane::Incoming;
 pub use lane::Outgoing;
 
 /// Raised whenever frames, hellos or their meaning change.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The connections of a pair of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

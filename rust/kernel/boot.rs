@@ -33,12 +33,6 @@ pub fn boot_time_ns() -> u64 {
     unsafe { bindings::pcn_boot_time_ns() }
 }
 
-/// Nanoseconds of wall-clock time since 1970. Any context but NMI.
-pub fn wall_clock_ns() -> u64 {
-    // SAFETY: reads a clock.
-    unsafe { bindings::pcn_wall_clock_ns() }
-}
-
 /// Sets the wall clock to so many nanoseconds since 1970. Process context.
 ///
 /// # Errors

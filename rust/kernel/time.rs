@@ -15,6 +15,12 @@ pub fn now_ms() -> u64 {
     now_ns() / 1_000_000
 }
 
+/// Nanoseconds of wall-clock time since 1970. Any context but NMI.
+pub fn wall_clock_ns() -> u64 {
+    // SAFETY: reads a clock.
+    unsafe { crate::bindings::pcn_wall_clock_ns() }
+}
+
 /// Sleeps, not killable: only for short, fixed times.
 pub fn sleep_ms(ms: u32) {
     // SAFETY: process context, as the caller may sleep.

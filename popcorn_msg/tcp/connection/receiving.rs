@@ -127,8 +127,8 @@ impl Connection {
                     let body = match head.frame {
                         Frame::Hello => self
                             .ahead
-                            .take::<{ Hello::SIZE }>()
-                            .map(|bytes| Hello::decode(&bytes).map(Body::Hello)),
+                            .take_all(head.length as usize)
+                            .map(|bytes| Hello::read(bytes).map(Body::Hello)),
                         Frame::Beat => self
                             .ahead
                             .take::<{ Beat::SIZE }>()

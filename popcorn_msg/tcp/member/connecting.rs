@@ -21,6 +21,7 @@ use kernel::error::Error;
 use kernel::prelude::*;
 
 use popcorn_core::ids::Incarnation;
+use popcorn_core::stream::attempts;
 use popcorn_core::stream::hello::Checked;
 use popcorn_core::stream::hello::Mismatch;
 use popcorn_core::stream::hello::Reason;
@@ -66,9 +67,10 @@ impl Worker {
         }
     }
 
-    fn hello(&self, session: &Session) -> Hello {
+    fn hello(&self, session: &Session, attempt: u64) -> Hello {
         let checked = Checked {
             channel: self.channel,
+            attempt,
             greeting: self.greeting(session),
             introduction: self.introduction(session.own),
         };
@@ -131,7 +133,8 @@ impl Worker {
     /// Says hello and hears the other's.
     fn call(&mut self, mut connection: Connection) -> Result {
         let session = self.tcp.session();
-        connection.say_hello(&self.hello(&session), HELLO_MS)?;
+        self.attempt = attempts::next(self.attempt, time::wall_clock_ns());
+        connection.say_hello(&self.hello(&session, self.attempt), HELLO_MS)?;
         let body = connection.hear(HELLO_MS, || !should_stop() && !self.is_decided());
         let hello = match body {
             Ok(Body::Hello(hello)) => hello,
@@ -182,6 +185,13 @@ impl Worker {
             mut connection,
             hello,
         } = arrival;
+        if !self.attempts.is_latest(hello.attempt, time::now_ms()) {
+            warn_ratelimited!(
+                "node {}: a connection is refused that is older than the one before\n",
+                self.link.peer()
+            );
+            return;
+        }
         connection.carry(self.channel);
         let mut meeting = self.meet(&hello);
         if meeting == Meeting::Replaced && self.is_urgent() {
@@ -197,7 +207,7 @@ impl Worker {
             }
             // It sees by our hello that the life it knows is over.
             Meeting::Stale if self.is_urgent() => {
-                let hello = self.hello(&self.tcp.session());
+                let hello = self.hello(&self.tcp.session(), 0);
                 connection.say_hello(&hello, HELLO_MS).ok();
                 return;
             }
@@ -209,7 +219,7 @@ impl Worker {
             _ => return,
         };
         let answered = met.and_then(|()| {
-            let hello = self.hello(&self.tcp.session());
+            let hello = self.hello(&self.tcp.session(), 0);
             connection.say_hello(&hello, HELLO_MS)?;
             self.connected(connection)
         });

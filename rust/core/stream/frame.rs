@@ -49,7 +49,8 @@ impl Frame {
     /// Whether a body of this many bytes can be one of such a frame.
     fn takes(self, length: usize) -> bool {
         match self {
-            Frame::Hello => length == hello::Hello::SIZE,
+            // Its version is to be heard, whatever it is.
+            Frame::Hello => (hello::LENGTH_MIN..=hello::LENGTH_MAX).contains(&length),
             Frame::Message(_) => (HEADER_SIZE..=BODY_MAX).contains(&length),
             Frame::Beat => length == hello::Beat::SIZE,
             Frame::Goodbye => length == hello::Goodbye::SIZE,

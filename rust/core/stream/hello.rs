@@ -10,10 +10,20 @@ use crate::ids::Incarnation;
 use crate::ids::NodeId;
 use crate::window::Introduction;
 use crate::window::NAME_LEN;
+use crate::wire::Field;
+use crate::wire::Wire;
+use crate::wire::WireError;
 use crate::wire_message;
 
 /// Marks a hello, of whatever version: "POPCORNS".
 pub const MAGIC: u64 = u64::from_le_bytes(*b"POPCORNS");
+/// Where the version is; this and the magic before it are the same in all versions.
+const VERSION_AT: core::ops::Range<usize> = 8..12;
+/// The length of a hello, of whatever version: from.
+pub const LENGTH_MIN: usize = VERSION_AT.end;
+/// To.
+pub const LENGTH_MAX: usize = 512;
+const _: () = assert!(Hello::SIZE <= LENGTH_MAX);
 
 wire_message! {
     /// The first frame of a connection, from both sides; from who connected first.
@@ -34,6 +44,8 @@ wire_message! {
         incarnation: u64,
         /// The life of the other that the sender has accepted, or 0.
         accepted: u64,
+        /// Who connects: rises from one hello of this channel to the next ([`super::attempts`]). 0 in the answer.
+        attempt: u64,
         /// How many messages of each lane of this channel it has received in that session.
         received: [u64; 2],
         /// Processors online there.
@@ -111,6 +123,8 @@ pub enum Mismatch {
 pub struct Checked {
     /// Which connection it begins.
     pub channel: Channel,
+    /// Who connects: which attempt it is ([`super::attempts`]).
+    pub attempt: u64,
     /// How far its sender is.
     pub greeting: Greeting,
     /// Who its sender is.
@@ -122,6 +136,7 @@ impl Hello {
     pub fn of(checked: &Checked, destination: NodeId) -> Self {
         let Checked {
             channel,
+            attempt,
             greeting,
             introduction,
         } = checked;
@@ -134,11 +149,31 @@ impl Hello {
             destination: u32::from(destination.get()),
             incarnation: greeting.own.get(),
             accepted: greeting.accepted.map_or(0, Incarnation::get),
+            attempt: *attempt,
             received: greeting.received,
             cpus: introduction.cpus,
             memory: introduction.memory,
             name: introduction.name,
         }
+    }
+
+    /// From what a peer wrote. Of another version than ours only the magic and the version are read, and all else is
+    /// zero: so whoever has it can say what is wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`WireError::Length`]: no hello of its version has so many bytes.
+    pub fn read(bytes: &[u8]) -> Result<Self, WireError> {
+        let first = bytes.get(..LENGTH_MIN).ok_or(WireError::Length)?;
+        if bytes.len() > LENGTH_MAX {
+            return Err(WireError::Length);
+        }
+        if u32::from_field(&first[VERSION_AT]) == VERSION {
+            return Self::decode(bytes);
+        }
+        let mut known = [0; Self::SIZE];
+        known[..LENGTH_MIN].copy_from_slice(first);
+        Self::decode(&known)
     }
 
     /// Looks whether it is one of a node that we can talk to.
@@ -165,6 +200,7 @@ impl Hello {
         let life = Incarnation::new(self.incarnation).ok_or(Mismatch::Field("incarnation"))?;
         Ok(Checked {
             channel: Channel::new(self.channel).ok_or(Mismatch::Field("channel"))?,
+            attempt: self.attempt,
             greeting: Greeting {
                 own: life,
                 accepted: Incarnation::new(self.accepted),

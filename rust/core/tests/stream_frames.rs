@@ -17,6 +17,8 @@ use popcorn_core::stream::hello::Checked;
 use popcorn_core::stream::hello::Goodbye;
 use popcorn_core::stream::hello::Mismatch;
 use popcorn_core::stream::hello::Reason;
+use popcorn_core::stream::hello::LENGTH_MAX;
+use popcorn_core::stream::hello::LENGTH_MIN;
 use popcorn_core::stream::meeting::Greeting;
 use popcorn_core::stream::Channel;
 use popcorn_core::stream::Frame;
@@ -25,6 +27,7 @@ use popcorn_core::stream::Hello;
 use popcorn_core::window::Introduction;
 use popcorn_core::window::Lane;
 use popcorn_core::wire::Wire;
+use popcorn_core::wire::WireError;
 use popcorn_core::wire::HEADER_SIZE;
 use proptest::prelude::*;
 
@@ -46,16 +49,23 @@ fn frame() -> impl Strategy<Value = (Frame, u32)> {
 
 fn checked() -> impl Strategy<Value = Checked> {
     (
-        (0u32..2, 1u64.., any::<u64>(), any::<[u64; 2]>()),
+        (
+            0u32..2,
+            any::<u64>(),
+            1u64..,
+            any::<u64>(),
+            any::<[u64; 2]>(),
+        ),
         (any::<u64>(), any::<u64>(), any::<[u8; 32]>()),
     )
         .prop_map(
-            |((channel, own, accepted, received), (cpus, memory, half))| {
+            |((channel, attempt, own, accepted, received), (cpus, memory, half))| {
                 let own = Incarnation::new(own).expect("not zero");
                 let mut name = [0; 64];
                 name[..32].copy_from_slice(&half);
                 Checked {
                     channel: Channel::new(channel).expect("one of two"),
+                    attempt,
                     greeting: Greeting {
                         own,
                         accepted: Incarnation::new(accepted),
@@ -103,7 +113,7 @@ proptest! {
     fn lengths_are_bounded((frame, _) in frame(), length: u32) {
         let head = Head { frame, length, acknowledged: [0; 2] };
         let right = match frame {
-            Frame::Hello => length as usize == Hello::SIZE,
+            Frame::Hello => (LENGTH_MIN..=LENGTH_MAX).contains(&(length as usize)),
             Frame::Beat => length as usize == Beat::SIZE,
             Frame::Goodbye => length as usize == Goodbye::SIZE,
             Frame::View => (SAID_MIN..=SAID_MAX).contains(&(length as usize)) && length % 8 == 0,
@@ -117,8 +127,25 @@ proptest! {
         let hello = Hello::of(&checked, node(3));
         let mut bytes = [0; Hello::SIZE];
         hello.encode(&mut bytes).expect("it fits");
-        let back = Hello::decode(&bytes).expect("the same length");
+        let back = Hello::read(&bytes).expect("the same length");
         prop_assert_eq!(back.check(node(3), PROTOCOL), Ok(checked));
+    }
+
+    /// Of whatever length they are.
+    #[test]
+    fn hellos_of_other_versions_say_so(checked in checked(), length in 0usize..600, other in 1u32..) {
+        let hello = Hello::of(&checked, node(3));
+        let version = hello.version ^ other;
+        let mut bytes = vec![0xa5; 600];
+        Hello { version, ..hello }.encode(&mut bytes).expect("it fits");
+        let read = Hello::read(&bytes[..length]);
+        if !(LENGTH_MIN..=LENGTH_MAX).contains(&length) {
+            return Ok(prop_assert_eq!(read, Err(WireError::Length)));
+        }
+        let read = read.expect("a version");
+        prop_assert_eq!(read.check(node(3), PROTOCOL), Err(Mismatch::Version(version)));
+        hello.encode(&mut bytes).expect("it fits");
+        prop_assert_eq!(Hello::read(&bytes[..length]).is_ok(), length == Hello::SIZE);
     }
 
     #[test]

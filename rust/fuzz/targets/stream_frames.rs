@@ -54,6 +54,7 @@ fn life(raw: u64) -> Incarnation {
 fn hello(channel: Channel, accepted: Option<Incarnation>, received: [u64; 2]) -> Vec<u8> {
     let checked = Checked {
         channel,
+        attempt: 7,
         greeting: Greeting {
             own: life(77),
             accepted,
@@ -107,6 +108,11 @@ fn seeds() -> Vec<Vec<u8>> {
         ]
         .concat(),
         hello(Channel::Bulk, Some(life(3)), [7, 1000]),
+        // Of a later version, which is longer.
+        framed(
+            Frame::Hello,
+            &[&MAGIC.to_le_bytes()[..], &[9, 0, 0, 0], &[7; 200]].concat(),
+        ),
     ];
     seeds.extend(views.iter().map(|view| framed(Frame::View, view)));
     seeds
@@ -122,7 +128,7 @@ fn number(bytes: &[u8], from: usize, to: usize) -> u64 {
 fn is_good(head: &[u8; HEAD_SIZE]) -> bool {
     let length = number(head, 8, 12);
     let lengths = match (head[4], head[5]) {
-        (1, 0) => 144..=144,
+        (1, 0) => 12..=512,
         (2, 0 | 1) => 64..=65_600,
         (3 | 4, 0) => 8..=8,
         (5, 0) if length % 8 == 0 => 120..=632,
@@ -159,7 +165,11 @@ fn run(input: &[u8]) {
 /// The length of `body` is one that the head may announce; so it has the form of what it is.
 fn look_into(frame: Frame, body: &[u8]) {
     match frame {
-        Frame::Hello => check_hello(&same(body), body),
+        Frame::Hello if number(body, 8, 12) == u64::from(VERSION) && body.len() == Hello::SIZE => {
+            assert_eq!(Hello::read(body), Ok(same(body)));
+            check_hello(&same(body), body);
+        }
+        Frame::Hello => check_other(body),
         Frame::Message(_) => {
             let header = body[..HEADER_SIZE].try_into().unwrap();
             if let Ok(decoded) = wire::Header::decode(header) {
@@ -179,6 +189,22 @@ fn same<T: Wire + Debug>(body: &[u8]) -> T {
     assert_eq!(decoded.encode(&mut again), Ok(body.len()));
     assert_eq!(again, body);
     decoded
+}
+
+/// A hello of another version, or of none.
+fn check_other(body: &[u8]) {
+    let version = number(body, 8, 12) as u32;
+    let Ok(hello) = Hello::read(body) else {
+        assert_eq!(version, VERSION, "of that version we cannot know");
+        return;
+    };
+    assert_ne!(version, VERSION, "it has another length");
+    let expected = if number(body, 0, 8) == MAGIC {
+        Mismatch::Version(version)
+    } else {
+        Mismatch::Magic
+    };
+    assert_eq!(hello.check(node(OWN), PROTOCOL), Err(expected));
 }
 
 fn check_hello(hello: &Hello, bytes: &[u8]) {
@@ -212,13 +238,14 @@ fn check_hello(hello: &Hello, bytes: &[u8]) {
     let greeting = checked.greeting;
     assert_eq!(greeting.own.get(), word(32));
     assert_eq!(greeting.accepted.map_or(0, Incarnation::get), word(40));
-    assert_eq!(greeting.received, [word(48), word(56)]);
+    assert_eq!(checked.attempt, word(48));
+    assert_eq!(greeting.received, [word(56), word(64)]);
     let introduction = checked.introduction;
     assert_eq!(introduction.incarnation, greeting.own);
     assert_eq!(u32::from(introduction.node.get()), source);
     assert_eq!(
         (introduction.cpus, introduction.memory),
-        (word(64), word(72))
+        (word(72), word(80))
     );
-    assert_eq!(introduction.name, bytes[80..144]);
+    assert_eq!(introduction.name, bytes[88..152]);
 }

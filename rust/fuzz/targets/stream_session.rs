@@ -4,12 +4,15 @@
 //! The side keeps, beside its lanes, what they count: each message that was sent and is not acknowledged, each that
 //! has come and is not taken. Whatever the peer says: a message is let go once, in order, and only if it was sent on a
 //! connection; a fault changes nothing; on a new connection nothing is left out and nothing comes twice; what is kept
-//! and what lies here stays within its bounds; and a hello means what the table in `docs/protocol.md` says.
+//! and what lies here stays within its bounds; and a hello means what the table in `docs/protocol.md` says, if it is looked
+//! at: not one of an earlier attempt than another, within a minute.
 
 use super::Target;
 use crate::source::Source;
 
 use popcorn_core::ids::Incarnation;
+use popcorn_core::stream::attempts::Attempts;
+use popcorn_core::stream::attempts::REMEMBERED_MS;
 use popcorn_core::stream::lane::Fault;
 use popcorn_core::stream::lane::Full;
 use popcorn_core::stream::lane::BYTES_MAX;
@@ -222,6 +225,10 @@ struct Side {
     out: [Out; 2],
     come: [In; 2],
     lives: u64,
+    attempts: Attempts,
+    /// The latest attempt, and when it came.
+    latest: Option<(u64, u64)>,
+    now_ms: u64,
 }
 
 /// What a hello means, by the table.
@@ -256,6 +263,27 @@ impl Side {
     fn give_up(&mut self) {
         self.refused = self.greeting.accepted.or(self.refused);
         self.renew();
+    }
+
+    /// Whether a hello is looked at; its attempt is mostly a later one.
+    fn is_latest(&mut self, way: u8) -> bool {
+        let latest = self.latest.map_or(0, |(latest, _)| latest);
+        let attempt = match way % 8 {
+            0..=4 => latest.saturating_add(1 + u64::from(way)),
+            5 => latest,
+            6 => latest.saturating_sub(1 + u64::from(way)),
+            _ => u64::MAX,
+        };
+        // A few of these are the minute.
+        self.now_ms += u64::from(way / 16) * (REMEMBERED_MS / 16);
+        let is_old = self.latest.is_some_and(|(latest, at)| {
+            latest >= attempt && self.now_ms - at < REMEMBERED_MS
+        });
+        if !is_old {
+            self.latest = Some((attempt, self.now_ms));
+        }
+        assert_eq!(self.attempts.is_latest(attempt, self.now_ms), !is_old);
+        !is_old
     }
 
     fn hear_hello(&mut self, peer: &Greeting) {
@@ -312,11 +340,15 @@ fn run(input: &[u8]) {
         out: Default::default(),
         come: Default::default(),
         lives: 0,
+        attempts: Attempts::default(),
+        latest: None,
+        now_ms: 0,
     };
     let mut left = COUNT_MAX;
     while !source.is_empty() {
         let what = source.byte() % 8;
-        let lane = usize::from(source.byte() % 2);
+        let aside = source.byte();
+        let lane = usize::from(aside % 2);
         let (out, come) = (&mut side.out[lane], &mut side.come[lane]);
         let is_fault = match what {
             0 | 4 => {
@@ -359,7 +391,9 @@ fn run(input: &[u8]) {
             }
             6 => {
                 let peer = side.hello(&mut source);
-                side.hear_hello(&peer);
+                if side.is_latest(aside / 2) {
+                    side.hear_hello(&peer);
+                }
                 false
             }
             // The peer is silent for too long.

@@ -24,6 +24,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         3 => (0usize..2).prop_map(Deed::Beat),
         3 => Just(Deed::Connect),
         2 => Just(Deed::Break),
+        2 => Just(Deed::Late),
         1 => (0usize..2).prop_map(Deed::GiveUp),
         1 => (0usize..2).prop_map(Deed::Restart),
     ]
@@ -68,6 +69,37 @@ fn a_session_outlives_its_connections() {
     assert_eq!(world.sessions(), before, "the lives are the same");
     assert_eq!(world.received(0, Lane::Requests), 50);
     assert_eq!(world.received(1, Lane::Requests), 50);
+}
+
+/// A hello that comes when a later connection is in use changes nothing, though it says what was so before.
+#[test]
+fn a_late_hello_is_not_heard() {
+    let mut world = World::new();
+    world.do_it(Deed::Connect);
+    world.calm_down();
+    let before = world.sessions();
+    for late in 0..3 {
+        world.do_it(Deed::Break);
+        world.do_it(Deed::Connect);
+        // It is under way still.
+        world.do_it(Deed::Break);
+        world.do_it(Deed::Connect);
+        world.calm_down();
+        for side in 0..2 {
+            world.do_it(Deed::Send {
+                side,
+                lane: Lane::Responses,
+                size: 100,
+            });
+        }
+        world.calm_down();
+        world.do_it(Deed::Late);
+        assert!(world.is_connected());
+        world.calm_down();
+        assert_eq!(world.received(0, Lane::Responses), late + 1);
+        assert_eq!(world.received(1, Lane::Responses), late + 1);
+    }
+    assert_eq!(world.sessions(), before, "the lives are the same");
 }
 
 /// A receiver that takes nothing stops the sender, and nothing grows.

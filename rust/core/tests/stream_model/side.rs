@@ -2,10 +2,12 @@
 //! The two sides, the connection between them, and the judge.
 
 use popcorn_core::ids::Incarnation;
+use popcorn_core::stream::attempts;
 use popcorn_core::stream::frame::lane_index;
 use popcorn_core::stream::meeting::meet;
 use popcorn_core::stream::meeting::Greeting;
 use popcorn_core::stream::meeting::Meeting;
+use popcorn_core::stream::Attempts;
 use popcorn_core::stream::Incoming;
 use popcorn_core::stream::Outgoing;
 use popcorn_core::window::Lane;
@@ -30,8 +32,10 @@ pub(crate) enum Deed {
     Beat(usize),
     /// Side 0 connects, if there is no connection.
     Connect,
-    /// The connection breaks; what is under way is lost.
+    /// The connection breaks; what is under way is lost, but for a hello that side 1 has not heard.
     Break,
+    /// Such a hello comes after all.
+    Late,
     /// It gives the other up for dead.
     GiveUp(usize),
     /// It dies, and comes back knowing nothing.
@@ -79,6 +83,12 @@ pub(crate) struct World {
     /// `connection[i]`: what is on its way to side `i`.
     connection: Option<[Way; 2]>,
     lives: u64,
+    /// Of side 0, through all its lives.
+    attempt: u64,
+    /// What side 1 knows of that, until it restarts.
+    attempts: Attempts,
+    /// Hellos of connections that were given up.
+    late: VecDeque<(Greeting, u64)>,
 }
 
 impl World {
@@ -89,6 +99,9 @@ impl World {
             sides,
             connection: None,
             lives,
+            attempt: 0,
+            attempts: Attempts::default(),
+            late: VecDeque::new(),
         }
     }
 
@@ -105,12 +118,18 @@ impl World {
             }
             Deed::Connect => self.connect(),
             Deed::Break => self.disconnect(),
+            Deed::Late => self.late(),
             Deed::GiveUp(side) => {
                 self.sides[side].refused = self.sides[side].greeting.accepted;
                 self.renew(side);
             }
             Deed::Restart(side) => {
                 self.disconnect();
+                if side == 1 {
+                    // It does not get what was sent to it before.
+                    self.late.clear();
+                    self.attempts = Attempts::default();
+                }
                 self.sides[side] = Side::new(next_life(&mut self.lives));
             }
         }
@@ -148,6 +167,10 @@ impl World {
         })
     }
 
+    pub(crate) fn is_connected(&self) -> bool {
+        self.connection.is_some()
+    }
+
     pub(crate) fn received(&self, side: usize, lane: Lane) -> u64 {
         self.sides[side].incoming[lane_index(lane)].received()
     }
@@ -168,14 +191,31 @@ impl World {
         if self.connection.is_none() {
             self.connection = Some([VecDeque::new(), VecDeque::new()]);
             self.sides.iter_mut().for_each(|side| side.ready = false);
+            // The clock stands still: it is the count that makes it rise.
+            self.attempt = attempts::next(self.attempt, 0);
             let hello = self.sides[0].hello();
             self.put(0, Frame::Hello(hello));
         }
     }
 
     fn disconnect(&mut self) {
-        self.connection = None;
+        let connection = self.connection.take();
+        if let Some((Frame::Hello(hello), _)) = connection.and_then(|mut way| way[1].pop_front()) {
+            self.late.push_back((hello, self.attempt));
+        }
         self.sides.iter_mut().for_each(|side| side.ready = false);
+    }
+
+    /// Who listens takes it for a new connection. Nobody hears what it answers.
+    fn late(&mut self) {
+        let Some((hello, attempt)) = self.late.pop_front() else {
+            return;
+        };
+        if self.attempts.is_latest(attempt, 0) {
+            self.disconnect();
+            self.hello(1, hello);
+            self.sides[1].ready = false;
+        }
     }
 
     /// Another life of that side; its connection goes with the session.
@@ -220,7 +260,11 @@ impl World {
             return;
         };
         match frame {
-            Frame::Hello(peer) => return self.hello(side, peer),
+            Frame::Hello(peer) => {
+                // There is none that is later.
+                assert!(side == 0 || self.attempts.is_latest(self.attempt, 0));
+                return self.hello(side, peer);
+            }
             Frame::Refused => return self.renew(side),
             Frame::Message(message) => self.sides[side].receive(message),
             Frame::Beat => {}
