@@ -5,7 +5,6 @@ use crate::members::Members;
 use crate::pending::Pending;
 use crate::service::Services;
 use crate::settings::Settings;
-use crate::settings::QUEUED_MAX;
 use crate::tcp::listener::Roster;
 
 use kernel::c_str;
@@ -37,6 +36,8 @@ pub(crate) struct Core {
     /// Which machines there are.
     members: Arc<Members>,
     workers: WorkQueue,
+    /// Those of requests that may wait for other nodes.
+    waiting: WorkQueue,
     events: WorkQueue,
 }
 
@@ -44,7 +45,9 @@ impl Core {
     pub(crate) fn new(node: NodeId, settings: Settings) -> Result<Arc<Self>> {
         let pending = Pending::new()?;
         // More than one peer can occupy, so that others are served beside it.
-        let workers = WorkQueue::new(c_str!("popcorn_msg"), 2 * QUEUED_MAX)?;
+        let number = 2 * settings.queued_max();
+        let workers = WorkQueue::new(c_str!("popcorn_msg"), number)?;
+        let waiting = WorkQueue::new(c_str!("popcorn_wait"), number)?;
         let events = WorkQueue::ordered(c_str!("popcorn_nodes"))?;
         let roster = Roster::new(node, settings.protocol)?;
         let members = Members::new(node, &settings, roster.clone())?;
@@ -59,6 +62,7 @@ impl Core {
                 roster,
                 members,
                 workers,
+                waiting,
                 events,
             }),
             GFP_KERNEL,
@@ -101,9 +105,11 @@ impl Core {
         &self.members
     }
 
-    /// Runs something on a worker. May sleep.
-    pub(crate) fn spawn(&self, work: impl FnOnce() + Send + 'static) -> Result {
-        self.workers.spawn(GFP_KERNEL, work)
+    /// Runs something on a worker; `waits`: it may wait for another node. Of those that do there may be as many as there
+    /// are workers, and what they wait for is done by the others, here or there. May sleep.
+    pub(crate) fn spawn(&self, waits: bool, work: impl FnOnce() + Send + 'static) -> Result {
+        let queue = if waits { &self.waiting } else { &self.workers };
+        queue.spawn(GFP_KERNEL, work)
     }
 
     /// Where the services are told about nodes, one event after the other.
@@ -114,6 +120,8 @@ impl Core {
     /// Waits until no worker runs or will run. Nothing must be queued any more. May sleep: as long as a
     /// handler takes, which may wait for another node.
     pub(crate) fn flush(&self) {
+        self.waiting.flush();
+        // Answers of those, too.
         self.workers.flush();
         self.flush_events();
     }

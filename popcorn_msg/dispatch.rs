@@ -141,7 +141,8 @@ fn hand_over(link: &Arc<Link>, service: Active, is_urgent: bool, mut request: Re
         }
     }
     // If this fails, the request was dropped, still here, and so answered.
-    let spawned = link.spawn(move || {
+    let waits = service.handler().waits(kind);
+    let spawned = link.spawn(waits, move || {
         request.in_receiver = false;
         if request.wants_reply() && !request.is_live() {
             // Nobody is there to whom it would matter.

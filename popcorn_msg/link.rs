@@ -223,15 +223,19 @@ impl Link {
         self.transport.responses_passed(channel)
     }
 
-    /// Does something in a worker on behalf of the peer, counted in `queued`. May sleep.
+    /// Does something in a worker on behalf of the peer, counted in `queued`; `waits`: see [`Core::spawn`]. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`; `work` is dropped then.
-    pub(crate) fn spawn(self: &Arc<Self>, work: impl FnOnce() + Send + 'static) -> Result {
+    pub(crate) fn spawn(
+        self: &Arc<Self>,
+        waits: bool,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Result {
         self.queued.fetch_add(1, Ordering::Relaxed);
         let link = self.clone();
-        let spawned = self.core.spawn(move || {
+        let spawned = self.core.spawn(waits, move || {
             work();
             let before = link.queued.fetch_sub(1, Ordering::Relaxed);
             if before == link.core.settings().queued_max() {

@@ -49,6 +49,11 @@ impl Handler for Echo {
         }
     }
 
+    // To part is to wait until what is over there has come home.
+    fn waits(&self, kind: u16) -> bool {
+        kind == proto::Part::TYPE
+    }
+
     fn urgent(&self, _from: NodeId, request: Request) -> Option<Request> {
         // As above.
         request.echo().ok();

@@ -237,7 +237,7 @@ impl Request {
             copy.extend_from_slice(part, GFP_KERNEL)?;
         }
         let link = self.link.clone();
-        self.link.spawn(move || {
+        self.link.spawn(false, move || {
             let sent = link.respond(life, kind, status, id, Parts::copied(&[&copy]));
             if sent.is_err() && link.is_online() {
                 warn_ratelimited!("a response to node {} was lost\n", link.peer());

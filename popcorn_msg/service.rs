@@ -48,6 +48,12 @@ pub trait Handler: Send + Sync {
         Some(request)
     }
 
+    /// Whether [`Self::request`] may wait for another node with a request of that type. Such requests have workers of
+    /// their own: whatever number of them there is, what they wait for finds a worker. All others must not wait.
+    fn waits(&self, _kind: u16) -> bool {
+        false
+    }
+
     /// A node came or went. Runs in process context, may sleep, but waits for no node: events come one at a
     /// time, in order, and a node is online again only when all services have dealt with its end. Messages
     /// of a new node may be handled before its event is.

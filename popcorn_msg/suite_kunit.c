@@ -9,6 +9,7 @@ void popcorn_msg_test_left_call(struct kunit *test);
 void popcorn_msg_test_one_deadline(struct kunit *test);
 void popcorn_msg_test_order(struct kunit *test);
 void popcorn_msg_test_back_pressure(struct kunit *test);
+void popcorn_msg_test_waiting_requests(struct kunit *test);
 void popcorn_msg_test_no_answer_taken(struct kunit *test);
 void popcorn_msg_test_leave_and_return(struct kunit *test);
 void popcorn_msg_test_left_alone(struct kunit *test);
@@ -80,6 +81,7 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE(popcorn_msg_test_one_deadline),
 	KUNIT_CASE_SLOW(popcorn_msg_test_order),
 	KUNIT_CASE(popcorn_msg_test_back_pressure),
+	KUNIT_CASE(popcorn_msg_test_waiting_requests),
 	KUNIT_CASE_SLOW(popcorn_msg_test_no_answer_taken),
 	KUNIT_CASE(popcorn_msg_test_leave_and_return),
 	KUNIT_CASE(popcorn_msg_test_left_alone),

@@ -92,6 +92,7 @@ kunit_cases! {
     popcorn_msg_test_one_deadline = calls::one_deadline;
     popcorn_msg_test_order = calls::order;
     popcorn_msg_test_back_pressure = calls::back_pressure;
+    popcorn_msg_test_waiting_requests = calls::waiting_requests;
     popcorn_msg_test_no_answer_taken = calls::no_answer_taken;
     popcorn_msg_test_leave_and_return = lives::leave_and_return;
     popcorn_msg_test_left_alone = lives::left_alone;

@@ -240,6 +240,11 @@ impl Handler for Service {
         };
     }
 
+    // For holders and sharers, who have to answer.
+    fn waits(&self, kind: u16) -> bool {
+        kind == proto::PageRequest::TYPE
+    }
+
     fn node_event(&self, node: NodeId, event: NodeEvent) {
         let Some(spaces) = space::SPACES.get() else {
             return;

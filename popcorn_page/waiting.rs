@@ -3,7 +3,8 @@
 //!
 //! They are the only requests that do, and `popcorn_msg` leaves the ring of a peer alone while it has as many in
 //! workers as it may: what others wait for could be behind them there, in a circle of three. So these get half of the
-//! workers of a peer, and whoever has more is put off.
+//! workers of a peer, and whoever has more is put off. Those of all peers together cannot occupy the workers that others
+//! need, for they have their own (`Handler::waits`).
 
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 //! Calls, answers and one-way messages between two nodes.
 
+use super::multicast::Star;
 use super::node;
 use super::two_nodes;
 use super::Events;
@@ -324,6 +325,44 @@ pub(super) fn back_pressure() -> Outcome {
         || GATE.done.load(Ordering::SeqCst) == MESSAGES + posted
     ));
     zero.call(node(1), ECHO, &[], OPTIONS)?;
+    Ok(())
+}
+
+/// Requests of several peers that wait for others, more of them than there are workers: what they may wait for finds one.
+pub(super) fn waiting_requests() -> Outcome {
+    struct Waits(Gate);
+    impl Handler for Waits {
+        fn request(&self, from: NodeId, request: Request) {
+            self.0.request(from, request);
+        }
+
+        fn waits(&self, _kind: u16) -> bool {
+            true
+        }
+    }
+    static WAITS: Waits = Waits(Gate::new());
+    // One place for others at each ring.
+    const EACH: u32 = QUEUED - 1;
+    WAITS.0.reset();
+    let star = Star::new()?;
+    let _service = star.zero.register(one_ways!(0x520), &WAITS)?;
+    let _opens = Opens(&WAITS.0);
+    for other in &star.others {
+        for _ in 0..EACH {
+            other.post(node(0), 0x520, &[])?;
+        }
+    }
+    let begun = || WAITS.0.begun.load(Ordering::SeqCst);
+    // As many as there are workers.
+    check!(eventually(|| begun() == 2 * QUEUED));
+    for other in &star.others {
+        let answer = other.call(node(0), ECHO_BY_WORKER, &[b"served"], OPTIONS)?;
+        check!(answer.payload() == b"served");
+    }
+    check!(begun() == 2 * QUEUED);
+    WAITS.0.open.store(true, Ordering::SeqCst);
+    let done = || WAITS.0.done.load(Ordering::SeqCst);
+    check!(eventually(|| done() == 3 * EACH));
     Ok(())
 }
 

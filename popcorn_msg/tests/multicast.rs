@@ -46,19 +46,22 @@ const KIND: u16 = 0x5a0;
 const ALL: NodeSet = NodeSet::from_bits(0b1110);
 
 /// Node 0, and three that are linked to it alone, as secondaries are to their primary.
-struct Star {
-    zero: TestNode,
-    others: [TestNode; 3],
+pub(super) struct Star {
+    pub(super) zero: TestNode,
+    pub(super) others: [TestNode; 3],
 }
 
 impl Star {
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
+        Self::linked(by_memory)
+    }
+
+    /// Each is linked to node 0 by `link`, which is given both.
+    fn linked(mut link: impl FnMut(&TestNode, &TestNode) -> Result) -> Result<Self> {
         let zero = TestNode::new(0, PROTOCOL, LONG_MS)?;
-        let other = |id| {
+        let mut other = |id| {
             let other = TestNode::new(id, PROTOCOL, LONG_MS)?;
-            let memory = SharedMemory::allocate(WINDOW)?;
-            zero.attach(node(id), memory.clone())?;
-            other.attach(node(0), memory)?;
+            link(&zero, &other)?;
             Ok::<_, Error>(other)
         };
         let others = [other(1)?, other(2)?, other(3)?];
@@ -87,6 +90,12 @@ impl Star {
     fn used(&self) -> usize {
         self.zero.core().pending().used()
     }
+}
+
+fn by_memory(zero: &TestNode, other: &TestNode) -> Result {
+    let memory = SharedMemory::allocate(WINDOW)?;
+    zero.attach(other.node(), memory.clone())?;
+    other.attach(node(0), memory)
 }
 
 /// Three gates, one for each of the nodes; closed.
