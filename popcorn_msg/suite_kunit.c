@@ -66,6 +66,7 @@ void popcorn_msg_test_members_three(struct kunit *test);
 void popcorn_msg_test_members_restart(struct kunit *test);
 void popcorn_msg_test_members_leave(struct kunit *test);
 void popcorn_msg_test_members_leave_one(struct kunit *test);
+void popcorn_msg_test_members_leave_lost(struct kunit *test);
 void popcorn_msg_test_members_lost_goodbye(struct kunit *test);
 void popcorn_msg_test_members_force(struct kunit *test);
 void popcorn_msg_test_statistics(struct kunit *test);
@@ -138,6 +139,7 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE_SLOW(popcorn_msg_test_members_restart),
 	KUNIT_CASE_SLOW(popcorn_msg_test_members_leave),
 	KUNIT_CASE_SLOW(popcorn_msg_test_members_leave_one),
+	KUNIT_CASE_SLOW(popcorn_msg_test_members_leave_lost),
 	KUNIT_CASE_SLOW(popcorn_msg_test_members_lost_goodbye),
 	KUNIT_CASE_SLOW(popcorn_msg_test_members_force),
 	KUNIT_CASE(popcorn_msg_test_statistics),

@@ -149,6 +149,7 @@ kunit_cases! {
     popcorn_msg_test_members_restart = members::restart;
     popcorn_msg_test_members_leave = members::leave;
     popcorn_msg_test_members_leave_one = members::leave_one;
+    popcorn_msg_test_members_leave_lost = members::leave_lost;
     popcorn_msg_test_members_lost_goodbye = members::lost_goodbye;
     popcorn_msg_test_members_force = members::force;
     popcorn_msg_test_statistics = statistics_tests::exact;

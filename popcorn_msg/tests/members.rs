@@ -287,6 +287,21 @@ pub(super) fn leave_one() -> Outcome {
     Ok(())
 }
 
+/// Of two, the one that waits for the other leaves it by force, and is expected by a third: it waits no more.
+pub(super) fn leave_lost() -> Outcome {
+    let (zero, one, proxy) = two_members(67)?;
+    let (address, _) = ports(68);
+    one.connect(node(5), listens(address))?;
+    cuts(&proxy, true);
+    drop(zero);
+    check!(eventually(|| is_suspended(&one)));
+    check!(members(&one) == 0b11);
+    one.leave_at_once(node(0))?;
+    check!(eventually(|| serves(&one)));
+    check!(members(&one) == 0b10);
+    Ok(())
+}
+
 /// Who has left the others is not dead to them, though nobody hears its goodbye.
 pub(super) fn lost_goodbye() -> Outcome {
     static ONE: Events = Events::new();
