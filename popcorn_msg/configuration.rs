@@ -39,6 +39,7 @@ use popcorn_kernel::errno;
 use popcorn_kernel::key::Certificate;
 use popcorn_kernel::key::KeySerial;
 use popcorn_kernel::key::Keyring;
+use popcorn_kernel::tls;
 
 /// Bytes of the name in a certificate.
 const NAME_MAX: usize = 253;
@@ -46,7 +47,7 @@ const NAME_MAX: usize = 253;
 /// All nodes of other machines that are configured.
 pub(crate) struct Configuration {
     endpoint: Arc<Endpoint>,
-    /// `None`: this kernel has no keys.
+    /// `None`: this kernel has no keys, or no handshakes that are proven by them.
     keyring: Option<Arc<Keyring>>,
 }
 
@@ -54,6 +55,7 @@ impl Configuration {
     /// None yet. May sleep.
     pub(crate) fn new(endpoint: Arc<Endpoint>) -> Result<Arc<Self>> {
         let keyring = match Keyring::new(c_str!(".popcorn")) {
+            _ if !tls::IS_BUILT => None,
             Ok(keyring) => Some(Arc::new(keyring, GFP_KERNEL)?),
             Err(error) if error == errno::not_supported() => None,
             Err(error) => return Err(error),

@@ -10,7 +10,7 @@ use super::connection::Body;
 use super::connection::Connection;
 use super::end::Arrival;
 use super::refusal::Refusal;
-use super::security::Kind;
+use super::security;
 use super::security::Security;
 use super::setup::Role;
 use super::Tcp;
@@ -35,6 +35,7 @@ use popcorn_core::stream::Channel;
 use popcorn_core::stream::Hello;
 use popcorn_core::window::Introduction;
 use popcorn_core::window::NAME_LEN;
+use popcorn_kernel::errno;
 use popcorn_kernel::kthread::should_stop;
 use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::new_waitqueue;
@@ -54,6 +55,7 @@ const CONNECTIONS_MAX: u32 = 2 * STRANGERS_MAX as u32;
 const HELLO_MS: u64 = 5000;
 /// For the answer to who is refused.
 const TELL_MS: u64 = 200;
+const NO_MEMORY: &str = "no memory";
 /// Between two looks whether to go on.
 const STEP_MS: u32 = 200;
 /// Connections that wait to be taken.
@@ -197,7 +199,7 @@ impl Listeners {
     ///
     /// # Errors
     ///
-    /// `EBUSY`: peers with another kind of security are expected there. Else as [`Listener::new`].
+    /// `EBUSY`: peers are expected there whose connections begin otherwise. Else as [`Listener::new`].
     pub(crate) fn add(
         &mut self,
         roster: &Arc<Roster>,
@@ -205,13 +207,13 @@ impl Listeners {
         security: &Security,
     ) -> Result {
         if self.0.iter().flatten().any(|one| one.address() == address) {
-            let kind = security.kind();
+            let greeting = security.greeting();
             if roster
                 .expected_at(address)
-                .any(|tcp| tcp.setup().security.kind() != kind)
+                .any(|tcp| tcp.setup().security.greeting() != greeting)
             {
                 pr_err!(
-                    "at {} others are expected with another kind of security\n",
+                    "at {} others are expected with another kind of security, or are shown another certificate\n",
                     address
                 );
                 return Err(EBUSY);
@@ -337,9 +339,8 @@ fn tell_refused(from: &Address, what: Refusal) {
 }
 
 fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), Refusal> {
-    const NO_MEMORY: &str = "no memory";
     let Stranger { shared, from, .. } = stranger;
-    let (kind, shown) = secure(stranger, &socket)?;
+    let (greeting, shown) = secure(stranger, &socket)?;
     let mut connection = Connection::new(socket).map_err(|_| NO_MEMORY)?;
     let Ok(Body::Hello(hello)) = connection.hear(HELLO_MS, || !stranger.must_go()) else {
         return Err("it does not say who it is".into());
@@ -364,8 +365,8 @@ fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), Refusal
         return Err(FROM_ELSEWHERE.into());
     }
     // Who was expected here may have changed since the connection was made.
-    if setup.security.kind() != kind {
-        return Err("its node is expected with another kind of security".into());
+    if setup.security.greeting() != greeting {
+        return Err("its node is expected with other security".into());
     }
     setup.security.check(shown.as_ref())?;
     connection
@@ -379,12 +380,12 @@ fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), Refusal
 fn secure(
     stranger: &Stranger,
     socket: &Socket,
-) -> core::result::Result<(Kind, Option<Peer>), &'static str> {
+) -> core::result::Result<(security::Greeting, Option<Peer>), &'static str> {
     let shared = &stranger.shared;
     let mut keys = KVec::new();
     for tcp in shared.roster.expected_at(shared.address) {
         if let Some(key) = tcp.setup().security.key() {
-            keys.push(key, GFP_KERNEL).map_err(|_| "no memory")?;
+            keys.push(key, GFP_KERNEL).map_err(|_| NO_MEMORY)?;
         }
     }
     let one = shared.roster.expected_at(shared.address).next();
@@ -392,8 +393,22 @@ fn secure(
     let security = &one.setup().security;
     let shown = security
         .accepted(socket, &keys, || stranger.must_go())
-        .map_err(|_| "it does not prove who it is")?;
-    Ok((security.kind(), shown))
+        .map_err(unproven)?;
+    Ok((security.greeting(), shown))
+}
+
+/// Why a handshake failed, as far as that is known; some of it is not the other side's fault.
+fn unproven(error: Error) -> &'static str {
+    match error {
+        _ if error == ESRCH => "no tlshd runs here (docs/tls.md)",
+        _ if error == errno::not_supported() => "this kernel has no TLS handshakes",
+        _ if error == errno::canceled() => {
+            "others have taken its place, or it is not expected any more"
+        }
+        _ if error == EAGAIN => "too many shake hands here at once",
+        _ if error == ENOMEM => NO_MEMORY,
+        _ => "it does not prove who it is",
+    }
 }
 
 /// Lets who is of another build, or means another node, see that for itself.

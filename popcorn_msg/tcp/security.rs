@@ -44,26 +44,29 @@ pub(crate) enum Security {
     },
 }
 
-/// The kinds of security: one for each address that is listened at, for the first bytes differ.
+/// What this side does before it knows who has connected: the same for all who are expected at one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Greeting {
+    /// Nothing.
     Clear,
+    /// Offers the keys of all of them.
     Key,
-    X509,
+    /// Shows this certificate, of which it has the private key; `None`: that of `tlshd`.
+    X509(Option<(KeySerial, KeySerial)>),
 }
 
 impl Security {
-    pub(super) fn kind(&self) -> Kind {
+    pub(super) fn greeting(&self) -> Greeting {
         match self {
-            Security::Clear => Kind::Clear,
+            Security::Clear => Greeting::Clear,
             Security::Tls {
                 credentials: Credentials::Key(_),
                 ..
-            } => Kind::Key,
+            } => Greeting::Key,
             Security::Tls {
-                credentials: Credentials::X509 { .. },
+                credentials: Credentials::X509 { own, .. },
                 ..
-            } => Kind::X509,
+            } => Greeting::X509(*own),
         }
     }
 

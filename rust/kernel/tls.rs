@@ -17,6 +17,9 @@ use core::ptr::null_mut;
 use kernel::error::to_result;
 use kernel::prelude::*;
 
+/// Whether this kernel has handshakes at all.
+pub const IS_BUILT: bool = cfg!(CONFIG_NET_HANDSHAKE);
+
 /// The most keys that a client can offer.
 pub const KEYS_MAX: usize = bindings::PCN_TLS_KEYS_MAX as usize;
 

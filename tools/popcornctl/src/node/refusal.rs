@@ -112,7 +112,7 @@ fn special(action: Action, node: u32, errno: Errno) -> Option<Words> {
             format!("keys and certificates are for tls, and who is accepted by a certificate is known by that (--peer-certificate) or its host (--from); {SEE_LOG}"),
         ),
         (Action::Join, Errno::EBUSY) => (
-            "other nodes are accepted at that address, with another transport or kind of keys",
+            "other nodes are accepted at that address, with another transport, kind of keys, or certificate of this node",
             "use the same for all at one address, or choose another by --listen".into(),
         ),
         (Action::Join, Errno::EADDRINUSE) => (
