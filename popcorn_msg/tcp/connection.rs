@@ -7,6 +7,7 @@ mod receiving;
 mod sending;
 
 use super::end::End;
+use super::security::Greeting;
 use crate::dispatch::Fault;
 use ahead::Ahead;
 use batch::Batch;
@@ -66,15 +67,15 @@ pub(super) struct Connection {
     /// Whether the payload of this message, or of the last one, is long.
     was_long: bool,
     batch: KBox<Batch>,
-    /// How often something was sent: with TLS a record or a few.
-    sends: u64,
+    /// How often something may yet be sent: with TLS a record or a few.
+    sends_left: u64,
     /// See [`Connection::owes`].
     owes: bool,
 }
 
 impl Connection {
     /// Frames over `socket`. May sleep.
-    pub(super) fn new(socket: Socket) -> Result<Self> {
+    pub(super) fn new(socket: Socket, greeting: Greeting) -> Result<Self> {
         Ok(Self {
             socket,
             reading: Reading::Head,
@@ -82,7 +83,10 @@ impl Connection {
             is_bulk: false,
             was_long: true,
             batch: KBox::new(Batch::new(), GFP_KERNEL)?,
-            sends: 0,
+            sends_left: match greeting {
+                Greeting::Clear => u64::MAX,
+                Greeting::Key | Greeting::X509(_) => sending::SENDS_MAX,
+            },
             owes: false,
         })
     }

@@ -341,7 +341,7 @@ fn tell_refused(from: &Address, what: Refusal) {
 fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), Refusal> {
     let Stranger { shared, from, .. } = stranger;
     let (greeting, shown) = secure(stranger, &socket)?;
-    let mut connection = Connection::new(socket).map_err(|_| NO_MEMORY)?;
+    let mut connection = Connection::new(socket, greeting).map_err(|_| NO_MEMORY)?;
     let Ok(Body::Hello(hello)) = connection.hear(HELLO_MS, || !stranger.must_go()) else {
         return Err("it does not say who it is".into());
     };

@@ -20,9 +20,9 @@ use popcorn_kernel::errno;
 use popcorn_kernel::time;
 use popcorn_kernel::tls::RECORDS_MAX;
 
-/// How often is sent on one connection. What is sent at once may be many records of TLS: `BATCH` of the
+/// How often is sent on one connection with TLS. What is sent at once may be many records of TLS: `BATCH` of the
 /// longest messages are 33.
-const SENDS_MAX: u64 = RECORDS_MAX / 40;
+pub(super) const SENDS_MAX: u64 = RECORDS_MAX / 40;
 /// For the last frame.
 const GOODBYE_MS: u64 = 200;
 
@@ -101,14 +101,14 @@ impl Connection {
                     return Ok(sent);
                 }
             }
-            if self.sends >= SENDS_MAX {
+            if self.sends_left == 0 {
                 // Before the keys are worn; another connection has others.
                 return Err(Broken::Lost(errno::stale()));
             }
             match self.batch.push(&self.socket) {
                 Ok(_) => {
                     sent = true;
-                    self.sends += 1;
+                    self.sends_left -= 1;
                 }
                 Err(error) if error == EAGAIN => return Ok(sent),
                 Err(error) => return Err(Broken::Lost(error)),

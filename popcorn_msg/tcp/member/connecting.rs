@@ -95,7 +95,7 @@ impl Worker {
                 self.not_meant(what);
                 EACCES
             })?;
-            let mut connection = Connection::new(socket)?;
+            let mut connection = Connection::new(socket, security.greeting())?;
             connection.carry(self.channel);
             connection.set_options(&setup::options(self.channel))?;
             Ok(connection)
@@ -280,6 +280,11 @@ impl Worker {
     /// The connection is gone; the session is not.
     pub(super) fn lost(&mut self, error: Error) {
         self.connection = None;
+        if error == errno::stale() {
+            // Its keys were used for long enough.
+            self.next_dial_ms = time::now_ms();
+            return;
+        }
         if self.lives.is_some() && self.is_urgent() {
             warn_ratelimited!(
                 "node {}: the connection is lost ({:?}); looking for another\n",
