@@ -28,6 +28,7 @@ void popcorn_msg_test_rounds_go_on(struct kunit *test);
 void popcorn_msg_test_registration(struct kunit *test);
 void popcorn_msg_test_many_callers(struct kunit *test);
 void popcorn_msg_test_multicast_all_answer(struct kunit *test);
+void popcorn_msg_test_multicast_by_all_transports(struct kunit *test);
 void popcorn_msg_test_multicast_some_fail(struct kunit *test);
 void popcorn_msg_test_multicast_any_order(struct kunit *test);
 void popcorn_msg_test_multicast_out_of_time(struct kunit *test);
@@ -43,6 +44,7 @@ void popcorn_msg_test_part_called_off(struct kunit *test);
 void popcorn_msg_test_part_from_lost(struct kunit *test);
 void popcorn_msg_test_part_both(struct kunit *test);
 void popcorn_msg_test_tcp_echo(struct kunit *test);
+void popcorn_msg_test_tcp_by_ipv6(struct kunit *test);
 void popcorn_msg_test_tcp_options(struct kunit *test);
 void popcorn_msg_test_tcp_errors(struct kunit *test);
 void popcorn_msg_test_tcp_broken_connections(struct kunit *test);
@@ -101,6 +103,7 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE(popcorn_msg_test_registration),
 	KUNIT_CASE_SLOW(popcorn_msg_test_many_callers),
 	KUNIT_CASE(popcorn_msg_test_multicast_all_answer),
+	KUNIT_CASE_SLOW(popcorn_msg_test_multicast_by_all_transports),
 	KUNIT_CASE(popcorn_msg_test_multicast_some_fail),
 	KUNIT_CASE(popcorn_msg_test_multicast_any_order),
 	KUNIT_CASE(popcorn_msg_test_multicast_out_of_time),
@@ -116,6 +119,7 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE(popcorn_msg_test_part_from_lost),
 	KUNIT_CASE(popcorn_msg_test_part_both),
 	KUNIT_CASE(popcorn_msg_test_tcp_echo),
+	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_by_ipv6),
 	KUNIT_CASE(popcorn_msg_test_tcp_options),
 	KUNIT_CASE(popcorn_msg_test_tcp_errors),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_broken_connections),

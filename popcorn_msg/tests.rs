@@ -111,6 +111,7 @@ kunit_cases! {
     popcorn_msg_test_registration = calls::registration;
     popcorn_msg_test_many_callers = calls::many_callers;
     popcorn_msg_test_multicast_all_answer = multicast::all_answer;
+    popcorn_msg_test_multicast_by_all_transports = multicast::by_all_transports;
     popcorn_msg_test_multicast_some_fail = multicast::some_fail;
     popcorn_msg_test_multicast_any_order = multicast::any_order;
     popcorn_msg_test_multicast_out_of_time = multicast::out_of_time;
@@ -126,6 +127,7 @@ kunit_cases! {
     popcorn_msg_test_part_from_lost = parting::from_lost;
     popcorn_msg_test_part_both = parting::both;
     popcorn_msg_test_tcp_echo = tcp::echo;
+    popcorn_msg_test_tcp_by_ipv6 = tcp::by_ipv6;
     popcorn_msg_test_tcp_options = tcp::options;
     popcorn_msg_test_tcp_errors = tcp::errors;
     popcorn_msg_test_tcp_broken_connections = tcp::broken_connections;

@@ -2,6 +2,11 @@
 //! KUnit: one request to several nodes, and what they all say to it.
 
 use super::node;
+use super::proxy::Proxy;
+use super::statistics_tests::retries;
+use super::tcp::connects;
+use super::tcp::listens;
+use super::tcp::ports;
 use super::Gate;
 use super::Opens;
 use super::Puppet;
@@ -210,6 +215,52 @@ pub(super) fn all_answer() -> Outcome {
     let nobody = zero.multicast(NodeSet::EMPTY, KIND, &[], OPTIONS)?;
     check!(nobody.answers().count() == 0 && nobody.succeeded().is_empty());
     check!(nobody.failed().is_empty() && nobody.wait().outstanding().is_empty());
+    Ok(())
+}
+
+/// Of each round all answer once: one in shared memory, two over TCP, whose connections break meanwhile at odd places.
+pub(super) fn by_all_transports() -> Outcome {
+    static ADDS: [Adds; 3] = [Adds(1), Adds(2), Adds(3)];
+    const ROUNDS: u32 = 300;
+    let mut proxies = KVec::new();
+    let star = Star::linked(|zero, other| {
+        let case = match other.node().get() {
+            1 => return by_memory(zero, other),
+            2 => 13,
+            _ => 14,
+        };
+        let (near, far) = ports(case);
+        proxies.push(Proxy::new(near, far)?, GFP_KERNEL)?;
+        zero.connect(other.node(), listens(far))?;
+        other.connect(node(0), connects(near))
+    })?;
+    let [one, two, three] = &ADDS;
+    let _services = star.register(messages![Question], [one, two, three])?;
+    let zero = &star.zero;
+    for value in 0..ROUNDS {
+        if value % 20 == 0 {
+            for (number, proxy) in (0..).zip(&proxies) {
+                let after = 1 + u64::from(value + number * 10) * 7 % 997;
+                proxy.faults.cut_after.store(after, Ordering::SeqCst);
+            }
+        }
+        let poll_us = [None, Some(0), Some(50)][value as usize % 3];
+        let options = CallOptions { poll_us, ..OPTIONS };
+        let told = zero.multicast_typed(ALL, &Question { value }, &[], options)?;
+        check!(told.succeeded() == ALL);
+        for (id, (from, result)) in (1..).zip(told.answers()) {
+            check!(from == node(u64::from(id)));
+            check!(result?.decode::<Sum>()?.value == value + id);
+        }
+        check!(star.used() == 0);
+    }
+    let mut cuts = 0;
+    for proxy in &proxies {
+        cuts += proxy.faults.cuts.load(Ordering::SeqCst);
+    }
+    check!(cuts >= 10);
+    // What was on its way then was sent again.
+    check!(retries(zero, 2)? + retries(zero, 3)? != 0);
     Ok(())
 }
 

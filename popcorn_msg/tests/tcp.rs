@@ -26,6 +26,8 @@ use crate::tcp::Setup;
 use kernel::c_str;
 use kernel::prelude::*;
 
+use core::net::IpAddr;
+use core::net::Ipv6Addr;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 use popcorn_core::address::Address;
@@ -94,6 +96,29 @@ pub(super) fn echo() -> Outcome {
     check!(too_long == Some(errno::message_size()));
     check!(!zero.shares_memory(node(1)));
     Ok(())
+}
+
+/// By IPv6, from that host alone; another is refused.
+pub(super) fn by_ipv6() -> Outcome {
+    if !cfg!(CONFIG_IPV6) {
+        return Ok(());
+    }
+    let address = |port| Address::new(IpAddr::V6(Ipv6Addr::LOCALHOST), port);
+    let port = ports(16).0.port();
+    let zero = TestNode::new(0, PROTOCOL, LONG_MS)?;
+    let one = TestNode::new(1, PROTOCOL, LONG_MS)?;
+    let expects = |from| Setup {
+        from: Some(from),
+        ..listens(address(port))
+    };
+    zero.connect(node(1), expects(Address::loopback(1)))?;
+    one.connect(node(0), connects(address(port)))?;
+    check!(zero.wait_online(node(1), 1000).is_err());
+    zero.leave_at_once(node(1))?;
+    zero.connect(node(1), expects(address(1)))?;
+    zero.wait_online(node(1), LONG_MS)?;
+    one.wait_online(node(0), LONG_MS)?;
+    come_back(&zero, &one, &[0, 64, 9000])
 }
 
 /// Both ends of both connections send at once, and look after a silent peer as is said in `setup.rs`: within ten seconds.
