@@ -171,9 +171,11 @@ impl Transport for Tcp {
     }
 
     fn set_polling(&self, link: &Link, polling: bool) -> bool {
-        // The thread does it: the connection is its own. Bulk waits for nobody who is in a hurry.
+        // The threads do it: the connections are theirs.
         let is_online = link.is_online();
-        self.end(Channel::Urgent).set_polled(polling && is_online);
+        for end in &self.ends {
+            end.set_polled(polling && is_online);
+        }
         is_online
     }
 
