@@ -75,6 +75,7 @@ use popcorn_kernel::configfs::Subsystem;
 use popcorn_kernel::errno;
 use popcorn_kernel::global::Global;
 use popcorn_kernel::global::GlobalGuard;
+use popcorn_kernel::pages;
 use popcorn_kernel::param;
 use popcorn_kernel::shared_memory::SharedMemory;
 use popcorn_kernel::uapi::popcorn_msg_info;
@@ -372,5 +373,10 @@ impl Drop for PopcornMsg {
         // What this node had elsewhere, or others here, has kept a module in use: so this is quick.
         let _parted = self.endpoint.part_from_all(PARTING_MS);
         self.endpoint.shut_down();
+        // Those of answers that were on their way.
+        let pages = pages::live();
+        if pages != 0 {
+            pr_err!("BUG: {} buffers of pages are left\n", pages);
+        }
     }
 }

@@ -8,12 +8,26 @@ use core::ops::Deref;
 use core::ptr::NonNull;
 use core::slice;
 use core::sync::atomic::AtomicBool;
+#[cfg(CONFIG_KUNIT)]
+use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering;
 use kernel::ffi::c_void;
 use kernel::prelude::*;
 
 /// The most bytes of a [`PageBuffer`]: more in one piece is hard to get.
 pub const SIZE_MAX: usize = 1 << 20;
+
+/// How many buffers there are. Neither kmemleak nor the counters of slabs know of pages, so kernels with tests count them.
+#[cfg(CONFIG_KUNIT)]
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+/// How many buffers there are; 0 in a kernel without tests, which does not count them.
+pub fn live() -> usize {
+    #[cfg(CONFIG_KUNIT)]
+    return LIVE.load(Ordering::Relaxed);
+    #[cfg(not(CONFIG_KUNIT))]
+    0
+}
 
 /// Pages in one piece, zeroed at first; it dereferences to their bytes.
 ///
@@ -49,9 +63,12 @@ impl PageBuffer {
         let size = size.next_multiple_of(kernel::page::PAGE_SIZE);
         // SAFETY: no requirement.
         let data = unsafe { bindings::pcn_pages_new(size) };
+        let data = NonNull::new(data).ok_or(ENOMEM)?;
+        #[cfg(CONFIG_KUNIT)]
+        LIVE.fetch_add(1, Ordering::Relaxed);
         // INVARIANT: just allocated.
         Ok(Self {
-            data: NonNull::new(data).ok_or(ENOMEM)?,
+            data,
             size,
             is_lent: AtomicBool::new(false),
         })
@@ -89,6 +106,8 @@ impl Deref for PageBuffer {
 
 impl Drop for PageBuffer {
     fn drop(&mut self) {
+        #[cfg(CONFIG_KUNIT)]
+        LIVE.fetch_sub(1, Ordering::Relaxed);
         // SAFETY: from pcn_pages_new() by the invariant; drops our references.
         unsafe { bindings::pcn_pages_free(self.data.as_ptr(), self.size) };
     }
