@@ -45,10 +45,18 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: this kernel is that node. `ENOMEM`. `ESHUTDOWN`: `popcorn_msg` is being unloaded.
+    /// `EINVAL`: this kernel is that node. `EEXIST`: a kernel of another machine is. `ENOMEM`. `ESHUTDOWN`: `popcorn_msg` is being unloaded.
     pub(crate) fn attach(memory: &Memory, node: NodeId) -> Result<Self> {
-        // There need not be one.
-        popcorn_msg::detach_window(node).ok();
+        match popcorn_msg::detach_window(node) {
+            // There need not be one.
+            Ok(()) | Err(ENODEV) => {}
+            Err(error) => {
+                if error == EEXIST {
+                    pr_err!("node {} is one of another machine by now\n", node);
+                }
+                return Err(error);
+            }
+        }
         let extent = memory.layout().window();
         clear(&memory.first()?.map(extent)?);
         popcorn_msg::attach_window(extent.start, usize::try_from(extent.size)?, node)?;

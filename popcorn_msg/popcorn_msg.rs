@@ -314,9 +314,13 @@ pub fn attach_window(physical: u64, size: usize, peer: NodeId) -> Result {
 ///
 /// # Errors
 ///
-/// `ENODEV`: there is no window for it.
+/// `ENODEV`: there is no window for it. `EEXIST`: it is a node of another machine, which stays.
 pub fn detach_window(peer: NodeId) -> Result {
-    endpoint()?.detach(peer)
+    let endpoint = endpoint()?;
+    match endpoint.link(peer) {
+        Some(link) if !link.transport().shares_memory() => Err(EEXIST),
+        _ => endpoint.detach(peer),
+    }
 }
 
 /// Attaches the window that the module's parameters name.
