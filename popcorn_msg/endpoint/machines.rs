@@ -47,11 +47,10 @@ impl Endpoint {
     ///
     /// As [`Endpoint::detach`].
     pub(crate) fn leave_at_once(&self, peer: NodeId) -> Result {
-        // Of two it is left to the other to find out, as when this machine dies, if nobody else is expected here: with
-        // another link this machine would wait for the one that it has left.
+        // Of two it is left to the other to find out, as when this machine dies.
         if self
             .fellows(peer)
-            .is_some_and(|fellows| !fellows.is_empty() || self.links_to_machines() > 1)
+            .is_some_and(|fellows| !fellows.is_empty())
         {
             self.core.members().resign();
         }

@@ -343,9 +343,11 @@ impl<const N: usize, P: Places<Peer>, H: Places<Heard>> Machine<N, P, H> {
         }
         self.linked = self.linked.without(peer);
         self.foreign = self.foreign.without(peer);
-        if self.linked.is_empty() || self.is_leaving {
-            // Nobody else is there any more; or that was what it left for, and another link has
-            // come meanwhile.
+        let others = self.others();
+        let has_left_all = !others.is_empty() && others.bits() & self.linked.bits() == 0;
+        if self.linked.is_empty() || has_left_all || self.is_leaving {
+            // Nobody else is there any more, or nobody of its list, whom it could wait for; or that was what it left
+            // for, and another link has come meanwhile.
             self.begin_anew(now);
         }
     }

@@ -281,6 +281,39 @@ fn a_link_that_comes_while_it_leaves_finds_it_alone_afterwards() {
     });
 }
 
+/// As by `popcornctl node leave --force`, while a machine that never was a member is expected, too.
+#[test]
+fn who_leaves_all_of_its_list_waits_for_none_of_them() {
+    each_seed(|| {
+        let mut world = World::new(&[0, 1, 2, 3]);
+        for n in 0..4 {
+            world.boot(n);
+        }
+        world.cut(1, 3, true);
+        world.link(1, 3);
+        let lost = &[0, 2][..1 + below(2) as usize];
+        let mut all = vec![1];
+        for &one in lost {
+            for &other in &all {
+                world.link(other, one);
+            }
+            all.push(one);
+        }
+        all.sort_unstable();
+        world.until("one", LONG, |world| world.is_one(&all));
+        for &one in lost {
+            world.kill(one);
+        }
+        world.until("suspended", LONG, |world| !world.serves(1));
+        world.run(below(200));
+        for &one in lost {
+            world.unlink(1, one);
+        }
+        world.until("alone", LONG, |world| world.serves(1));
+        assert_eq!(world.members(1), 0b0010);
+    });
+}
+
 #[test]
 fn links_that_come_late_make_one_system() {
     each_seed(|| {
