@@ -6,6 +6,7 @@
  *   victim threads NODE    two of its four threads run there
  *   victim call NODE       its thread belongs there and sleeps in a system call, at home
  *   victim pages NODE      all of it is at home, but some of its pages are there alone
+ *   victim pages NODE OTHER  they are at these two nodes
  *
  * It says "there" once that is so. The last of them then waits for a line and touches its pages: it says how
  * many are lost, and checks all others. A wrong byte is status 1.
@@ -22,7 +23,7 @@
 
 #define PAGES 64
 
-static int node;
+static int node, other_node = -1;
 static _Atomic int arrived;
 
 static void move(int to)
@@ -95,6 +96,24 @@ static void *write_there(void *unused)
 	return unused;
 }
 
+/* The same, but it only reads. */
+static void *read_there(void *unused)
+{
+	move(other_node);
+	if (mismatch(there, PAGES * PAGE, 1) >= 0)
+		errx(1, "a page is wrong there");
+	move(POPCORN_NODE_ORIGIN);
+	return unused;
+}
+
+static void in_thread(void *(*run)(void *))
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, run, NULL) || pthread_join(thread, NULL))
+		errx(2, "no thread");
+}
+
 static sigjmp_buf lost;
 
 static void on_bus_error(int signal)
@@ -106,15 +125,15 @@ static void on_bus_error(int signal)
 static void pages(void)
 {
 	volatile int count = 0;
-	pthread_t writer;
 	char line[16];
 
 	there = anon(PAGES * PAGE);
 	here = anon(PAGES * PAGE);
 	fill(here, PAGES * PAGE, 2);
 	signal(SIGBUS, on_bus_error);
-	if (pthread_create(&writer, NULL, write_there, NULL) || pthread_join(writer, NULL))
-		errx(2, "no thread");
+	in_thread(write_there);
+	if (other_node >= 0)
+		in_thread(read_there);
 	say("there");
 	if (!fgets(line, sizeof(line), stdin))
 		errx(2, "nobody wants to know");
@@ -126,6 +145,8 @@ static void pages(void)
 	}
 	if (mismatch(here, PAGES * PAGE, 2) >= 0)
 		errx(1, "a page that was never there is wrong");
+	if (!count && mismatch(there, PAGES * PAGE, 1) >= 0)
+		errx(1, "a page that was there is wrong");
 	printf("%d of %d lost\n", count, PAGES);
 	exit(fflush(stdout) ? 1 : 0);
 }
@@ -139,9 +160,11 @@ int main(int argc, char **argv)
 		{ "thread", thread }, { "threads", threads }, { "call", call }, { "pages", pages }
 	};
 
-	if (argc != 3)
-		errx(2, "usage: victim thread|threads|call|pages NODE");
+	if (argc != 3 && argc != 4)
+		errx(2, "usage: victim thread|threads|call|pages NODE [OTHER]");
 	node = atoi(argv[2]);
+	if (argc == 4)
+		other_node = atoi(argv[3]);
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (!strcmp(argv[1], kinds[i].name))
 			kinds[i].run();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-//! A node is about to be left: pages that only it has come home.
+//! A node is about to be left: pages that nobody has who stays come home.
 
 use kernel::prelude::*;
 use kernel::sync::Arc;
@@ -20,8 +20,9 @@ use super::operation::PAUSE_US;
 const LOOK_MS: u32 = 50;
 
 impl Space {
-    /// Brings each page home that only `node` has; what it holds besides, others have, too. No thread of
-    /// ours is there any more, so nothing goes there meanwhile. May sleep; the caller holds no lock.
+    /// Brings each page of `node` home that nobody has who stays: other holders may be about to be left as well, before
+    /// or after this one, or at the same time. No thread of ours is there any more, so nothing goes there meanwhile.
+    /// May sleep; the caller holds no lock.
     ///
     /// # Errors
     ///
@@ -31,14 +32,19 @@ impl Space {
         let Some(user) = self.mm.user() else {
             return Ok(());
         };
+        let own = popcorn_msg::this_node();
+        let stays = |holder: NodeId| holder == own || popcorn_msg::takes_threads(holder);
         let mut from = 0;
         while let Some(key) = self.next_page(from, u64::MAX) {
             limit.check()?;
+            // Not with the directory's lock held. Who is shut out later looks himself.
+            let leaving = self.holders(key).into_iter().filter(|one| !stays(*one));
+            let leaving = leaving.fold(NodeSet::only(node), NodeSet::with);
             let begun = {
                 let mut directory = self.directory.lock();
                 match directory.pages.get_mut(&key) {
                     Some(page) if page.entry.is_busy() => Some(Err(Refusal::Busy)),
-                    Some(page) if page.entry.copies() == NodeSet::only(node) => {
+                    Some(page) if is_left(page.entry.copies(), node, leaving) => {
                         let begun = page.entry.begin_recall();
                         page.driven |= matches!(begun, Ok(step) if step != Step::AlreadyGranted);
                         Some(begun)
@@ -65,9 +71,20 @@ impl Space {
         Ok(())
     }
 
+    fn holders(&self, key: u64) -> NodeSet {
+        let directory = self.directory.lock();
+        let page = directory.pages.get(&key);
+        page.map_or(NodeSet::EMPTY, |page| page.entry.copies())
+    }
+
     fn is_busy(&self, key: u64) -> bool {
         let directory = self.directory.lock();
         let page = directory.pages.get(&key);
         page.is_some_and(|page| page.entry.is_busy())
     }
+}
+
+/// Whether `node` is among the holders, and none of them is another one than those that are `leaving`.
+fn is_left(holders: NodeSet, node: NodeId, leaving: NodeSet) -> bool {
+    holders.contains(node) && holders.bits() & !leaving.bits() == 0
 }
