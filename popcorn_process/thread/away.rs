@@ -132,8 +132,13 @@ impl Thread {
         state.life = None;
         state.there = false;
         let space = state.space.take();
+        // What the node has sent beyond that would else be taken for the next one's.
+        let inbox = state.inbox.take();
         drop(state);
         drop(space);
+        if let Some((request, _)) = inbox {
+            refuse(request, ESRCH);
+        }
     }
 
     /// Sleeps while the thread is away, and does what its carrier asks for.
