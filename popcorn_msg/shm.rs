@@ -175,8 +175,8 @@ impl Window {
         transmit.is_some()
     }
 
-    /// Whether something could be drained now; false while somebody else drains.
-    pub(crate) fn is_pending(&self, link: &Link) -> bool {
+    /// Whether something could be drained now; `None`: somebody else looks, or drains.
+    pub(crate) fn is_pending(&self, link: &Link) -> Option<bool> {
         receiver::is_pending(link, self)
     }
 }
@@ -262,7 +262,8 @@ impl Transport for Window {
         if !polling {
             // The thread may have gone to sleep in the belief that the peer would ring.
             fence(Ordering::SeqCst);
-            if self.is_pending(link) {
+            // Who looks just now may have looked before it came.
+            if self.is_pending(link) != Some(false) {
                 link.kick();
             }
         }

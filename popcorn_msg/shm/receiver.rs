@@ -113,15 +113,15 @@ pub(super) fn poll(link: &Arc<Link>, window: &Window) -> usize {
     }
 }
 
-/// Whether something could be drained now; false while somebody else drains.
-pub(super) fn is_pending(link: &Link, window: &Window) -> bool {
-    let Some(receive) = window.receive.try_lock() else {
-        return false;
-    };
+/// Whether something could be drained now; `None`: somebody else looks, or drains.
+pub(super) fn is_pending(link: &Link, window: &Window) -> Option<bool> {
+    let receive = window.receive.try_lock()?;
     let Some([requests, responses]) = &receive.lanes else {
-        return false;
+        return Some(false);
     };
-    responses.consumer.pending() || requests.consumer.pending() && takes_requests(link)
+    let is_pending =
+        responses.consumer.pending() || requests.consumer.pending() && takes_requests(link);
+    Some(is_pending)
 }
 
 fn drain(link: &Arc<Link>, receive: &mut Receive) -> core::result::Result<usize, Fault> {
@@ -288,9 +288,11 @@ impl Thread {
         header.set_sleeping(true);
         // Pairs with the fence in Window::ring_if_sleeping().
         fence(Ordering::SeqCst);
-        if !is_pending(link, &self.window) {
+        let is_pending = is_pending(link, &self.window);
+        if is_pending != Some(true) {
             let tick = self.next_tick_ms.saturating_sub(now_ms).clamp(1, TICK_MS) as u32;
-            let timeout = if self.has_place {
+            // Who looks just now may have looked before something came for which nobody rings.
+            let timeout = if self.has_place && is_pending.is_some() {
                 tick
             } else {
                 POLL_WITHOUT_DOORBELL_MS
