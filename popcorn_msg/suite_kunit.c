@@ -16,6 +16,7 @@ void popcorn_msg_test_left_alone(struct kunit *test);
 void popcorn_msg_test_death(struct kunit *test);
 void popcorn_msg_test_told_first(struct kunit *test);
 void popcorn_msg_test_all_told(struct kunit *test);
+void popcorn_msg_test_never_accepted(struct kunit *test);
 void popcorn_msg_test_garbage(struct kunit *test);
 void popcorn_msg_test_mismatch(struct kunit *test);
 void popcorn_msg_test_doorbell(struct kunit *test);
@@ -91,6 +92,7 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE(popcorn_msg_test_death),
 	KUNIT_CASE(popcorn_msg_test_told_first),
 	KUNIT_CASE(popcorn_msg_test_all_told),
+	KUNIT_CASE_SLOW(popcorn_msg_test_never_accepted),
 	KUNIT_CASE_SLOW(popcorn_msg_test_garbage),
 	KUNIT_CASE(popcorn_msg_test_mismatch),
 	KUNIT_CASE(popcorn_msg_test_doorbell),

@@ -99,6 +99,7 @@ kunit_cases! {
     popcorn_msg_test_death = lives::death;
     popcorn_msg_test_told_first = lives::told_first;
     popcorn_msg_test_all_told = lives::all_told;
+    popcorn_msg_test_never_accepted = lives::never_accepted;
     popcorn_msg_test_garbage = lives::garbage;
     popcorn_msg_test_mismatch = lives::mismatch;
     popcorn_msg_test_doorbell = doorbells::doorbell;

@@ -216,6 +216,8 @@ pub(crate) struct Thread {
     /// Ticks of ours since the peer's heartbeat moved. Ticks, not time: if this whole machine was
     /// stopped for a while, both sides were.
     missed: u32,
+    /// Ticks since the peer was accepted, and has not accepted this side.
+    in_vain: u32,
     progress: Progress,
     next_tick_ms: u64,
 }
@@ -245,6 +247,7 @@ impl Thread {
             beats: 0,
             peer_beats: 0,
             missed: 0,
+            in_vain: 0,
             progress: Progress::default(),
             next_tick_ms: 0,
         }
@@ -359,6 +362,10 @@ impl Thread {
             self.peer_beats = beats;
             self.missed = 0;
         }
+        self.in_vain = match self.phase {
+            Phase::Accepted(_) => self.in_vain.saturating_add(1),
+            _ => 0,
+        };
         let passed = self.link.passed_while_waiting(Channel::Urgent);
         self.progress.tick(passed, true);
     }
@@ -382,6 +389,9 @@ impl Thread {
                     self.phase = Phase::Seeking;
                 } else if peer.accepts(self.own) {
                     self.up(life);
+                } else if u64::from(self.in_vain) >= self.link.core().settings().silence() {
+                    // It may have met this life, while this side stood still, and given it up.
+                    self.join();
                 }
             }
             Phase::Online(life) => {

@@ -29,6 +29,7 @@ use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
 use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::Class;
+use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ring::Memory;
 use popcorn_core::stream::Channel;
@@ -132,6 +133,34 @@ pub(super) fn left_alone() -> Outcome {
     puppet.header.set_sleeping(true);
     check!(link.respond(life, ECHO, 0, 1, Parts::copied(&[])).err() == host_down);
     check!(link.statistics().doorbells.get() == 0);
+    Ok(())
+}
+
+/// A peer that does not accept this side, though it was accepted: it may have met this life before, and given it up, while
+/// this side stood still. So this side begins another one.
+pub(super) fn never_accepted() -> Outcome {
+    let memory = SharedMemory::allocate(WINDOW)?;
+    let zero = TestNode::new(0, PROTOCOL, 1000)?;
+    let header = window::Header::new(memory.clone(), Side::High);
+    let peer_header = window::Header::new(memory.clone(), Side::Low);
+    zero.attach(node(1), memory)?;
+    let incarnation = Incarnation::new(1).ok_or(EINVAL)?;
+    let introduction = window::Introduction {
+        node: node(1),
+        incarnation,
+        protocol: PROTOCOL,
+        cpus: 1,
+        memory: 1,
+        name: [0; window::NAME_LEN],
+    };
+    header.introduce(&introduction, None);
+    check!(eventually(|| peer_header.accepts(incarnation)));
+    let former = peer_header.incarnation();
+    check!(eventually(|| peer_header.incarnation() != former));
+    // That one is accepted.
+    check!(eventually(|| peer_header.accepts(incarnation)));
+    header.accept(Incarnation::new(peer_header.incarnation()));
+    zero.wait_online(node(1), LONG_MS)?;
     Ok(())
 }
 
