@@ -298,7 +298,13 @@ impl End {
 
     /// Hands a connection to the thread, instead of one that it has not yet looked at.
     pub(super) fn arrive(&self, arrival: Arrival) {
-        let old = self.arrival.lock().replace(arrival);
+        let old = {
+            let mut latest = self.arrival.lock();
+            match &*latest {
+                Some(there) if there.hello.attempt > arrival.hello.attempt => Some(arrival),
+                _ => latest.replace(arrival),
+            }
+        };
         drop(old);
         self.signal();
     }
