@@ -10,6 +10,7 @@ use crate::core::Core;
 use crate::life::Untold;
 use crate::parts::Parts;
 use crate::statistics::Statistics;
+use crate::transport::Meant;
 use crate::transport::Outbound;
 use crate::transport::Transport;
 
@@ -24,13 +25,13 @@ use kernel::workqueue::Work;
 
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::AtomicU32;
+use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering;
 use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
 use popcorn_core::parting::Doors;
-use popcorn_core::stream::Channel;
 use popcorn_core::window::Introduction;
 use popcorn_core::wire;
 use popcorn_kernel::errno;
@@ -97,8 +98,11 @@ pub struct Link {
     pub(crate) missing: AtomicBool,
     /// Requests that wait for or are in a worker, or whose answers are.
     pub(crate) queued: AtomicU32,
-    /// Answers that wait for room.
+    /// Answers that wait for room, and how many have waited and passed.
     waiting: AtomicU32,
+    passed: AtomicU64,
+    /// Sessions with the peer that have begun.
+    sessions: AtomicU64,
     /// What became of the peer, and not all services have dealt with.
     #[pin]
     pub(crate) untold: Untold,
@@ -144,6 +148,8 @@ impl Link {
                 missing: AtomicBool::new(false),
                 queued: AtomicU32::new(0),
                 waiting: AtomicU32::new(0),
+                passed: AtomicU64::new(0),
+                sessions: AtomicU64::new(0),
                 untold <- Untold::new(),
                 telling <- new_work!("popcorn_msg::Link::telling"),
                 statistics,
@@ -214,13 +220,30 @@ impl Link {
         self.transport.kick();
     }
 
-    /// How many responses passed to this life of the peer on that channel, while there may be one that waits for room
-    /// there.
-    pub(crate) fn passed_while_waiting(&self, channel: Channel) -> Option<u64> {
-        if self.waiting.load(Ordering::Relaxed) == 0 {
-            return None;
+    /// While responses wait for room: how many have waited, and passed. Those for which there was room at once do not
+    /// count: a peer could always have some for short ones, and never any for the long ones that wait.
+    pub(crate) fn passed_while_waiting(&self) -> Option<u64> {
+        (self.waiting.load(Ordering::Relaxed) != 0).then(|| self.passed.load(Ordering::Relaxed))
+    }
+
+    /// A session with the peer begins: its number.
+    pub(crate) fn begin_session(&self) -> u64 {
+        self.sessions.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// The session in which the peer is online.
+    ///
+    /// # Errors
+    ///
+    /// `EHOSTDOWN`: it is not. `EPROTO`: it is of another build.
+    pub(crate) fn online(&self) -> Result<u64> {
+        // The number first: of another session, if one begins in between, the state is not yet that it is online.
+        let session = self.sessions.load(Ordering::Acquire);
+        match self.state() {
+            LinkState::Online => Ok(session),
+            LinkState::Mismatch => Err(errno::protocol()),
+            LinkState::Offline | LinkState::Dead => Err(errno::host_down()),
         }
-        self.transport.responses_passed(channel)
     }
 
     /// Does something in a worker on behalf of the peer, counted in `queued`; `waits`: see [`Core::spawn`]. May sleep.
@@ -290,7 +313,7 @@ impl Link {
         may_sleep: bool,
     ) -> core::result::Result<(), SendError> {
         self.send(&Outbound {
-            life: Some(life),
+            meant: Meant::Life(life),
             kind,
             class: Class::Response,
             status,
@@ -314,26 +337,33 @@ impl Link {
         parts: Parts<'_>,
     ) -> Result {
         let send = || self.try_respond(life, kind, status, request, parts, true);
-        self.waiting.fetch_add(1, Ordering::Relaxed);
         let mut stall = None;
         let result = loop {
             match send() {
                 Ok(()) => break Ok(()),
                 Err(SendError::Failed(error)) => break Err(error),
                 Err(SendError::Full) => {
-                    stall.get_or_insert_with(|| self.statistics.stall(kind));
+                    stall.get_or_insert_with(|| {
+                        self.waiting.fetch_add(1, Ordering::Relaxed);
+                        self.statistics.stall(kind)
+                    });
                     self.core.room().wait_idle(Some(ROOM_POLL_MS), || false);
                 }
             }
         };
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        if stall.is_some() {
+            self.passed.fetch_add(1, Ordering::Relaxed);
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
         result
     }
 
     /// [`Link::try_send_request`] that waits for room until the time is over or a signal
     /// comes. May sleep.
+    #[expect(clippy::too_many_arguments)]
     pub(crate) fn send_request(
         &self,
+        session: u64,
         kind: u16,
         class: Class,
         request: u64,
@@ -343,7 +373,7 @@ impl Link {
     ) -> Result {
         let mut stall = None;
         loop {
-            match self.try_send_request(kind, class, request, parts, true) {
+            match self.try_send_request(session, kind, class, request, parts, true) {
                 Ok(()) => return Ok(()),
                 Err(SendError::Failed(error)) => return Err(error),
                 Err(SendError::Full) => {}
@@ -362,11 +392,12 @@ impl Link {
     /// Sends a one-way message of those who send much, without waiting for room. Does not sleep.
     pub(crate) fn try_send_bulk(
         &self,
+        session: u64,
         kind: u16,
         parts: &[&[u8]],
     ) -> core::result::Result<(), SendError> {
         self.send(&Outbound {
-            life: None,
+            meant: Meant::Session(session),
             kind,
             class: Class::OneWay,
             status: 0,
@@ -378,9 +409,10 @@ impl Link {
         })
     }
 
-    /// Sends a request or one-way message without waiting for room.
+    /// Sends a request or one-way message without waiting for room, if that [session](Self::online) goes on.
     pub(crate) fn try_send_request(
         &self,
+        session: u64,
         kind: u16,
         class: Class,
         request: u64,
@@ -388,7 +420,7 @@ impl Link {
         may_sleep: bool,
     ) -> core::result::Result<(), SendError> {
         self.send(&Outbound {
-            life: None,
+            meant: Meant::Session(session),
             kind,
             class,
             status: 0,

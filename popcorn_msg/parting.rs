@@ -61,18 +61,26 @@ pub(crate) struct Leaving {
 
 impl Drop for Parting {
     fn drop(&mut self) {
+        let session = self.link.online();
         let goes_on = self.link.doors().lock().open(self.number);
-        if !goes_on || !self.link.is_online() {
+        let Some(session) = session.ok().filter(|_| goes_on) else {
             return;
-        }
+        };
         let message = proto::Stay {
             number: self.number,
         };
         let told = encoded(&message, &[], |parts| {
             let kind = proto::Stay::TYPE;
             let deadline = Deadline::after(TELL_MS, time::now_ns);
-            self.link
-                .send_request(kind, Class::OneWay, 0, parts, Sleep::Idle, deadline)
+            self.link.send_request(
+                session,
+                kind,
+                Class::OneWay,
+                0,
+                parts,
+                Sleep::Idle,
+                deadline,
+            )
         });
         if told.is_err() {
             pr_warn!("node {} is not told that we stay\n", self.link.peer());

@@ -34,7 +34,6 @@ use popcorn_core::ring::Consumer;
 use popcorn_core::ring::Memory;
 use popcorn_core::ring::Producer;
 use popcorn_core::ring::PushError;
-use popcorn_core::stream::Channel;
 use popcorn_core::window;
 use popcorn_core::window::Lane;
 use popcorn_core::window::Layout;
@@ -53,6 +52,7 @@ const BULK_LEAVES: usize = 2;
 struct Transmit {
     own: Incarnation,
     peer: Incarnation,
+    session: u64,
     lanes: [Sender; 2],
 }
 
@@ -130,7 +130,7 @@ impl Window {
     }
 
     /// Opens it for sending.
-    fn open(&self, own: Incarnation, peer: Incarnation) -> Result {
+    fn open(&self, own: Incarnation, peer: Incarnation, session: u64) -> Result {
         let sender = |lane| {
             let (base, capacity) = self.outgoing(lane);
             let producer = Producer::new(&self.memory, base, capacity).map_err(|_| EINVAL)?;
@@ -142,6 +142,7 @@ impl Window {
         let transmit = Transmit {
             own,
             peer,
+            session,
             lanes: [sender(Lane::Requests)?, sender(Lane::Responses)?],
         };
         *self.transmit.lock() = Some(transmit);
@@ -187,7 +188,7 @@ impl Transport for Window {
         let transmit = guard
             .as_mut()
             .ok_or(SendError::Failed(errno::host_down()))?;
-        if message.life.is_some_and(|life| life != transmit.peer) {
+        if !message.meant.is(transmit.peer, transmit.session) {
             return Err(errno::host_down().into());
         }
         let sender = &mut transmit.lanes[lane_index(message.lane())];
@@ -241,12 +242,6 @@ impl Transport for Window {
             }
             None => true,
         }
-    }
-
-    fn responses_passed(&self, _channel: Channel) -> Option<u64> {
-        let transmit = self.transmit.lock();
-        let sender = &transmit.as_ref()?.lanes[lane_index(Lane::Responses)];
-        Some(sender.sequence)
     }
 
     fn shares_memory(&self) -> bool {

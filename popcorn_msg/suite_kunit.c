@@ -63,6 +63,7 @@ void popcorn_msg_test_tcp_takes_no_bulk(struct kunit *test);
 void popcorn_msg_test_tcp_never_connects_bulk(struct kunit *test);
 void popcorn_msg_test_tcp_one_bulk_answer(struct kunit *test);
 void popcorn_msg_test_tcp_late_hello(struct kunit *test);
+void popcorn_msg_test_tcp_next_session(struct kunit *test);
 void popcorn_msg_test_members_two(struct kunit *test);
 void popcorn_msg_test_members_short_cut(struct kunit *test);
 void popcorn_msg_test_members_three(struct kunit *test);
@@ -139,6 +140,7 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_never_connects_bulk),
 	KUNIT_CASE_SLOW(popcorn_msg_test_tcp_one_bulk_answer),
 	KUNIT_CASE(popcorn_msg_test_tcp_late_hello),
+	KUNIT_CASE(popcorn_msg_test_tcp_next_session),
 	KUNIT_CASE_SLOW(popcorn_msg_test_members_two),
 	KUNIT_CASE_SLOW(popcorn_msg_test_members_short_cut),
 	KUNIT_CASE_SLOW(popcorn_msg_test_members_three),

@@ -146,7 +146,7 @@ impl Transport for Tcp {
             end.copies().sent(payload.len(), payload.kept());
             Ok(Packet { header, payload })
         };
-        end.push(message.lane(), message.life, build, flags)
+        end.push(message.lane(), message.meant, build, flags)
     }
 
     fn has_room_for_response(&self) -> bool {
@@ -156,10 +156,6 @@ impl Transport for Tcp {
     fn has_room_for_bulk(&self, _length: usize) -> bool {
         // It has a channel of its own.
         true
-    }
-
-    fn responses_passed(&self, channel: Channel) -> Option<u64> {
-        self.end(channel).responses_passed()
     }
 
     fn shares_memory(&self) -> bool {

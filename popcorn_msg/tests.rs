@@ -146,6 +146,7 @@ kunit_cases! {
     popcorn_msg_test_tcp_never_connects_bulk = taking::never_connects_bulk;
     popcorn_msg_test_tcp_one_bulk_answer = taking::one_bulk_answer;
     popcorn_msg_test_tcp_late_hello = late::late_hello;
+    popcorn_msg_test_tcp_next_session = late::next_session;
     popcorn_msg_test_members_two = members::two;
     popcorn_msg_test_members_short_cut = members::short_cut;
     popcorn_msg_test_members_three = members::three;

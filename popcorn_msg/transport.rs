@@ -19,14 +19,33 @@ use kernel::sync::Arc;
 
 use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
+#[cfg(CONFIG_KUNIT)]
 use popcorn_core::stream::Channel;
 use popcorn_core::window::Lane;
 use popcorn_core::wire::Header;
 
+/// Whom a message is for, of all that the peer has been and will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meant {
+    /// Who asked, in this life.
+    Life(Incarnation),
+    /// Whom this side met in this session ([`Link::online`]): what was begun in one is over with it.
+    Session(u64),
+}
+
+impl Meant {
+    /// Whether it is the peer in that life and session.
+    pub(crate) fn is(self, life: Incarnation, session: u64) -> bool {
+        match self {
+            Self::Life(meant) => meant == life,
+            Self::Session(meant) => meant == session,
+        }
+    }
+}
+
 /// A message on its way out.
 pub(crate) struct Outbound<'a> {
-    /// The life of the peer that is meant, if that matters.
-    pub(crate) life: Option<Incarnation>,
+    pub(crate) meant: Meant,
     /// Message type.
     pub(crate) kind: u16,
     pub(crate) class: Class,
@@ -82,11 +101,6 @@ pub(crate) trait Transport: Send + Sync {
     /// Whether there would still be room for other requests if one with a payload of `length` bytes were
     /// sent as bulk.
     fn has_room_for_bulk(&self, length: usize) -> bool;
-
-    /// How many responses the peer has taken from that channel, or can be seen to have room for: while one waits for
-    /// room there, it stands still only if the peer takes none. `None`: it is closed, or none waits, for there is room.
-    /// Where there are no channels, there is one number for all.
-    fn responses_passed(&self, channel: Channel) -> Option<u64>;
 
     /// Whether the two are kernels of one machine, so that one can read the other's memory.
     fn shares_memory(&self) -> bool;

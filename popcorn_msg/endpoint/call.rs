@@ -164,9 +164,9 @@ impl Endpoint {
         options: CallOptions,
     ) -> Result<Called> {
         let deadline = options.deadline();
-        let link = self.online_link(node)?;
-        let mut counted = link.statistics().call(kind);
-        let call = match self.ask(&link, kind, parts, options, deadline, &mut counted) {
+        let online = self.online_link(node)?;
+        let mut counted = online.0.statistics().call(kind);
+        let call = match self.ask(&online, kind, parts, options, deadline, &mut counted) {
             Ok(call) => call,
             Err(error) => {
                 counted.end(Err(error), time::now_ns());
@@ -183,7 +183,7 @@ impl Endpoint {
     /// The first half of [`Endpoint::call`]: the peer is asked, and may have answered already.
     fn ask(
         &self,
-        link: &Arc<Link>,
+        (link, session): &(Arc<Link>, u64),
         kind: u16,
         parts: &[&[u8]],
         options: CallOptions,
@@ -191,9 +191,12 @@ impl Endpoint {
         counted: &mut statistics::Call<'_>,
     ) -> Result<pending::Call<'_>> {
         let sleep = options.sleep;
+        // If the session ends from here on, this call does, too, and the next one is not asked: what is asked may be
+        // done once only, and who hears that it failed may do it himself.
         let call = self.core.pending().begin(link.peer(), sleep, deadline)?;
         counted.sending(call.id(), parts);
-        link.send_request(kind, Class::Request, call.id(), parts, sleep, deadline)?;
+        let id = call.id();
+        link.send_request(*session, kind, Class::Request, id, parts, sleep, deadline)?;
         let poll_ns = self.poll_ns(link, options, deadline, counted);
         if poll_ns != 0 {
             let polled = [(link, &*call.waiter)];

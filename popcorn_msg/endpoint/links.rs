@@ -3,7 +3,6 @@
 
 use super::Endpoint;
 use crate::link::Link;
-use crate::link::LinkState;
 use crate::shm;
 use crate::shm::Window;
 use crate::tcp::setup::Role;
@@ -17,7 +16,6 @@ use kernel::sync::Arc;
 
 use popcorn_core::ids::NodeId;
 use popcorn_core::stream::Channel;
-use popcorn_kernel::errno;
 use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::shared_memory::SharedMemory;
 
@@ -140,13 +138,11 @@ impl Endpoint {
         Some(attached.link.clone())
     }
 
-    pub(super) fn online_link(&self, peer: NodeId) -> Result<Arc<Link>> {
+    /// The link to a peer that is online, and in which session that is.
+    pub(super) fn online_link(&self, peer: NodeId) -> Result<(Arc<Link>, u64)> {
         let link = self.link(peer).ok_or(ENODEV)?;
-        match link.state() {
-            LinkState::Online => Ok(link),
-            LinkState::Mismatch => Err(errno::protocol()),
-            LinkState::Offline | LinkState::Dead => Err(errno::host_down()),
-        }
+        let session = link.online()?;
+        Ok((link, session))
     }
 
     /// Ends everything: leaves all peers, waits for all workers. May sleep.

@@ -107,6 +107,7 @@ enum Progress {
 /// A call to one of the nodes.
 struct Asked<'a> {
     link: &'a Arc<Link>,
+    session: u64,
     call: pending::Call<'a>,
     counted: statistics::Call<'a>,
     /// While it waits for room.
@@ -133,15 +134,10 @@ impl Asked<'_> {
 
     /// Sends the request if there is room.
     fn try_send(&mut self, kind: u16, parts: &[&[u8]]) {
-        if self.call.waiter.is_done() {
-            // It died while there was no room; the next life is not meant.
-            self.fail(errno::host_down());
-            return;
-        }
         let id = self.call.id();
         let sent = self
             .link
-            .try_send_request(kind, Class::Request, id, parts, true);
+            .try_send_request(self.session, kind, Class::Request, id, parts, true);
         match sent {
             Ok(()) => {
                 self.stall = None;
@@ -219,16 +215,17 @@ impl Endpoint {
     }
 
     /// All that is needed to ask the peers of `links`.
-    fn prepare<'a>(&'a self, links: &'a [Arc<Link>], kind: u16) -> Result<KVec<Asked<'a>>> {
+    fn prepare<'a>(&'a self, links: &'a [(Arc<Link>, u64)], kind: u16) -> Result<KVec<Asked<'a>>> {
         let mut calls = KVec::with_capacity(links.len(), GFP_KERNEL)?;
-        for link in links {
+        for (link, _) in links {
             calls.push(self.core.pending().prepare(link.peer())?, GFP_KERNEL)?;
         }
         let mut asked = KVec::with_capacity(links.len(), GFP_KERNEL)?;
         // From here on nothing fails: what is counted as begun will end.
-        for (link, call) in links.iter().zip(calls) {
+        for ((link, session), call) in links.iter().zip(calls) {
             let each = Asked {
                 link,
+                session: *session,
                 call,
                 counted: link.statistics().call(kind),
                 stall: None,

@@ -63,7 +63,7 @@ impl Endpoint {
     ///
     /// `ENODEV`, `EHOSTDOWN`, `EPROTO` as [`Endpoint::post_typed`].
     pub fn poll_while(&self, node: NodeId, go_on: &mut dyn FnMut() -> bool) -> Result {
-        let link = self.online_link(node)?;
+        let (link, _) = self.online_link(node)?;
         let transport = link.transport();
         if !transport.set_polling(&link, true) {
             return Err(errno::host_down());

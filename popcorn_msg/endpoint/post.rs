@@ -19,8 +19,9 @@ impl Endpoint {
     /// `ENODEV`: no such node. `EHOSTDOWN`: it is not online. `EPROTO`: it is of another build.
     /// `EMSGSIZE`: too long. `EINVAL`: too many parts. `EINTR`.
     pub(crate) fn post(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
-        let link = self.online_link(node)?;
+        let (link, session) = self.online_link(node)?;
         link.send_request(
+            session,
             kind,
             Class::OneWay,
             0,
@@ -36,8 +37,8 @@ impl Endpoint {
     ///
     /// `EAGAIN`: the ring is full now. Else as [`Endpoint::post`].
     pub(crate) fn try_post(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
-        let link = self.online_link(node)?;
-        match link.try_send_request(kind, Class::OneWay, 0, parts, false) {
+        let (link, session) = self.online_link(node)?;
+        match link.try_send_request(session, kind, Class::OneWay, 0, parts, false) {
             Ok(()) => Ok(()),
             Err(SendError::Full) => {
                 link.statistics().full(kind);
@@ -54,11 +55,11 @@ impl Endpoint {
     /// `EAGAIN`: the ring is too full now. Else as [`Endpoint::post`].
     pub(crate) fn try_post_bulk(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
         let length = parts.iter().map(|part| part.len()).sum();
-        let link = self.online_link(node)?;
+        let (link, session) = self.online_link(node)?;
         if !link.has_room_for_bulk(length) {
             return Err(EAGAIN);
         }
-        match link.try_send_bulk(kind, parts) {
+        match link.try_send_bulk(session, kind, parts) {
             Ok(()) => Ok(()),
             Err(SendError::Full) => {
                 link.statistics().full(kind);

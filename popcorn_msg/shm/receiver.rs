@@ -26,7 +26,6 @@ use popcorn_core::ids::Incarnation;
 use popcorn_core::progress::Progress;
 use popcorn_core::ring::Consumer;
 use popcorn_core::ring::Corrupt;
-use popcorn_core::stream::Channel;
 use popcorn_core::window;
 use popcorn_core::window::Lane;
 use popcorn_core::window::Mismatch;
@@ -366,7 +365,7 @@ impl Thread {
             Phase::Accepted(_) => self.in_vain.saturating_add(1),
             _ => 0,
         };
-        let passed = self.link.passed_while_waiting(Channel::Urgent);
+        let passed = self.link.passed_while_waiting();
         self.progress.tick(passed, true);
     }
 
@@ -466,7 +465,7 @@ impl Thread {
         let opened = Receiver::new(&window, Lane::Requests, life)
             .and_then(|requests| Ok([requests, Receiver::new(&window, Lane::Responses, life)?]))
             .and_then(|lanes| {
-                window.open(self.own, life)?;
+                window.open(self.own, life, self.link.begin_session())?;
                 Ok(lanes)
             });
         match opened {

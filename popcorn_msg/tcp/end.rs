@@ -10,6 +10,7 @@ use super::queue::Packet;
 use super::queue::Queue;
 use super::queue::Released;
 use crate::link::SendError;
+use crate::transport::Meant;
 
 use kernel::prelude::*;
 use kernel::sync::new_spinlock;
@@ -47,6 +48,7 @@ pub(super) struct Lives {
 
 struct Lanes {
     lives: Lives,
+    session: u64,
     queues: [Queue; 2],
 }
 
@@ -141,10 +143,11 @@ impl End {
         core::sync::atomic::fence(Ordering::SeqCst);
     }
 
-    /// Opens it for sending, in a new session. May sleep.
-    pub(super) fn open(&self, lives: Lives) -> Result {
+    /// Opens it for sending, in a new session of that number. May sleep.
+    pub(super) fn open(&self, lives: Lives, session: u64) -> Result {
         let lanes = Lanes {
             lives,
+            session,
             queues: [Queue::new()?, Queue::new()?],
         };
         let old = self.lanes.lock().replace(lanes);
@@ -158,16 +161,16 @@ impl End {
         drop(old);
     }
 
-    /// Takes a message, for the life of the peer that is meant. Does not sleep.
+    /// Takes a message, for the peer that is meant. Does not sleep.
     pub(super) fn push(
         &self,
         lane: Lane,
-        life: Option<Incarnation>,
+        meant: Meant,
         build: impl FnOnce() -> core::result::Result<Packet, SendError>,
         flags: kernel::alloc::Flags,
     ) -> core::result::Result<(), SendError> {
         let room = |lanes: &Option<Lanes>, bytes: usize| match lanes {
-            Some(lanes) if life.is_none_or(|life| life == lanes.lives.peer) => {
+            Some(lanes) if meant.is(lanes.lives.peer, lanes.session) => {
                 if lanes.queues[lane_index(lane)].has_room(bytes) {
                     Ok(lanes.lives.own)
                 } else {
@@ -202,14 +205,6 @@ impl End {
             .lock()
             .as_ref()
             .is_some_and(Lanes::has_room_for_response)
-    }
-
-    /// How many responses the peer has acknowledged; `None`: there is room for one of any length, or it is closed.
-    pub(super) fn responses_passed(&self) -> Option<u64> {
-        let guard = self.lanes.lock();
-        let lanes = guard.as_ref()?;
-        (!lanes.has_room_for_response())
-            .then(|| lanes.queues[lane_index(Lane::Responses)].acknowledged())
     }
 
     /// How many responses the peer has acknowledged; `None`: all that were sent, or it is closed.
@@ -296,7 +291,7 @@ impl End {
         Some(queues.try_for_each(|(queue, received)| queue.rewind(received, &mut retry)))
     }
 
-    /// Hands a connection to the thread, instead of one that it has not yet looked at.
+    /// Hands a connection to the thread, instead of an earlier one that it has not yet looked at.
     pub(super) fn arrive(&self, arrival: Arrival) {
         let old = {
             let mut latest = self.arrival.lock();

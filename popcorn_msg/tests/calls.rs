@@ -229,7 +229,9 @@ pub(super) fn one_deadline() -> Outcome {
     let _puppet = Puppet::join(&two, 3)?;
     let link = two.link(node(3)).ok_or(ENODEV)?;
     let big = KVec::from_elem(0u8, 60_000, GFP_KERNEL)?;
-    let send = || link.send_request(ECHO, Class::OneWay, 0, &[&big], Sleep::Killable, over);
+    let session = link.online()?;
+    let sleep = Sleep::Killable;
+    let send = || link.send_request(session, ECHO, Class::OneWay, 0, &[&big], sleep, over);
     let mut sent = 0;
     let full = loop {
         match send() {

@@ -32,7 +32,6 @@ use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ring::Memory;
-use popcorn_core::stream::Channel;
 use popcorn_core::window;
 use popcorn_core::window::Lane;
 use popcorn_core::window::Layout;
@@ -107,10 +106,7 @@ pub(super) fn left_alone() -> Outcome {
         check!(!link.transport().set_polling(&link, polling));
     }
     check!(link.transport().poll(&link) == 0);
-    check!(
-        !link.has_room_for_response()
-            && link.transport().responses_passed(Channel::Urgent).is_none()
-    );
+    check!(!link.has_room_for_response() && link.online().is_err());
     let life = puppet.request.incarnation;
     let host_down = Some(errno::host_down());
     check!(
@@ -120,7 +116,7 @@ pub(super) fn left_alone() -> Outcome {
     );
     let parts: &[&[u8]] = &[b"late"];
     let sleep = Sleep::Killable;
-    let sent = link.send_request(ECHO, Class::Request, 1, parts, sleep, Deadline::NONE);
+    let sent = link.send_request(1, ECHO, Class::Request, 1, parts, sleep, Deadline::NONE);
     check!(sent.err() == host_down);
     check!((0..WINDOW)
         .step_by(8)

@@ -136,9 +136,7 @@ fn goes_on(case: u16, one_way: bool) -> Outcome {
     proxy.faults.one_way.store(one_way, Ordering::SeqCst);
     proxy.faults.swallows_bulk.store(true, Ordering::SeqCst);
     let link = zero.link(node(1)).ok_or(ENODEV)?;
-    check!(eventually(|| link
-        .passed_while_waiting(Channel::Bulk)
-        .is_some()));
+    check!(eventually(|| link.passed_while_waiting().is_some()));
     // Longer than it may be silent, so that the next ones are swallowed, too; not as long as another may take. Or so
     // that it is swallowed for certain, but none that comes after it.
     time::sleep_ms(if one_way { DEAD_MS / 2 } else { DEAD_MS + 1000 });
@@ -389,7 +387,7 @@ fn is_dropped(case: u16, has_bulk: bool, asked: u32) -> Outcome {
     if asked == ASKED {
         check!(eventually(|| {
             peer.live();
-            link.passed_while_waiting(Channel::Bulk).is_some()
+            link.passed_while_waiting().is_some()
         }));
         check!(ANSWERS.number() < asked);
     }

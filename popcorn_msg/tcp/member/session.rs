@@ -32,8 +32,9 @@ impl Worker {
             own: self.tcp.session().own,
             peer,
         };
+        let session = self.link.begin_session();
         for channel in Channel::ALL {
-            if let Err(error) = self.tcp.end(channel).open(lives) {
+            if let Err(error) = self.tcp.end(channel).open(lives, session) {
                 self.down(NodeEvent::Dead);
                 return Err(error);
             }

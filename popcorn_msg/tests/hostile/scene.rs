@@ -20,7 +20,6 @@ use kernel::prelude::*;
 
 use core::sync::atomic::Ordering;
 use popcorn_core::ids::NodeId;
-use popcorn_core::stream::Channel;
 use popcorn_kernel::check;
 use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::kunit::eventually;
@@ -123,9 +122,7 @@ impl Scene {
         for id in [HOSTILE, HONEST] {
             let link = victim.link(node(id)).ok_or(ENODEV)?;
             check!(eventually(|| link.queued.load(Ordering::Relaxed) == 0));
-            check!(eventually(|| link
-                .passed_while_waiting(Channel::Urgent)
-                .is_none()));
+            check!(eventually(|| link.passed_while_waiting().is_none()));
             check!(link.core().pending().used() == 0);
         }
         drop(told);

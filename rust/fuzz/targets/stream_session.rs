@@ -276,9 +276,9 @@ impl Side {
         };
         // A few of these are the minute.
         self.now_ms += u64::from(way / 16) * (REMEMBERED_MS / 16);
-        let is_old = self.latest.is_some_and(|(latest, at)| {
-            latest >= attempt && self.now_ms - at < REMEMBERED_MS
-        });
+        let is_old = self
+            .latest
+            .is_some_and(|(latest, at)| latest >= attempt && self.now_ms - at < REMEMBERED_MS);
         if !is_old {
             self.latest = Some((attempt, self.now_ms));
         }
