@@ -127,7 +127,7 @@ impl Space {
             .pages
             .get(&(address as u64))
             .is_some_and(|page| page.entry.is_lost());
-        if lost || self.is_lost() && fault.is_missing() {
+        if lost {
             return Report::new(FaultResult::Bus);
         }
         let unlocked = match fault.unlock() {
@@ -184,13 +184,11 @@ impl Space {
     /// Waits until no operation runs on a page; killable.
     fn wait_idle(&self, address: usize) -> Result {
         self.changed.wait_killable(|| {
-            self.is_lost()
-                || self
-                    .directory
-                    .lock()
-                    .pages
-                    .get(&(address as u64))
-                    .is_none_or(|page| !page.entry.is_busy())
+            self.directory
+                .lock()
+                .pages
+                .get(&(address as u64))
+                .is_none_or(|page| !page.entry.is_busy())
         })
     }
 

@@ -21,7 +21,6 @@ use crate::bindings;
 /// [`Fault::unlock`].
 pub struct Fault<'a> {
     fault: NonNull<bindings::vm_fault>,
-    missing: bool,
     _call: PhantomData<&'a ()>,
 }
 
@@ -46,11 +45,6 @@ impl Fault<'_> {
                 self.fault.as_ptr(),
             )))
         }
-    }
-
-    /// Whether there is no page; otherwise there is one that must not be written.
-    pub fn is_missing(&self) -> bool {
-        self.missing
     }
 
     /// Releases the lock of the VMA, so that it may be waited.
@@ -160,14 +154,13 @@ impl<H: Hooks> Registration<H> {
         Ok(Self(PhantomData))
     }
 
-    extern "C" fn fault(vmf: *mut bindings::vm_fault, reason: usize) -> bindings::vm_fault_t {
+    extern "C" fn fault(vmf: *mut bindings::vm_fault, _reason: usize) -> bindings::vm_fault_t {
         let Some(vmf) = NonNull::new(vmf) else {
             return bindings::vm_fault_reason_VM_FAULT_SIGBUS;
         };
         // INVARIANT: the kernel calls with a valid fault, its lock held.
         let fault = Fault {
             fault: vmf,
-            missing: reason as u64 & u64::from(bindings::VM_UFFD_MISSING) != 0,
             _call: PhantomData,
         };
         match H::fault(fault) {
