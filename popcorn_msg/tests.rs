@@ -31,6 +31,7 @@ mod declared;
 mod doorbells;
 mod hostile;
 mod late;
+mod line;
 mod lives;
 mod members;
 mod multicast;

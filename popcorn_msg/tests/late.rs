@@ -4,9 +4,9 @@
 
 use super::check;
 use super::eventually;
+use super::line::hello_of;
+use super::line::Line;
 use super::node;
-use super::taking::hello_of;
-use super::taking::Line;
 use super::tcp::listens;
 use super::tcp::ports;
 use super::Events;
@@ -23,16 +23,12 @@ use kernel::prelude::*;
 
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
-use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
-use popcorn_core::ids::RequestId;
 use popcorn_core::stream::frame::lane_index;
 use popcorn_core::stream::hello::Beat;
 use popcorn_core::stream::Channel;
 use popcorn_core::stream::Frame;
 use popcorn_core::window::Lane;
-use popcorn_core::wire;
-use popcorn_core::wire::HEADER_SIZE;
 use popcorn_kernel::errno;
 use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::time;
@@ -44,21 +40,7 @@ const ATTEMPT: u64 = 1000;
 
 /// Asks for an echo on that connection, and hears it.
 fn answers(line: &mut Line, life: Incarnation, sequence: u64) -> bool {
-    let header = wire::Header {
-        kind: ECHO,
-        class: Class::Request,
-        flags: 0,
-        source: node(1),
-        destination: node(0),
-        length: 0,
-        status: 0,
-        sequence,
-        request: RequestId::new(0, 1).to_wire(),
-        incarnation: life,
-    };
-    let bytes: [u8; HEADER_SIZE] = header.encode();
-    let taken = line.come;
-    line.send(Frame::Message(Lane::Requests), &bytes, taken);
+    line.ask(ECHO, life, sequence);
     let mut count = 0;
     eventually(|| {
         line.hear();
