@@ -13,16 +13,14 @@ use super::Events;
 use super::Outcome;
 use super::TestNode;
 use super::LONG_MS;
-use super::OPTIONS;
 use super::PROTOCOL;
 use crate::life::new_life;
 use crate::ping::ECHO;
 
-use kernel::c_str;
 use kernel::prelude::*;
 
-use core::sync::atomic::AtomicU32;
-use core::sync::atomic::Ordering;
+use popcorn_core::deadline::Deadline;
+use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::stream::frame::lane_index;
 use popcorn_core::stream::hello::Beat;
@@ -30,10 +28,8 @@ use popcorn_core::stream::Channel;
 use popcorn_core::stream::Frame;
 use popcorn_core::window::Lane;
 use popcorn_kernel::errno;
-use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::time;
-
-static LONG: [u8; 60_000] = [0x5a; 60_000];
+use popcorn_kernel::wait::Sleep;
 
 /// Of the one connection that is not late.
 const ATTEMPT: u64 = 1000;
@@ -85,50 +81,36 @@ pub(super) fn late_hello() -> Outcome {
     Ok(())
 }
 
-/// A call that waits for room when its session ends, and another begins at once: who asked hears that it has failed, and
-/// may do by himself what he asked for; so the peer is not asked any more.
+/// Who found the peer online in one session, and comes to send in the next, is told that it is down: whoever asked has
+/// heard that it failed, and may do by himself what he asked for.
 pub(super) fn next_session() -> Outcome {
-    static RESULT: AtomicU32 = AtomicU32::new(0);
-    RESULT.store(0, Ordering::SeqCst);
     let (address, _) = ports(17);
     let zero = TestNode::new(0, PROTOCOL, LONG_MS)?;
     zero.connect(node(1), listens(address))?;
     let begins = hello_of(new_life(), None, Channel::Urgent, ATTEMPT);
     let (_line, _) = Line::new(&address, &begins)?;
     zero.wait_online(node(1), LONG_MS)?;
-    let mut posted = 0;
-    let full = loop {
-        match zero.try_post(node(1), 0x520, &[&LONG]) {
-            Ok(()) => posted += 1,
-            Err(error) => break error,
-        }
-        check!(posted < 100);
-    };
-    check!(full == EAGAIN && posted > 0);
-    let endpoint = zero.0.clone();
-    let asker = Kthread::spawn(c_str!("popcorn test"), move || {
-        let result = endpoint.call(node(1), 0x560, &[&LONG], OPTIONS);
-        let error = result
-            .err()
-            .map_or(1, |error| error.to_errno().unsigned_abs());
-        RESULT.store(error, Ordering::SeqCst);
-    })?;
-    // It has looked for room.
-    time::sleep_ms(200);
-    check!(RESULT.load(Ordering::SeqCst) == 0);
+    let link = zero.link(node(1)).ok_or(ENODEV)?;
+    let former = link.online()?;
     let replaces = hello_of(new_life(), None, Channel::Urgent, ATTEMPT + 1);
     let (mut line, _) = Line::new(&address, &replaces)?;
-    check!(eventually(|| RESULT.load(Ordering::SeqCst) != 0));
-    let host_down = errno::host_down().to_errno().unsigned_abs();
-    check!(RESULT.load(Ordering::SeqCst) == host_down);
-    drop(asker);
-    zero.wait_online(node(1), LONG_MS)?;
-    zero.post(node(1), 0x521, &[])?;
+    check!(eventually(|| link.online().is_ok_and(|now| now != former)));
+    let now = link.online()?;
+    let send = |session| {
+        let (sleep, over) = (Sleep::Killable, Deadline::NONE);
+        link.send_request(session, 0x521, Class::OneWay, 0, &[], sleep, over)
+    };
+    let host_down = Some(errno::host_down());
+    check!(send(former).err() == host_down);
+    check!(link.try_send_bulk(former, 0x521, &[]).is_err());
+    check!(send(now).is_ok() && send(now + 1).err() == host_down);
     let mut come = || {
         line.hear();
         line.come[lane_index(Lane::Requests)]
     };
     check!(eventually(|| come() != 0));
+    // What else was sent came before it, or is about to.
+    time::sleep_ms(200);
     check!(come() == 1);
     Ok(())
 }
