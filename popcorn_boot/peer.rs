@@ -45,7 +45,8 @@ impl Peer {
     ///
     /// # Errors
     ///
-    /// `EINVAL`: this kernel is that node. `EEXIST`: a kernel of another machine is. `ENOMEM`. `ESHUTDOWN`: `popcorn_msg` is being unloaded.
+    /// `EINVAL`: this kernel is that node. `EEXIST`: a kernel of another machine is. `ENOMEM`. `ESHUTDOWN`:
+    /// `popcorn_msg` is being unloaded.
     pub(crate) fn attach(memory: &Memory, node: NodeId) -> Result<Self> {
         match popcorn_msg::detach_window(node) {
             // There need not be one.

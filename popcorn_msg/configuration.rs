@@ -54,8 +54,12 @@ pub(crate) struct Configuration {
 impl Configuration {
     /// None yet. May sleep.
     pub(crate) fn new(endpoint: Arc<Endpoint>) -> Result<Arc<Self>> {
-        let keyring = match Keyring::new(c_str!(".popcorn")) {
-            _ if !tls::IS_BUILT => None,
+        let made = if tls::IS_BUILT {
+            Keyring::new(c_str!(".popcorn"))
+        } else {
+            Err(errno::not_supported())
+        };
+        let keyring = match made {
             Ok(keyring) => Some(Arc::new(keyring, GFP_KERNEL)?),
             Err(error) if error == errno::not_supported() => None,
             Err(error) => return Err(error),

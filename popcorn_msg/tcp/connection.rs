@@ -7,7 +7,7 @@ mod receiving;
 mod sending;
 
 use super::end::End;
-use super::security::Greeting;
+use super::security::Opening;
 use crate::dispatch::Fault;
 use ahead::Ahead;
 use batch::Batch;
@@ -75,7 +75,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Frames over `socket`. May sleep.
-    pub(super) fn new(socket: Socket, greeting: Greeting) -> Result<Self> {
+    pub(super) fn new(socket: Socket, opening: Opening) -> Result<Self> {
         Ok(Self {
             socket,
             reading: Reading::Head,
@@ -83,9 +83,9 @@ impl Connection {
             is_bulk: false,
             was_long: true,
             batch: KBox::new(Batch::new(), GFP_KERNEL)?,
-            sends_left: match greeting {
-                Greeting::Clear => u64::MAX,
-                Greeting::Key | Greeting::X509(_) => sending::SENDS_MAX,
+            sends_left: match opening {
+                Opening::Clear => u64::MAX,
+                Opening::Key | Opening::X509(_) => sending::SENDS_MAX,
             },
             owes: false,
         })

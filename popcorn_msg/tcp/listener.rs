@@ -207,10 +207,10 @@ impl Listeners {
         security: &Security,
     ) -> Result {
         if self.0.iter().flatten().any(|one| one.address() == address) {
-            let greeting = security.greeting();
+            let opening = security.opening();
             if roster
                 .expected_at(address)
-                .any(|tcp| tcp.setup().security.greeting() != greeting)
+                .any(|tcp| tcp.setup().security.opening() != opening)
             {
                 pr_err!(
                     "at {} others are expected with another kind of security, or are shown another certificate\n",
@@ -340,8 +340,8 @@ fn tell_refused(from: &Address, what: Refusal) {
 
 fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), Refusal> {
     let Stranger { shared, from, .. } = stranger;
-    let (greeting, shown) = secure(stranger, &socket)?;
-    let mut connection = Connection::new(socket, greeting).map_err(|_| NO_MEMORY)?;
+    let (opening, shown) = secure(stranger, &socket)?;
+    let mut connection = Connection::new(socket, opening).map_err(|_| NO_MEMORY)?;
     let Ok(Body::Hello(hello)) = connection.hear(HELLO_MS, || !stranger.must_go()) else {
         return Err("it does not say who it is".into());
     };
@@ -365,7 +365,7 @@ fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), Refusal
         return Err(FROM_ELSEWHERE.into());
     }
     // Who was expected here may have changed since the connection was made.
-    if setup.security.greeting() != greeting {
+    if setup.security.opening() != opening {
         return Err("its node is expected with other security".into());
     }
     setup.security.check(shown.as_ref())?;
@@ -380,7 +380,7 @@ fn hear(stranger: &Stranger, socket: Socket) -> core::result::Result<(), Refusal
 fn secure(
     stranger: &Stranger,
     socket: &Socket,
-) -> core::result::Result<(security::Greeting, Option<Peer>), &'static str> {
+) -> core::result::Result<(security::Opening, Option<Peer>), &'static str> {
     let shared = &stranger.shared;
     let mut keys = KVec::new();
     for tcp in shared.roster.expected_at(shared.address) {
@@ -394,7 +394,7 @@ fn secure(
     let shown = security
         .accepted(socket, &keys, || stranger.must_go())
         .map_err(unproven)?;
-    Ok((security.greeting(), shown))
+    Ok((security.opening(), shown))
 }
 
 /// Why a handshake failed, as far as that is known; some of it is not the other side's fault.

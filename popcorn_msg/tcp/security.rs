@@ -46,7 +46,7 @@ pub(crate) enum Security {
 
 /// What this side does before it knows who has connected: the same for all who are expected at one address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Greeting {
+pub(super) enum Opening {
     /// Nothing.
     Clear,
     /// Offers the keys of all of them.
@@ -56,17 +56,17 @@ pub(super) enum Greeting {
 }
 
 impl Security {
-    pub(super) fn greeting(&self) -> Greeting {
+    pub(super) fn opening(&self) -> Opening {
         match self {
-            Security::Clear => Greeting::Clear,
+            Security::Clear => Opening::Clear,
             Security::Tls {
                 credentials: Credentials::Key(_),
                 ..
-            } => Greeting::Key,
+            } => Opening::Key,
             Security::Tls {
                 credentials: Credentials::X509 { own, .. },
                 ..
-            } => Greeting::X509(*own),
+            } => Opening::X509(*own),
         }
     }
 

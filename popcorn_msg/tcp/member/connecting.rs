@@ -95,7 +95,7 @@ impl Worker {
                 self.not_meant(what);
                 EACCES
             })?;
-            let mut connection = Connection::new(socket, security.greeting())?;
+            let mut connection = Connection::new(socket, security.opening())?;
             connection.carry(self.channel);
             connection.set_options(&setup::options(self.channel))?;
             Ok(connection)

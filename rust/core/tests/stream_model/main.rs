@@ -30,6 +30,12 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
+fn both_send(world: &mut World, lane: Lane, size: usize) {
+    for side in 0..2 {
+        world.do_it(Deed::Send { side, lane, size });
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
@@ -51,12 +57,8 @@ fn a_session_outlives_its_connections() {
     world.calm_down();
     let before = world.sessions();
     for round in 0..50 {
+        both_send(&mut world, Lane::Requests, 100 + round);
         for side in 0..2 {
-            world.do_it(Deed::Send {
-                side,
-                lane: Lane::Requests,
-                size: 100 + round,
-            });
             world.do_it(Deed::Transmit(side));
         }
         if round % 3 == 0 {
@@ -85,13 +87,7 @@ fn a_late_hello_is_not_heard() {
         world.do_it(Deed::Break);
         world.do_it(Deed::Connect);
         world.calm_down();
-        for side in 0..2 {
-            world.do_it(Deed::Send {
-                side,
-                lane: Lane::Responses,
-                size: 100,
-            });
-        }
+        both_send(&mut world, Lane::Responses, 100);
         world.calm_down();
         world.do_it(Deed::Late);
         assert!(world.is_connected());
