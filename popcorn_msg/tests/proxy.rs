@@ -5,6 +5,7 @@ use kernel::c_str;
 use kernel::prelude::*;
 use kernel::sync::Arc;
 
+use core::cell::Cell;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::AtomicU64;
@@ -27,7 +28,7 @@ const PAIRS: usize = 16;
 
 /// What is done to the bytes.
 pub(super) struct Faults {
-    /// All connections are cut when so many more bytes have passed; 0: now.
+    /// All connections are cut when so many more bytes have passed, and what comes with them is lost; 0: now.
     pub(super) cut_after: AtomicU64,
     /// Nothing passes, and nobody is told.
     pub(super) swallows: AtomicBool,
@@ -38,6 +39,17 @@ pub(super) struct Faults {
     pub(super) one_way: AtomicBool,
     /// Connections that were cut.
     pub(super) cuts: AtomicU32,
+}
+
+impl Faults {
+    /// How many of so many bytes may still pass.
+    fn may_pass(&self, number: usize) -> usize {
+        let less = |left| (left != u64::MAX).then(|| u64::saturating_sub(left, number as u64));
+        let left = self
+            .cut_after
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
+        left.map_or(number, |left| number.min(left as usize))
+    }
 }
 
 /// See the module. Dropping it ends it.
@@ -96,16 +108,10 @@ fn run(faults: &Faults, socket: &Listener, to: &Address, mut buffer: KVec<u8>) {
                 Err(_) => *slot = None,
             }
         }
-        let left = faults.cut_after.load(Ordering::SeqCst);
-        if left != u64::MAX {
-            let left = left.saturating_sub(passed as u64);
-            if left == 0 {
-                faults.cut_after.store(u64::MAX, Ordering::SeqCst);
-                faults.cuts.fetch_add(1, Ordering::SeqCst);
-                pairs = [const { None }; PAIRS];
-            } else {
-                faults.cut_after.store(left, Ordering::SeqCst);
-            }
+        if faults.cut_after.load(Ordering::SeqCst) == 0 {
+            faults.cut_after.store(u64::MAX, Ordering::SeqCst);
+            faults.cuts.fetch_add(1, Ordering::SeqCst);
+            pairs = [const { None }; PAIRS];
         }
         if passed == 0 {
             time::sleep_ms(1);
@@ -123,7 +129,8 @@ struct Pair {
 }
 
 impl Pair {
-    /// Passes on what has come, both ways; how much.
+    /// Passes on what has come, both ways; how much. An error if it is over: also if some of it was lost, whatever the
+    /// limit is by now.
     fn pass(&mut self, faults: &Faults, buffer: &mut [u8]) -> Result<usize> {
         let swallows = || faults.swallows_bulk.load(Ordering::SeqCst);
         let one_way = faults.one_way.load(Ordering::SeqCst);
@@ -131,15 +138,31 @@ impl Pair {
         if self.is_swallowed && !one_way || faults.swallows.load(Ordering::SeqCst) {
             return Ok(0);
         }
+        let is_cut = Cell::new(false);
+        let may_pass = |bytes: &[u8]| {
+            let number = faults.may_pass(bytes.len());
+            is_cut.set(number < bytes.len());
+            number
+        };
         let there = pass(&self.near, &self.far, buffer, |bytes| {
             let is_bulk = *self.is_bulk.get_or_insert_with(|| begins_bulk(bytes));
             self.is_swallowed |= is_bulk && swallows();
-            !self.is_swallowed || one_way
+            if self.is_swallowed && !one_way {
+                return 0;
+            }
+            may_pass(bytes)
         })?;
+        if is_cut.get() {
+            return Err(EPIPE);
+        }
         if self.is_swallowed {
             return Ok(there);
         }
-        Ok(there + pass(&self.far, &self.near, buffer, |_| true)?)
+        let back = pass(&self.far, &self.near, buffer, may_pass)?;
+        match is_cut.get() {
+            true => Err(EPIPE),
+            false => Ok(there + back),
+        }
     }
 }
 
@@ -150,12 +173,12 @@ fn begins_bulk(bytes: &[u8]) -> bool {
     hello.is_some_and(|hello| hello.channel == Channel::Bulk.get())
 }
 
-/// Passes on what has come, unless it `may` not: then it is lost. How much.
+/// Passes on as much of what has come as `may` says: the rest is lost. How much.
 fn pass(
     from: &Socket,
     to: &Socket,
     buffer: &mut [u8],
-    may: impl FnOnce(&[u8]) -> bool,
+    may: impl FnOnce(&[u8]) -> usize,
 ) -> Result<usize> {
     let number = match from.receive_now(buffer) {
         Ok(0) => return Err(EPIPE),
@@ -163,10 +186,9 @@ fn pass(
         Err(error) if error == EAGAIN => return Ok(0),
         Err(error) => return Err(error),
     };
-    let mut rest = buffer.get(..number).unwrap_or(&[]);
-    if !may(rest) {
-        return Ok(0);
-    }
+    let came = buffer.get(..number).unwrap_or(&[]);
+    let number = may(came);
+    let mut rest = came.get(..number).unwrap_or(&[]);
     while !rest.is_empty() {
         match to.try_send(&[rest], false) {
             Ok(sent) => rest = rest.get(sent..).unwrap_or(&[]),
