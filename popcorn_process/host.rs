@@ -59,7 +59,7 @@ impl Host {
         if !popcorn_msg::takes_threads(request.from()) {
             return Err((request, errno::host_down()));
         }
-        let host = match Self::of(message.space, request.from()) {
+        let host = match Self::of(message.space, &request) {
             Ok(host) => host,
             Err(error) => return Err((request, error)),
         };
@@ -81,17 +81,21 @@ impl Host {
         Ok(())
     }
 
-    /// The host of `space`, made if there is none.
-    fn of(space: u64, origin: NodeId) -> Result<Arc<Self>> {
+    /// The host of `space`, made if there is none, for a thread that `request` brings.
+    fn of(space: u64, request: &Request) -> Result<Arc<Self>> {
         /// Threads of one process that may be on their way at once.
         const ARRIVALS_MAX: usize = 128;
-        let registry = Registry::get()?;
-        if let Some(host) = registry.hosts.get(space) {
-            return if host.origin == origin {
+        let origin = request.from();
+        let of_origin = |host: Arc<Self>| {
+            if host.origin == origin {
                 Ok(host)
             } else {
                 Err(EPERM)
-            };
+            }
+        };
+        let registry = Registry::get()?;
+        if let Some(host) = registry.hosts.get(space) {
+            return of_origin(host);
         }
         let pinned = Pinned::new(this_module())?;
         let mut places = KVec::with_capacity(ARRIVALS_MAX, GFP_KERNEL)?;
@@ -111,10 +115,11 @@ impl Host {
         )?;
         if let Err(error) = registry.hosts.insert(space, host.clone()) {
             // Another thread of the process arrived at the same time.
-            return registry.hosts.get(space).ok_or(error);
+            return registry.hosts.get(space).ok_or(error).and_then(of_origin);
         }
-        // Looked at after the insertion, as it is set before the look-up: one sees the other.
-        if registry.ended.contains(space) {
+        // Looked at after the insertion, as it is set before the look-up, of this process or of all of a node that has
+        // died: one sees the other.
+        if registry.ended.contains(space) || !request.is_live() {
             drop(registry.hosts.remove(space));
             host.stop();
             return Err(ESRCH);
