@@ -31,6 +31,7 @@ use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::Incarnation;
 use popcorn_core::ids::NodeId;
+use popcorn_core::ring;
 use popcorn_core::ring::Memory;
 use popcorn_core::window;
 use popcorn_core::window::Lane;
@@ -301,15 +302,14 @@ pub(super) fn garbage() -> Outcome {
         let (zero, _one, memory) = two_nodes()?;
         zero.settle();
         let _events = zero.register(requests!(0x550), &EVENTS)?;
-        let ring = layout.ring(Side::High, Lane::Requests);
-        let first_word = ring + popcorn_core::ring::HEADER_SIZE;
+        let first_word = layout.ring(Side::High, Lane::Requests) + ring::HEADER_SIZE;
         match case {
             // More records than there can be.
-            0 => memory.store(first_word, 64 | (u64::from(u32::MAX) << 32)),
+            0 => memory.store(first_word, ring::word(0, ring::RECORD_MAX as u32, 2047)),
             // A record that is longer than one can be.
-            1 => memory.store(first_word, u64::from(u32::MAX) | (1 << 32)),
+            1 => memory.store(first_word, ring::word(0, ring::RECORD_MAX as u32 + 1, 1)),
             // A record that is not a message.
-            2 => memory.store(first_word, 64 | (1 << 32)),
+            2 => memory.store(first_word, ring::word(0, 64, 1)),
             // The consumer's index of a ring that zero writes.
             _ => {
                 let big = KVec::from_elem(0u8, 60_000, GFP_KERNEL)?;

@@ -46,7 +46,7 @@ fn bytes_of_mut(messages: &mut [Message]) -> &mut [[u8; SIZE]] {
     unsafe { std::slice::from_raw_parts_mut(first, messages.len()) }
 }
 /// Messages that each of the others has room for; as many bytes as this one's data.
-const SLOTS: usize = 4096;
+pub const SLOTS: usize = 4096;
 
 /// The end that sends.
 pub trait Sender: Send + 'static {

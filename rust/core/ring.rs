@@ -12,24 +12,27 @@
 //! | bytes | what | written by |
 //! |---|---|---|
 //! | 0..8 | tail: bytes of data ever consumed | consumer |
-//! | 128.. | a word for each cell of the data, to a full line | producer |
+//! | 128.. | as many words as there are cells of data, to a full line | producer |
 //! | behind | data, a power of two | producer |
 //!
 //! The data are cells of a cache line each. Records lie in *runs*: some records of one length, each
-//! in as many cells as it needs, and in the word of the run's first cell that length and, above it,
-//! how many they are. So a record begins at a cache line, and a slice of messages of one size is
-//! one word and one copy at each end. A record of its own is a run of one.
+//! in as many cells as it needs. Runs are numbered; the word of each, at its number modulo the number
+//! of cells, tells that length, how many they are, and the run's number. So a record begins at a
+//! cache line, and a slice of messages of one size is one word and one copy at each end. A record
+//! of its own is a run of one.
 //!
-//! A word of 0 says that there is no run yet. There is always one behind the last run, so one cell
-//! stays free. For a message of a line, two lines travel: its word's and its own.
+//! A word is of the run that is awaited there, of the one that was there the last time around, or,
+//! the first time, 0; the latter two, whatever else they tell, say that the run is not there yet. So
+//! nobody has to clear words but who begins a ring, and those of eight runs share a line, however
+//! long the runs are.
 //!
 //! # Order
 //!
-//! The producer writes all runs of a batch, and a 0 behind them, but keeps back the first one's
-//! word; that it stores at last, with release. The consumer loads a word with acquire, then reads.
-//! It stores `tail` with release for what it has read; the producer loads that with acquire, then
-//! overwrites. So both store once for a batch ([`Producer::publish`], [`Consumer::release`]); the
-//! producer loads the tail only when the cached one does not suffice.
+//! The producer writes all runs of a batch, but keeps back the first one's word; that it stores at
+//! last, with release. The consumer loads a word with acquire, then reads. It stores `tail` with
+//! release for what it has read; the producer loads that with acquire, then overwrites. So both
+//! store once for a batch ([`Producer::publish`], [`Consumer::release`]); the producer loads the
+//! tail only when the cached one does not suffice.
 
 use crate::circle::Circle;
 use crate::circle::Circular;
@@ -47,8 +50,30 @@ pub const CAPACITY_MAX: usize = 1 << 30;
 
 /// The tail, as the number of a word in the header.
 const TAIL: u64 = 0;
-/// A word that says that there is no run yet.
-const NOTHING: u64 = 0;
+
+/// Bits of a word that tell the length of a run's records.
+const LENGTH_BITS: u32 = 17;
+/// Bits above, that tell how many they are.
+const COUNT_BITS: u32 = 11;
+/// Most records of a run.
+const COUNT_MAX: usize = (1 << COUNT_BITS) - 1;
+/// The bit above, which is set: 0 is no run's word. The 35 above it tell the run's number.
+const WRITTEN: u64 = 1 << (LENGTH_BITS + COUNT_BITS);
+const _: () = assert!(RECORD_MAX < 1 << LENGTH_BITS);
+const _: () = assert!((CAPACITY_MAX / CELL) as u64 <= u64::MAX / WRITTEN / 4);
+
+/// The word of the run with this number, modulo 2^35, of so many records of that length. They must not have more bits than
+/// there are for them: another run might have the same word.
+#[inline]
+pub const fn word(number: u64, length: u32, count: u32) -> u64 {
+    numbered(number) | length as u64 | (count as u64) << LENGTH_BITS
+}
+
+/// What a word says of its run's number.
+#[inline]
+const fn numbered(number: u64) -> u64 {
+    (number << (LENGTH_BITS + COUNT_BITS + 1)) | WRITTEN
+}
 
 /// Bytes that the words take of a ring with so much data.
 const fn words_size(capacity: usize) -> usize {
@@ -140,6 +165,8 @@ struct Parts<M: Circular> {
     data: M::Circle,
     /// Bytes of data that can be in use.
     usable: u64,
+    /// Bytes of the longest run of the shortest records: so that none that is no longer has more than [`COUNT_MAX`].
+    run_max: u64,
 }
 
 impl<M: Circular> Parts<M> {
@@ -153,19 +180,14 @@ impl<M: Circular> Parts<M> {
             header: memory.circle(base, HEADER_SIZE)?,
             words: memory.circle(words, capacity / CELL * 8)?,
             data: memory.circle(data, capacity)?,
-            usable: (capacity - CELL) as u64,
+            usable: capacity as u64,
+            run_max: capacity.min(COUNT_MAX * CELL) as u64,
         })
     }
 
-    /// The word of the run that begins at this index.
     #[inline]
-    fn load_word(&self, index: u64) -> u64 {
-        self.words.load(index / CELL as u64)
-    }
-
-    #[inline]
-    fn store_word(&self, index: u64, word: u64) {
-        self.words.store(index / CELL as u64, word);
+    fn cells(&self) -> u64 {
+        self.usable / CELL as u64
     }
 
     /// The longest record.
@@ -178,7 +200,8 @@ impl<M: Circular> Parts<M> {
 /// What a word tells: `count` records of `length` bytes each, neither of them 0.
 #[derive(Clone, Copy)]
 struct Run {
-    word: u64,
+    /// Both, as they stand in a word, without the number.
+    bits: u64,
     length: u32,
     /// From one record to the next.
     stride: u64,
@@ -187,21 +210,23 @@ struct Run {
 }
 
 impl Run {
-    /// Must not overflow, and does not with records of no more than [`RECORD_MAX`] bytes.
+    /// Must not overflow, and does not with records of no more than [`RECORD_MAX`] bytes. Of more than [`COUNT_MAX`] it can
+    /// not be told.
     #[inline]
     fn new(length: u32, count: u32) -> Self {
         let stride = u64::from(length).next_multiple_of(CELL as u64);
         Self {
-            word: u64::from(length) | (u64::from(count) << 32),
+            bits: word(0, length, count) ^ numbered(0),
             length,
             stride,
             size: stride * u64::from(count),
         }
     }
 
-    /// What the peer's `word` tells, if so much can be in use.
-    fn from_word(word: u64, usable: u64) -> Result<Self, Corrupt> {
-        let (length, count) = (word as u32, (word >> 32) as u32);
+    /// What these bits of the peer's word tell, if so much can be in use. Nothing is above the count in them.
+    fn from_bits(bits: u64, usable: u64) -> Result<Self, Corrupt> {
+        let length = bits as u32 & ((1 << LENGTH_BITS) - 1);
+        let count = (bits >> LENGTH_BITS) as u32;
         if length == 0 || length as usize > RECORD_MAX || count == 0 {
             return Err(Corrupt);
         }
@@ -219,14 +244,18 @@ pub struct Producer<M: Circular> {
     /// Where the next run goes. INVARIANT: `head - tail <= usable`, both multiples of [`CELL`].
     head: u64,
     published: u64,
-    /// The word of the run at `published`, if there is one.
+    /// Number of the next run.
+    number: u64,
+    /// Number of the first run that was not published.
     first: u64,
+    /// Its word, if there is one.
+    first_word: u64,
     /// The consumer's index as last seen.
     tail: u64,
 }
 
 impl<M: Circular> Producer<M> {
-    /// The producer of an empty ring with `capacity` bytes of data at `base`; clears the first word
+    /// The producer of an empty ring with `capacity` bytes of data at `base`; clears the words
     /// there. The consumer must have cleared its index, too, before the first record is pushed.
     ///
     /// # Errors
@@ -235,12 +264,17 @@ impl<M: Circular> Producer<M> {
     /// of [`CELL`], and `capacity` a power of two between [`CAPACITY_MIN`] and [`CAPACITY_MAX`].
     pub fn new(memory: &M, base: usize, capacity: usize) -> Result<Self, BadGeometry> {
         let parts = Parts::new(memory, base, capacity).ok_or(BadGeometry)?;
-        parts.store_word(0, NOTHING);
+        // There may be words of another ring.
+        for number in 0..parts.cells() {
+            parts.words.store(number, 0);
+        }
         Ok(Self {
             parts,
             head: 0,
             published: 0,
-            first: NOTHING,
+            number: 0,
+            first: 0,
+            first_word: 0,
             tail: 0,
         })
     }
@@ -322,8 +356,8 @@ impl<M: Circular> Producer<M> {
         Ok(())
     }
 
-    /// Puts as many of `records` as there is room for, at least one, behind the others; how many of
-    /// them, from the first on. The consumer sees them, each as a record of its own, after [`Producer::publish`].
+    /// Puts as many of `records` as there is room for, at least one and no more than 2047, behind the
+    /// others; how many of them, from the first on. The consumer sees them, each as a record of its own, after [`Producer::publish`].
     ///
     /// # Errors
     ///
@@ -332,12 +366,13 @@ impl<M: Circular> Producer<M> {
     pub fn push_slice<const N: usize>(&mut self, records: &[[u8; N]]) -> Result<usize, PushError> {
         const { assert!(slice_of(N), "records without padding") };
         let (index, size) = (self.head, size_of_val(records) as u64);
-        let is_first = index == self.published;
-        if records.is_empty() || !is_first || size > self.known_room() {
+        let is_first = self.number == self.first;
+        let is_run = (1..=COUNT_MAX).contains(&records.len());
+        if !is_run || !is_first || size > self.known_room() {
             return self.push_fitting(records);
         }
-        // No more than a u32 counts, by CAPACITY_MAX.
-        self.first = Run::new(N as u32, records.len() as u32).word;
+        self.first_word = word(self.number, N as u32, records.len() as u32);
+        self.number = self.number.wrapping_add(1);
         self.head = index.wrapping_add(size);
         self.parts.data.write(index, records.as_flattened());
         Ok(records.len())
@@ -348,7 +383,6 @@ impl<M: Circular> Producer<M> {
     #[inline(never)]
     fn push_fitting<const N: usize>(&mut self, records: &[[u8; N]]) -> Result<usize, PushError> {
         let records = self.fitting(records)?;
-        // No more than a u32 counts, by CAPACITY_MAX.
         let index = self.open(Run::new(N as u32, records.len() as u32));
         self.parts.data.write(index, records.as_flattened());
         Ok(records.len())
@@ -366,7 +400,9 @@ impl<M: Circular> Producer<M> {
         if size_of_val(records) as u64 > self.known_room() {
             self.room()?;
         }
-        let count = (self.known_room() as usize / N).min(records.len());
+        let count = (self.known_room() as usize / N)
+            .min(records.len())
+            .min(COUNT_MAX);
         if count == 0 {
             return Err(PushError::Full);
         }
@@ -379,10 +415,13 @@ impl<M: Circular> Producer<M> {
     fn open(&mut self, run: Run) -> u64 {
         let index = self.head;
         self.head = index.wrapping_add(run.size);
-        if index == self.published {
-            self.first = run.word;
+        let number = self.number;
+        self.number = number.wrapping_add(1);
+        let word = run.bits | numbered(number);
+        if number == self.first {
+            self.first_word = word;
         } else {
-            self.parts.store_word(index, run.word);
+            self.parts.words.store(number, word);
         }
         index
     }
@@ -390,14 +429,13 @@ impl<M: Circular> Producer<M> {
     /// Shows everything that was pushed to the consumer; whether there was anything.
     #[inline]
     pub fn publish(&mut self) -> bool {
-        let (begin, end) = (self.published, self.head);
-        if begin == end {
+        let first = self.first;
+        if first == self.number {
             return false;
         }
-        self.published = end;
-        let first = self.first;
-        self.parts.store_word(end, NOTHING);
-        self.parts.store_word(begin, first);
+        self.published = self.head;
+        self.first = self.number;
+        self.parts.words.store(first, self.first_word);
         true
     }
 }
@@ -409,6 +447,8 @@ pub struct Consumer<M: Circular> {
     /// The next byte that was not taken.
     tail: u64,
     released: u64,
+    /// Number of the next run.
+    number: u64,
     /// The run whose word was taken last.
     run: Run,
     /// Bytes of it from `tail` on. INVARIANT: a multiple of the stride, and no more than what can be
@@ -429,16 +469,18 @@ impl<M: Circular> Consumer<M> {
             parts,
             tail: 0,
             released: 0,
+            number: 0,
             run: Run::new(1, 1),
             left: 0,
         })
     }
 
-    /// Whether the producer has published something that was not popped. Trusts nothing, checks
-    /// nothing: use it to decide whether to sleep.
+    /// Whether the producer has published something that was not popped, or something that cannot be,
+    /// of which [`Consumer::front`] will tell: use it to decide whether to sleep.
     #[inline]
     pub fn pending(&self) -> bool {
-        self.left != 0 || self.parts.load_word(self.tail) != NOTHING
+        let word = self.parts.words.load(self.number);
+        self.left != 0 || !matches!(self.awaited(word), Ok(None))
     }
 
     /// The length of the oldest record, if there is one.
@@ -457,18 +499,34 @@ impl<M: Circular> Consumer<M> {
     /// Takes the word of the next run; false: there is none.
     #[inline]
     fn open(&mut self) -> Result<bool, Corrupt> {
-        self.take(self.parts.load_word(self.tail))
+        self.take(self.parts.words.load(self.number))
+    }
+
+    /// What the word that was read in the next run's place says of that run, without its number; `None` if it is not there
+    /// yet.
+    #[inline]
+    fn awaited(&self, word: u64) -> Result<Option<u64>, Corrupt> {
+        let bits = word ^ numbered(self.number);
+        if bits < WRITTEN {
+            return Ok(Some(bits));
+        }
+        let last = numbered(self.number.wrapping_sub(self.parts.cells()));
+        match word == 0 || word ^ last < WRITTEN {
+            true => Ok(None),
+            false => Err(Corrupt),
+        }
     }
 
     /// The same, with the word that was read there.
     #[inline]
     fn take(&mut self, word: u64) -> Result<bool, Corrupt> {
-        if word == NOTHING {
+        let Some(bits) = self.awaited(word)? else {
             return Ok(false);
+        };
+        if bits != self.run.bits {
+            self.turn_to(bits)?;
         }
-        if word != self.run.word {
-            self.turn_to(word)?;
-        }
+        self.number = self.number.wrapping_add(1);
         self.left = self.run.size;
         Ok(true)
     }
@@ -476,8 +534,8 @@ impl<M: Circular> Consumer<M> {
     /// Takes a word that is not as the last one. A call, and not inline: where it is, the processor
     /// then goes on with what is known of that before it has read this one.
     #[inline(never)]
-    fn turn_to(&mut self, word: u64) -> Result<(), Corrupt> {
-        self.run = Run::from_word(word, self.parts.usable)?;
+    fn turn_to(&mut self, bits: u64) -> Result<(), Corrupt> {
+        self.run = Run::from_bits(bits, self.parts.usable)?;
         Ok(())
     }
 
@@ -517,12 +575,12 @@ impl<M: Circular> Consumer<M> {
         const { assert!(slice_of(N), "records without padding") };
         let (tail, size) = (self.tail, size_of_val(out) as u64);
         let is_next = self.left == 0 && !out.is_empty();
-        let word = is_next.then(|| self.parts.load_word(tail));
-        // No more than a u32 counts, by CAPACITY_MAX, if that can be in use.
-        let whole = Run::new(N as u32, out.len() as u32);
-        if word != Some(whole.word) || size > self.parts.usable {
+        let word = is_next.then(|| self.parts.words.load(self.number));
+        let whole = self::word(self.number, N as u32, out.len() as u32);
+        if word != Some(whole) || size > self.parts.run_max {
             return self.pop_of_runs(word, out);
         }
+        self.number = self.number.wrapping_add(1);
         self.tail = tail.wrapping_add(size);
         self.parts.data.read(tail, out.as_flattened_mut());
         Ok(out.len())

@@ -28,7 +28,7 @@ use crate::ring::Memory;
 /// Marks a filled header: "POPCORNW".
 pub const MAGIC: u64 = u64::from_le_bytes(*b"POPCORNW");
 /// Raised whenever this layout changes.
-pub const ABI_VERSION: u64 = 2;
+pub const ABI_VERSION: u64 = 3;
 /// Bytes of one side's header.
 pub const HEADER_SIZE: usize = 4096;
 /// Bytes of a host name, padded with zeros.
@@ -252,14 +252,14 @@ impl<M: Memory> Header<M> {
         self.memory.store(self.base + word, value);
     }
 
-    /// Takes one's own introduction back, before the indices are cleared for another life: a peer
+    /// Takes one's own introduction back, before the words and tails are cleared for another life: a peer
     /// that finds a ring in disorder sees that it is not for the life that it knows.
     pub fn retract(&self) {
         self.store(word::MAGIC, 0);
     }
 
     /// Fills one's own header; the magic number last, so that a peer that sees it sees the rest.
-    /// The rings' own indices must be clear by now.
+    /// The words and tails of the rings must be clear by now.
     pub fn introduce(&self, own: &Introduction, doorbell: Option<Doorbell>) {
         self.store(word::MAGIC, 0);
         self.store(word::ABI_VERSION, ABI_VERSION);

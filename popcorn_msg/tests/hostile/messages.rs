@@ -67,16 +67,19 @@ macro_rules! header {
 /// An offset in a ring, as `popcorn_core::ring` documents it.
 const TAIL: usize = 0;
 
-/// The word of a run of `count` records of `length` bytes.
-fn run_word(length: u32, count: u32) -> u64 {
-    u64::from(length) | (u64::from(count) << 32)
+/// Writes the word of a ring's next run by hand.
+fn put_raw(hostile: &Hostile, lane: Lane, word: u64) -> bool {
+    let words = hostile.ring(Side::High, lane) + ring::HEADER_SIZE;
+    let cells = (hostile.layout.capacity() / ring::CELL) as u64;
+    let place = (hostile.next_run(lane) % cells) as usize;
+    hostile.memory.store(words + 8 * place, word);
+    true
 }
 
-/// Writes the word of a ring's first run by hand.
-fn put_raw(hostile: &Hostile, lane: Lane, word: u64) -> bool {
-    let base = hostile.ring(Side::High, lane);
-    hostile.memory.store(base + ring::HEADER_SIZE, word);
-    true
+/// The same, with the word of `count` records of `length` bytes.
+fn put_run(hostile: &Hostile, lane: Lane, length: u32, count: u32) -> bool {
+    let word = ring::word(hostile.next_run(lane), length, count);
+    put_raw(hostile, lane, word)
 }
 
 /// Asks for what is declared otherwise.
@@ -123,30 +126,31 @@ const CRIMES: &[Crime] = &[
     header!(MALFORMED, Lane::Requests, 16, &u32::MAX.to_le_bytes()),
     Crime {
         reason: CORRUPT,
+        commit: |hostile| put_run(hostile, Lane::Requests, ring::RECORD_MAX as u32 + 1, 1),
+    },
+    Crime {
+        reason: CORRUPT,
+        commit: |hostile| put_raw(hostile, Lane::Responses, u64::MAX),
+    },
+    // A run of nothing, of no records, of more than there can be, and another one than the next.
+    Crime {
+        reason: CORRUPT,
+        commit: |hostile| put_run(hostile, Lane::Requests, 0, 1),
+    },
+    Crime {
+        reason: CORRUPT,
+        commit: |hostile| put_run(hostile, Lane::Responses, 64, 0),
+    },
+    Crime {
+        reason: CORRUPT,
+        commit: |hostile| put_run(hostile, Lane::Requests, ring::RECORD_MAX as u32, 2047),
+    },
+    Crime {
+        reason: CORRUPT,
         commit: |hostile| {
-            put_raw(
-                hostile,
-                Lane::Requests,
-                run_word(ring::RECORD_MAX as u32 + 1, 1),
-            )
+            let word = ring::word(hostile.next_run(Lane::Requests) + 1, 64, 1);
+            put_raw(hostile, Lane::Requests, word)
         },
-    },
-    Crime {
-        reason: CORRUPT,
-        commit: |hostile| put_raw(hostile, Lane::Responses, run_word(u32::MAX, u32::MAX)),
-    },
-    // A run of nothing, of no records, and of more than there can be.
-    Crime {
-        reason: CORRUPT,
-        commit: |hostile| put_raw(hostile, Lane::Requests, run_word(0, 1)),
-    },
-    Crime {
-        reason: CORRUPT,
-        commit: |hostile| put_raw(hostile, Lane::Responses, run_word(64, 0)),
-    },
-    Crime {
-        reason: CORRUPT,
-        commit: |hostile| put_raw(hostile, Lane::Requests, run_word(64, 1 << 16)),
     },
     // Replayed, lost, and late by a life.
     Crime {

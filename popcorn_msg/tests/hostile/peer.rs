@@ -172,6 +172,11 @@ impl Hostile {
         true
     }
 
+    /// The number of the next run in a ring: each message is one.
+    pub(super) fn next_run(&self, lane: Lane) -> u64 {
+        self.out[index(lane)].sequence
+    }
+
     /// Puts a good message with `payload`, after `change` has made of its header what it likes.
     pub(super) fn send(
         &mut self,

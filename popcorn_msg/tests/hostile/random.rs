@@ -50,7 +50,14 @@ pub(super) fn random_messages() -> Outcome {
             // Any word of a run, wherever the victim looks.
             1 => {
                 let words = scene.hostile.ring(Side::High, lane) + ring::HEADER_SIZE;
-                let word = random() << (random() % 48);
+                // With its number, mostly: what has another is no run.
+                let number = scene.hostile.next_run(lane);
+                let (length, count) = (random() as u32 % (1 << 17), random() as u32 % 2048);
+                let word = match random() % 4 {
+                    0 => random() << (random() % 48),
+                    1 => ring::word(number, length % 200, count % 4),
+                    _ => ring::word(number, length, count >> (random() % 11)),
+                };
                 for cell in 0..scene.hostile.layout.capacity() / ring::CELL {
                     scene.hostile.memory.store(words + 8 * cell, word);
                 }

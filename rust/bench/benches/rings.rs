@@ -4,18 +4,16 @@
 //! `cargo bench-rings -- [OPTION]...`, at the top of the tree
 //!
 //! * `--json FILE`: all figures, too.
-//! * `--messages N`: of each sample; `--samples N`: of each figure.
-//! * `--only NAME`, `--mode NAME`, `--batch N`: those alone (for a profiler).
+//! * `--messages N`: of each sample; `--samples N`: of each figure in a process; `--processes N`.
+//! * `--only NAME`, `--mode NAME`, `--batch N`: those alone (for a profiler, with one process, which is this one).
 //!
 //! *alternate*: one thread sends a batch and receives it. *threads*: one sends, one receives, each
-//! on a processor of its own, if there are two. The samples of all rings are taken by turns, since
-//! a machine has better and worse moments. They are short: where other work takes the processors from
-//! time to time, the lowest of many short ones is what the ring itself costs. *records* is our ring
-//! again, with each message pushed and read by itself.
+//! on a processor of its own, if there are two. The samples of all rings are taken by turns, from rings that have been gone
+//! around already: some are first touched then. *records* is our ring again, with each message pushed and read by itself.
 //!
-//! At the end, how ours stands to the best other one, by the lowest samples: below 1 it is faster. *again*
-//! is rtrb once more: the most that it differs from itself, in any batch of a mode, is noise there. The exit
-//! status is 1 if ours is slower than the best other one by more than that anywhere.
+//! At the end, how ours stands to the best other one, by the medians of several processes ([`verdict`]): below 1 it is
+//! faster. *again* is rtrb once more: how it differs from itself, in the batch of a mode where that is most, is noise
+//! there. The exit status is 1 if ours is slower than the best other one by more than that anywhere.
 
 use nix::sched::sched_setaffinity;
 use nix::sched::CpuSet;
@@ -25,13 +23,22 @@ use popcorn_bench::contestants::Message;
 use popcorn_bench::contestants::Receiver;
 use popcorn_bench::contestants::Sender;
 use popcorn_bench::contestants::SIZE;
+use popcorn_bench::contestants::SLOTS;
+use popcorn_bench::verdict;
+use popcorn_bench::verdict::Point;
+use popcorn_bench::verdict::Samples;
+use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::process::Command;
 use std::process::ExitCode;
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::Barrier;
 use std::time::Instant;
 
 const BATCHES: [usize; 4] = [1, 8, 32, 256];
+/// The variable that tells a process to print all samples, and what each of those lines begins with.
+const RAW: &str = "POPCORN_RINGS_RAW";
 /// Messages in a page.
 const PAGE: usize = 4096 / SIZE;
 
@@ -61,6 +68,14 @@ fn receive<const ALONE: bool>(receiver: &mut impl Receiver, batch: &mut [Message
     }
 }
 
+/// Goes around a ring: the first time some touch memory that they have not touched before.
+fn warm(sender: &mut impl Sender, receiver: &mut impl Receiver) {
+    let mut message = Message::filled(0);
+    for _ in 0..SLOTS {
+        assert!(sender.send(&message) && receiver.receive(&mut message));
+    }
+}
+
 /// Nanoseconds per message, sent and received in batches by this thread, from and to this place in a
 /// page.
 fn alternate<const ALONE: bool>(
@@ -74,6 +89,7 @@ fn alternate<const ALONE: bool>(
     let mut to = vec![Message::filled(1); place + batch];
     let (from, to) = (&mut from[place..], &mut to[place..]);
     let rounds = messages / batch as u64;
+    warm(&mut sender, &mut receiver);
     let begin = Instant::now();
     for round in 0..rounds {
         from[0].0[..8].copy_from_slice(&round.to_le_bytes());
@@ -95,6 +111,7 @@ fn threads<const ALONE: bool>(
     let total = rounds * batch as u64;
     let ready = Arc::new(Barrier::new(2));
     let other = ready.clone();
+    warm(&mut sender, &mut receiver);
     let sink = std::thread::spawn(move || {
         pin(1);
         let mut to = vec![Message::filled(0); batch];
@@ -131,13 +148,6 @@ fn threads<const ALONE: bool>(
     time.as_nanos() as f64 / total as f64
 }
 
-/// The one that is ours.
-const OURS: &str = "popcorn";
-/// Ours, too, but no contestant.
-const OURS_BY_RECORD: &str = "records";
-/// One of the others, and the same once more, which is no contestant.
-const TWICE: [&str; 2] = ["rtrb", "again"];
-
 /// A way to measure one ring: batch, messages, place.
 type Run = Box<dyn Fn(usize, u64, usize) -> f64>;
 
@@ -171,43 +181,7 @@ fn runs() -> Vec<(&'static str, &'static str, Run)> {
     )
 }
 
-/// How ours stands to the best other one in a mode and batch.
-struct Point {
-    mode: &'static str,
-    batch: usize,
-    /// Our lowest sample by theirs.
-    to_best: f64,
-    /// The greater one of the lowest samples of the ring that is measured twice by the smaller one.
-    to_itself: f64,
-}
-
-impl Point {
-    /// `lowest`: each ring's lowest sample. None if one that is needed was not wanted.
-    fn new(mode: &'static str, batch: usize, lowest: &[(&str, f64)]) -> Option<Self> {
-        let of = |wanted: &str| {
-            let found = lowest.iter().find(|(ring, _)| *ring == wanted);
-            found.map(|(_, time)| *time)
-        };
-        let others = lowest
-            .iter()
-            .filter(|(ring, _)| ![OURS, OURS_BY_RECORD, TWICE[1]].contains(ring));
-        let best = others.map(|(_, time)| *time).reduce(f64::min)?;
-        let (once, again) = (of(TWICE[0])?, of(TWICE[1])?);
-        Some(Self {
-            mode,
-            batch,
-            to_best: of(OURS)? / best,
-            to_itself: once.max(again) / once.min(again),
-        })
-    }
-
-    /// What is noise here: the most that a ring stood to itself in this mode.
-    fn noise(&self, points: &[Self]) -> f64 {
-        let of_mode = points.iter().filter(|point| point.mode == self.mode);
-        of_mode.map(|point| point.to_itself).fold(1.0, f64::max)
-    }
-}
-
+#[derive(Clone)]
 struct Options {
     json: Option<String>,
     only: Option<String>,
@@ -215,6 +189,7 @@ struct Options {
     batch: Option<usize>,
     messages: u64,
     samples: usize,
+    processes: usize,
 }
 
 fn options() -> Result<Options, String> {
@@ -224,7 +199,8 @@ fn options() -> Result<Options, String> {
         mode: None,
         batch: None,
         messages: 1 << 14,
-        samples: 201,
+        samples: 61,
+        processes: 9,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
@@ -232,127 +208,162 @@ fn options() -> Result<Options, String> {
             continue;
         }
         let value = arguments.next().ok_or(format!("{name}: no value"))?;
-        let number = || value.parse().map_err(|_| format!("{name}: no number"));
+        let number = || {
+            value
+                .parse::<usize>()
+                .map_err(|_| format!("{name}: no number"))
+        };
         match name.as_str() {
             "--json" => options.json = Some(value),
             "--only" => options.only = Some(value),
             "--mode" => options.mode = Some(value),
-            "--batch" => options.batch = Some(number()?),
+            "--batch" => options.batch = Some(number()?.max(1)),
             "--messages" => options.messages = number()? as u64,
             "--samples" => options.samples = number()?.max(1),
+            "--processes" => options.processes = number()?.max(1),
             _ => return Err(format!("{name}: no such option")),
         }
     }
     Ok(options)
 }
 
-fn main() -> ExitCode {
-    let options = match options() {
-        Ok(options) => options,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(2);
-        }
-    };
+/// Samples by mode and batch.
+type Measured = BTreeMap<(String, usize), Samples>;
+
+/// Measures in this process.
+fn measure(options: &Options) -> Measured {
     let wanted =
         |choice: &Option<String>, name: &str| choice.as_ref().is_none_or(|wanted| wanted == name);
-    let batches = options
-        .batch
-        .map_or(BATCHES.to_vec(), |batch| vec![batch.max(1)]);
+    let mut measured = Measured::new();
+    let mut runs = runs();
+    runs.retain(|(mode, ring, _)| wanted(&options.mode, mode) && wanted(&options.only, ring));
+    for batch in options.batch.map_or(BATCHES.to_vec(), |batch| vec![batch]) {
+        for turn in 0..options.samples {
+            for (mode, ring, run) in &runs {
+                let samples = measured.entry((mode.to_string(), batch)).or_default();
+                let time = run(batch, options.messages, turn % PAGE);
+                samples.entry(ring.to_string()).or_default().push(time);
+            }
+        }
+    }
+    measured
+}
+
+/// In a line for each ring, mode and batch, as [`of_another_process`] reads them.
+fn print(measured: &Measured) {
+    for ((mode, batch), samples) in measured {
+        for (ring, times) in samples {
+            let times: Vec<_> = times.iter().map(f64::to_string).collect();
+            println!("{RAW} {mode} {batch} {ring} {}", times.join(" "));
+        }
+    }
+}
+
+/// Measures in another process, which gets the same options.
+fn of_another_process() -> Result<Measured, String> {
+    let itself = std::env::current_exe().map_err(|error| error.to_string())?;
+    let arguments = std::env::args().skip(1);
+    let output = Command::new(itself)
+        .args(arguments)
+        .env(RAW, "1")
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(format!("a process that measures: {}", output.status));
+    }
+    let text = String::from_utf8(output.stdout).map_err(|error| error.to_string())?;
+    let mut measured = Measured::new();
+    for line in text.lines() {
+        let mut words = line.split(' ');
+        let [Some(RAW), Some(mode), Some(batch), Some(ring)] = [(); 4].map(|()| words.next())
+        else {
+            return Err(format!("what is this? {line}"));
+        };
+        let batch = batch.parse().map_err(|_| format!("no batch: {line}"))?;
+        let times: Result<Vec<f64>, _> = words.map(str::parse).collect();
+        let times = times.map_err(|_| format!("no times: {line}"))?;
+        let samples = measured.entry((mode.to_owned(), batch)).or_default();
+        samples.insert(ring.to_owned(), times);
+    }
+    Ok(measured)
+}
+
+/// Prints the figures of all processes, and how ours stands to the others; in how many points it is slower.
+fn report(options: &Options, processes: &[Measured]) -> Result<usize, String> {
     let mut figures = Vec::new();
     let mut points = Vec::new();
     println!(
         "{:>10} {:>6} {:>10} {:>8} {:>8} {:>8}",
         "mode", "batch", "ring", "median", "min", "max"
     );
-    for mode in ["alternate", "threads"] {
-        for batch in &batches {
-            let runs = runs();
-            let runs: Vec<_> = runs
-                .iter()
-                .filter(|(of, ring, _)| {
-                    *of == mode && wanted(&options.mode, of) && wanted(&options.only, ring)
-                })
-                .collect();
-            let mut samples = vec![Vec::new(); runs.len()];
-            for turn in 0..options.samples {
-                for ((_, _, run), samples) in runs.iter().zip(&mut samples) {
-                    samples.push(run(*batch, options.messages, turn % PAGE));
-                }
-            }
-            let mut lowest = Vec::new();
-            for ((_, ring, _), samples) in runs.iter().zip(&mut samples) {
-                samples.sort_by(f64::total_cmp);
-                let (min, max) = (samples[0], samples[samples.len() - 1]);
-                let median = samples[samples.len() / 2];
-                println!("{mode:>10} {batch:>6} {ring:>10} {median:>8.2} {min:>8.2} {max:>8.2}");
-                figures.push(format!(
-                    "    \"{ring}_{mode}_{batch}\": {{ \"samples\": {}, \"median\": {median:.2}, \"min\": {min:.2}, \"max\": {max:.2} }}",
-                    samples.len(),
-                ));
-                lowest.push((*ring, min));
-            }
-            points.extend(Point::new(mode, *batch, &lowest));
+    for (mode, batch) in processes[0].keys() {
+        let key = (mode.clone(), *batch);
+        let of_processes: Vec<_> = processes
+            .iter()
+            .filter_map(|all| all.get(&key))
+            .cloned()
+            .collect();
+        for ring in of_processes[0].keys() {
+            let of_ring = of_processes.iter().filter_map(|samples| samples.get(ring));
+            let times: Vec<f64> = of_ring.flatten().copied().collect();
+            let min = times.iter().copied().fold(f64::INFINITY, f64::min);
+            let max = times.iter().copied().fold(0.0, f64::max);
+            let number = times.len();
+            let median = verdict::median(times).unwrap_or(0.0);
+            println!("{mode:>10} {batch:>6} {ring:>10} {median:>8.2} {min:>8.2} {max:>8.2}");
+            figures.push(format!(
+                "    \"{ring}_{mode}_{batch}\": {{ \"samples\": {number}, \"median\": {median:.2}, \"min\": {min:.2}, \"max\": {max:.2} }}",
+            ));
         }
+        points.extend(Point::new(mode, *batch, &of_processes));
     }
-    let slower = tell(&points);
-    if let Some(path) = options.json {
+    let slower = verdict::tell(&points);
+    if let Some(path) = &options.json {
         let of_points = |value: &dyn Fn(&Point) -> f64| {
             let each = points.iter().map(|point| {
-                let (mode, batch, value) = (point.mode, point.batch, value(point));
+                let (mode, batch, value) = (&point.mode, point.batch, value(point));
                 format!("    \"{mode}_{batch}\": {value:.3}")
             });
             each.collect::<Vec<_>>().join(",\n")
         };
         let text = format!(
-            "{{\n  \"unit\": \"ns\",\n  \"bytes\": {SIZE},\n  \"figures\": {{\n{}\n  }},\n  \"to_best\": {{\n{}\n  }},\n  \"to_itself\": {{\n{}\n  }},\n  \"noise\": {{\n{}\n  }},\n  \"slower\": {slower}\n}}\n",
+            "{{\n  \"unit\": \"ns\",\n  \"bytes\": {SIZE},\n  \"processes\": {},\n  \"figures\": {{\n{}\n  }},\n  \"to_best\": {{\n{}\n  }},\n  \"to_itself\": {{\n{}\n  }},\n  \"noise\": {{\n{}\n  }},\n  \"slower\": {slower}\n}}\n",
+            processes.len(),
             figures.join(",\n"),
             of_points(&|point| point.to_best),
             of_points(&|point| point.to_itself),
             of_points(&|point| point.noise(&points)),
         );
-        if let Err(error) = std::fs::write(&path, text) {
-            eprintln!("{path}: {error}");
-            return ExitCode::from(2);
-        }
+        std::fs::write(path, text).map_err(|error| format!("{path}: {error}"))?;
     }
-    if slower == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    Ok(slower)
 }
 
-/// Says how ours stands to the best other one; in how many points it is slower by more than noise.
-fn tell(points: &[Point]) -> usize {
-    if points.is_empty() {
-        return 0;
+fn run() -> Result<usize, String> {
+    let options = options()?;
+    if std::env::var_os(RAW).is_some() {
+        print(&measure(&options));
+        return Ok(0);
     }
-    let [twice, _] = TWICE;
-    let beside = format!("{twice} to itself");
-    println!(
-        "{:>10} {:>6} {:>20} {beside:>16} {:>8}",
-        "mode", "batch", "ours to best other", "noise"
-    );
-    let mut slower = 0;
-    for point in points {
-        let noise = point.noise(points);
-        let verdict = if point.to_best > noise {
-            "  slower"
-        } else {
-            ""
-        };
-        slower += usize::from(point.to_best > noise);
-        println!(
-            "{:>10} {:>6} {:>20.3} {:>16.3} {noise:>8.3}{verdict}",
-            point.mode, point.batch, point.to_best, point.to_itself
-        );
+    let mut processes = Vec::new();
+    while processes.len() < options.processes {
+        eprintln!("process {} of {}", processes.len() + 1, options.processes);
+        processes.push(match options.processes {
+            1 => measure(&options),
+            _ => of_another_process()?,
+        });
     }
-    match slower {
-        0 => println!("the ring is not slower than the best other one by more than noise"),
-        _ => println!(
-            "THE RING IS SLOWER than the best other one by more than noise, {slower} times"
-        ),
+    report(&options, &processes)
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
     }
-    slower
 }

@@ -6,6 +6,7 @@
 mod shared_memory;
 
 use popcorn_core::ring::length;
+use popcorn_core::ring::word;
 use popcorn_core::ring::Consumer;
 use popcorn_core::ring::Corrupt;
 use popcorn_core::ring::Memory;
@@ -89,7 +90,7 @@ proptest! {
                     let slices: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
                     let expected = if record.is_empty() || record.len() > producer.record_max() {
                         Err(PushError::Length)
-                    } else if used + footprint(&record) > capacity - CELL {
+                    } else if used + footprint(&record) > capacity {
                         Err(PushError::Full)
                     } else {
                         Ok(())
@@ -102,7 +103,7 @@ proptest! {
                 }
                 Step::PushSlice(values) => {
                     let records: Vec<[u8; CELL]> = values.iter().map(|&value| [value; CELL]).collect();
-                    let fit = records.len().min((capacity - CELL - used) / CELL);
+                    let fit = records.len().min((capacity - used) / CELL);
                     let expected = if fit == 0 { Err(PushError::Full) } else { Ok(fit) };
                     prop_assert_eq!(producer.push_slice(&records), expected);
                     used += fit * CELL;
@@ -174,19 +175,19 @@ proptest! {
     #[test]
     fn consumer_bears_noise(
         words in prop::collection::vec(
-            prop_oneof![any::<u64>(), (0u64..700, 0u64..6).prop_map(|(l, n)| l | (n << 32))], 8),
+            prop_oneof![any::<u64>(), (0u32..700, 0u32..6).prop_map(|(l, n)| word(0, l, n) ^ word(0, 0, 0))], 8),
         slices in any::<bool>(),
     ) {
         let (_, mut consumer, memory) = ring(512);
-        for (number, word) in words.into_iter().enumerate() {
-            memory.store(BASE + HEADER_SIZE + 8 * number, word);
+        for (number, bits) in words.into_iter().enumerate() {
+            memory.store(BASE + HEADER_SIZE + 8 * number, bits ^ word(number as u64, 0, 0));
         }
         for _ in 0..40 {
             if slices && consumer.pop_slice(&mut [[0; CELL]; 5]).is_err() {
                 break;
             }
             match take(&mut consumer) {
-                Ok(Some(record)) => prop_assert!((1..=448).contains(&record.len())),
+                Ok(Some(record)) => prop_assert!((1..=512).contains(&record.len())),
                 Ok(None) | Err(Corrupt) => break,
             }
             consumer.release();
@@ -232,26 +233,101 @@ fn impossible_tails_are_corrupt() {
 }
 
 /// The words that a peer must not be able to store: no bytes, too many, no records, more than
-/// can be in use, and very many.
+/// can be in use, and another run's.
 #[test]
 fn impossible_runs_are_corrupt() {
-    let too_long = RECORD_MAX as u64 + 1;
-    for (length, count) in [
-        (0, 1),
-        (too_long, 1),
-        (8, 0),
-        (RECORD_MAX as u64, 8),
-        (64, 8192),
-        (1 << 16, 1 << 31),
+    let capacity = (4 * RECORD_MAX).next_power_of_two();
+    let cells = (capacity / CELL) as u64;
+    for bad in [
+        word(0, 0, 1),
+        word(0, RECORD_MAX as u32 + 1, 1),
+        word(0, 8, 0),
+        word(0, RECORD_MAX as u32, 8),
+        word(0, RECORD_MAX as u32, 2047),
+        word(1, 8, 1),
+        word(cells, 8, 1),
+        word(0, 8, 1) ^ word(0, 0, 0),
+        u64::MAX,
+        1,
     ] {
-        let (mut producer, mut consumer, memory) = ring((4 * RECORD_MAX).next_power_of_two());
+        let (mut producer, mut consumer, memory) = ring(capacity);
         producer.push_slice(&[[1; CELL]; 2]).expect("room");
         producer.publish();
-        memory.store(BASE + HEADER_SIZE, length | (count << 32));
-        assert_eq!(consumer.front(), Err(Corrupt), "{length} {count}");
+        memory.store(BASE + HEADER_SIZE, bad);
+        assert!(consumer.pending());
+        assert_eq!(consumer.front(), Err(Corrupt), "{bad:x}");
+        assert_eq!(consumer.pop_slice(&mut [[0; CELL]; 2]), Err(Corrupt));
         assert!(!consumer.read(0, &mut [0]));
         consumer.pop();
         assert!(!consumer.release());
+    }
+}
+
+/// In the place of the run that is awaited there may be the one of the last time around, and none from before that.
+#[test]
+fn an_old_word_is_no_run() {
+    let (mut producer, mut consumer, memory) = ring(CAPACITY_MIN);
+    for number in 0..20u64 {
+        assert!(!consumer.pending());
+        assert_eq!(consumer.front(), Ok(None));
+        let at = BASE + HEADER_SIZE + 8 * (number % 2) as usize;
+        let (last, before) = (number.wrapping_sub(2), number.wrapping_sub(4));
+        assert_eq!(
+            memory.load(at),
+            if number < 2 { 0 } else { word(last, 9, 1) }
+        );
+        memory.store(at, word(before, 9, 1));
+        assert_eq!(consumer.front(), Err(Corrupt));
+        producer.push(&[&[1; 9]]).expect("room");
+        producer.publish();
+        assert_eq!(memory.load(at), word(number, 9, 1));
+        assert_eq!(take(&mut consumer), Ok(Some(vec![1; 9])));
+        consumer.release();
+    }
+}
+
+/// A slice of more records than a word can tell goes in several runs.
+#[test]
+fn long_slices_are_several_runs() {
+    let (mut producer, mut consumer, _) = ring(4096 * CELL);
+    let records: Vec<[u8; CELL]> = (0..4096u32).map(|n| [(n * 7 % 251) as u8; CELL]).collect();
+    let mut pushed = 0;
+    for most in [2047, 2047, 2] {
+        assert_eq!(producer.push_slice(&records[pushed..]), Ok(most));
+        pushed += most;
+    }
+    assert_eq!(producer.push_slice(&records), Err(PushError::Full));
+    producer.publish();
+    let mut out = vec![[0; CELL]; 4096];
+    assert_eq!(consumer.pop_slice(&mut out), Ok(4096));
+    assert_eq!(out, records);
+}
+
+/// Who asks for more records than a word can tell gets those that there are.
+#[test]
+fn a_long_slice_is_no_short_run() {
+    let (mut producer, mut consumer, _) = ring(4096 * CELL);
+    producer.push_slice(&[[1; CELL]; 2]).expect("room");
+    producer.publish();
+    let mut out = vec![[0; CELL]; 2050];
+    assert_eq!(consumer.pop_slice(&mut out), Ok(2));
+}
+
+/// Words of an earlier ring in that memory are no runs of the next one, whose numbers are the same.
+#[test]
+fn a_ring_forgets_the_one_before() {
+    let memory = Shared::new(BASE + length(8 * CELL));
+    for life in 0..4u8 {
+        let mut producer = Producer::new(&memory, BASE, 8 * CELL).expect("geometry");
+        let mut consumer = Consumer::new(&memory, BASE, 8 * CELL).expect("geometry");
+        for number in 0..20u8 {
+            assert!(!consumer.pending());
+            assert_eq!(consumer.front(), Ok(None));
+            producer.push(&[&[life, number]]).expect("room");
+            producer.publish();
+            assert_eq!(take(&mut consumer), Ok(Some(vec![life, number])));
+            consumer.release();
+        }
     }
 }
 
@@ -262,9 +338,7 @@ fn a_word_is_read_once() {
     producer.push_slice(&[[1; CELL]; 3]).expect("room");
     producer.publish();
     assert_eq!(consumer.front(), Ok(Some(CELL)));
-    for word in 0..3 {
-        memory.store(BASE + HEADER_SIZE + 8 * word, u64::MAX);
-    }
+    memory.store(BASE + HEADER_SIZE, u64::MAX);
     assert_eq!(consumer.pop_slice(&mut [[0; CELL]; 5]), Ok(3));
     assert_eq!(consumer.front(), Ok(None));
 }

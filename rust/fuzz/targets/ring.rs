@@ -11,6 +11,7 @@ use crate::memory::Hostile;
 use crate::source::Source;
 
 use popcorn_core::ring;
+use popcorn_core::ring::word;
 use popcorn_core::ring::Consumer;
 use popcorn_core::ring::Corrupt;
 use popcorn_core::ring::Memory;
@@ -64,18 +65,17 @@ impl Place {
         ring::length(self.capacity)
     }
 
-    /// The offset in memory of the word of the cell with this index.
-    fn word_at(&self, index: u64) -> usize {
-        self.base + HEADER_SIZE + index as usize % self.capacity / CELL * 8
+    fn cells(&self) -> u64 {
+        (self.capacity / CELL) as u64
     }
 
-    /// Bytes of data that can be in use.
-    fn usable(&self) -> usize {
-        self.capacity - CELL
+    /// The offset in memory of the word of the run with this number.
+    fn word_at(&self, number: u64) -> usize {
+        self.base + HEADER_SIZE + (number % self.cells()) as usize * 8
     }
 
     fn record_max(&self) -> usize {
-        self.usable().min(RECORD_MAX)
+        self.capacity.min(RECORD_MAX)
     }
 
     /// Whether a range lies in the data.
@@ -89,16 +89,18 @@ fn footprint(length: usize) -> u64 {
     length.next_multiple_of(CELL) as u64
 }
 
-/// The word of a run, and what one tells.
-fn word(length: u64, count: u64) -> u64 {
-    length & 0xffff_ffff | (count << 32)
+/// What the word of the run with this number tells of it: length and count.
+fn told(word: u64, number: u64) -> Option<(usize, u64)> {
+    let bits = word ^ ring::word(number, 0, 0);
+    (bits >> 28 == 0).then_some((bits as usize & 0x1_ffff, bits >> 17))
 }
 
 fn memory<'a>(place: &Place, writer: Source<'a>) -> Hostile<'a> {
     // Some bytes behind it, too, which nobody may touch.
     let bytes = vec![0; place.base + place.length() + 24];
-    let first = place.base + HEADER_SIZE;
-    Hostile::new(bytes, writer, &[place.base + TAIL, first])
+    let words = (0..place.cells()).map(|number| place.word_at(number));
+    let hot: Vec<usize> = words.chain([place.base + TAIL]).collect();
+    Hostile::new(bytes, writer, &hot)
 }
 
 fn run(input: &[u8]) {
@@ -119,6 +121,8 @@ struct Seen {
     /// Of the run that it is in, and the length of its records.
     end: u64,
     length: usize,
+    /// Of the next run.
+    number: u64,
 }
 
 impl Seen {
@@ -127,18 +131,20 @@ impl Seen {
         for access in memory.accesses() {
             match access {
                 Access::Load(offset, word) => {
-                    assert_eq!(offset, place.word_at(self.tail));
+                    assert_eq!(offset, place.word_at(self.number));
                     assert!(self.tail == self.end, "not its turn");
-                    let (length, count) = (word as u32 as usize, word >> 32);
-                    if word == 0 {
+                    let last = self.number.wrapping_sub(place.cells());
+                    if word == 0 || told(word, last).is_some() {
                         continue;
                     }
+                    let (length, count) = told(word, self.number).ok_or(Corrupt)?;
                     if !(1..=RECORD_MAX).contains(&length) || count == 0 {
                         return Err(Corrupt);
                     }
-                    if count * footprint(length) > place.usable() as u64 {
+                    if count * footprint(length) > place.capacity as u64 {
                         return Err(Corrupt);
                     }
+                    self.number += 1;
                     self.end = self.tail.wrapping_add(count * footprint(length));
                     self.length = length;
                 }
@@ -171,12 +177,15 @@ fn consume(place: &Place, source: &mut Source<'_>) {
     while !source.is_empty() {
         match source.below(8) {
             // What the producer writes now.
-            0 => memory.poke(place.word_at(seen.end), source.word()),
+            0 => memory.poke(place.word_at(seen.number), source.word()),
             1 => {
                 // A run that is nearly good.
-                let (length, count) = (u64::from(source.byte()), source.below(5) as u64);
+                let (length, count) = (u32::from(source.byte()), source.below(5) as u32);
                 let flaw = if source.byte() < 32 { source.word() } else { 0 };
-                memory.poke(place.word_at(seen.end), word(length, count) ^ flaw);
+                memory.poke(
+                    place.word_at(seen.number),
+                    word(seen.number, length, count) ^ flaw,
+                );
             }
             2 | 3 => {
                 let result = consumer.front();
@@ -230,7 +239,7 @@ fn consume(place: &Place, source: &mut Source<'_>) {
             }
         }
         assert!(memory.accesses().is_empty());
-        assert!(seen.end.wrapping_sub(seen.tail) <= place.usable() as u64);
+        assert!(seen.end.wrapping_sub(seen.tail) <= place.capacity as u64);
     }
 }
 
@@ -242,8 +251,8 @@ fn produce(place: &Place, source: &mut Source<'_>) {
     assert_eq!(producer.record_max(), place.record_max());
     memory.accesses();
     let (mut head, mut tail, mut published) = (0u64, 0u64, 0u64);
-    // Of the run at `published`.
-    let mut kept_back = 0;
+    // Of the next run; of the first that was not published, and its word.
+    let (mut next, mut first, mut kept_back) = (0u64, 0u64, 0);
     while !source.is_empty() {
         match source.below(6) {
             0 => memory.poke(place.base + TAIL, source.word()),
@@ -278,20 +287,21 @@ fn produce(place: &Place, source: &mut Source<'_>) {
                             written += length;
                         }
                         Access::Store(offset, word) => {
-                            assert_eq!((offset, stored), (place.word_at(head), None));
+                            assert_eq!((offset, stored), (place.word_at(next), None));
                             stored = Some(word);
                         }
                         _ => panic!("{access:?}"),
                     }
                 }
-                let free = place.usable() as u64 - head.wrapping_sub(tail);
+                let free = place.capacity as u64 - head.wrapping_sub(tail);
                 match result {
                     Ok(number) => {
                         let size = number as u64 * footprint(length);
                         assert!(size <= free, "over what was not consumed");
                         assert!(number == most || free - size < CELL as u64, "there is room");
                         assert_eq!(written, number * length);
-                        let word = word(length as u64, number as u64);
+                        let word = word(next, length as u32, number as u32);
+                        next += 1;
                         if head == published {
                             assert_eq!(stored, None, "nothing is to be seen yet");
                             kept_back = word;
@@ -313,12 +323,11 @@ fn produce(place: &Place, source: &mut Source<'_>) {
                 }
             }
             _ => {
-                let (begin, end) = (place.word_at(published), place.word_at(head));
-                let expected = [Access::Store(end, 0), Access::Store(begin, kept_back)];
+                let expected = [Access::Store(place.word_at(first), kept_back)];
                 let is_new = head != published;
                 assert_eq!(producer.publish(), is_new);
                 assert_eq!(memory.accesses(), if is_new { &expected[..] } else { &[] });
-                published = head;
+                (published, first) = (head, next);
             }
         }
         assert!(memory.accesses().is_empty());
@@ -334,12 +343,12 @@ fn both(place: &Place, source: &mut Source<'_>) {
     let mut visible = 0;
     let (mut used, mut freed) = (0, 0);
     while !source.is_empty() {
-        match source.below(4) {
+        match source.below(6) {
             0 | 1 => {
-                let length = source.below(place.capacity);
+                let length = source.below(place.capacity + CELL + 1);
                 let value = source.byte();
                 let bytes: Vec<u8> = (0..length).map(|n| value.wrapping_add(n as u8)).collect();
-                let fits = used + footprint(length) <= place.usable() as u64;
+                let fits = used + footprint(length) <= place.capacity as u64;
                 match producer.push(&[&bytes]) {
                     Ok(()) => {
                         assert!(fits);
@@ -355,7 +364,33 @@ fn both(place: &Place, source: &mut Source<'_>) {
                 producer.publish();
                 visible = pushed.len();
             }
+            3 => {
+                let records = [[source.byte(); CELL]; SLICE_MAX];
+                let most = 1 + source.below(SLICE_MAX);
+                let fits = (place.capacity - used as usize) / CELL;
+                match producer.push_slice(&records[..most]) {
+                    Ok(number) => {
+                        assert_eq!(number, most.min(fits));
+                        used += (number * CELL) as u64;
+                        pushed.extend(records[..number].iter().map(|record| record.to_vec()));
+                    }
+                    Err(error) => assert_eq!((error, fits), (PushError::Full, 0)),
+                }
+            }
+            4 => {
+                let mut out = [[0; CELL]; SLICE_MAX];
+                let most = source.below(SLICE_MAX + 1);
+                let alike = pushed.iter().take(visible.min(most));
+                let expected = alike.take_while(|record| record.len() == CELL).count();
+                assert_eq!(consumer.pop_slice(&mut out[..most]), Ok(expected));
+                for record in &out[..expected] {
+                    assert_eq!(pushed.pop_front().as_deref(), Some(&record[..]));
+                }
+                visible -= expected;
+                freed += (expected * CELL) as u64;
+            }
             _ => {
+                assert_eq!(consumer.pending(), visible > 0);
                 let length = consumer.front().unwrap();
                 assert_eq!(length.is_some(), visible > 0);
                 if let Some(length) = length {
