@@ -130,7 +130,6 @@ impl WorkItem for Link {
 /// That life of the peer can be talked to.
 pub(crate) fn begin(link: &Arc<Link>, life: Incarnation) {
     link.doors().lock().begin_life();
-    link.set_state(LinkState::Online);
     link.statistics().node_event(NodeEvent::Online, life);
     if let Some(peer) = link.introduction() {
         info_ratelimited!(
@@ -140,6 +139,8 @@ pub(crate) fn begin(link: &Arc<Link>, life: Incarnation) {
             peer.memory >> 20
         );
     }
+    // One right after the other: who has seen the first may wait for what the services do.
+    link.set_state(LinkState::Online);
     tell(link, NodeEvent::Online);
 }
 

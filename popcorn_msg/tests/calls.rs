@@ -393,7 +393,7 @@ pub(super) fn no_answer_taken() -> Outcome {
     check!(zero.is_online(node(1)));
 
     EVENTS.reset();
-    let two = TestNode::new(2, PROTOCOL, 2000)?;
+    let two = TestNode::new(2, PROTOCOL, 3000)?;
     let _events = two.register(requests!(0x525), &EVENTS)?;
     let mut puppet = Puppet::join(&two, 3)?;
     for _ in 0..fit + 1 {

@@ -179,7 +179,7 @@ pub(super) fn three() -> Outcome {
     cuts(&second, false);
     check!(eventually(|| is_whole() && is_connected()));
     check!(two.call(node(1), ECHO, &[b"back"], OPTIONS)?.payload() == b"back");
-    check!(ONE.counts() == (1, 0, 1));
+    check!(eventually(|| ONE.counts() == (1, 0, 1)));
     Ok(())
 }
 

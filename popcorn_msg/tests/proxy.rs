@@ -133,9 +133,9 @@ impl Pair {
     /// limit is by now.
     fn pass(&mut self, faults: &Faults, buffer: &mut [u8]) -> Result<usize> {
         let swallows = || faults.swallows_bulk.load(Ordering::SeqCst);
-        let one_way = faults.one_way.load(Ordering::SeqCst);
+        let one_way = || faults.one_way.load(Ordering::SeqCst);
         self.is_swallowed |= self.is_bulk == Some(true) && swallows();
-        if self.is_swallowed && !one_way || faults.swallows.load(Ordering::SeqCst) {
+        if self.is_swallowed && !one_way() || faults.swallows.load(Ordering::SeqCst) {
             return Ok(0);
         }
         let is_cut = Cell::new(false);
@@ -147,7 +147,7 @@ impl Pair {
         let there = pass(&self.near, &self.far, buffer, |bytes| {
             let is_bulk = *self.is_bulk.get_or_insert_with(|| begins_bulk(bytes));
             self.is_swallowed |= is_bulk && swallows();
-            if self.is_swallowed && !one_way {
+            if self.is_swallowed && !one_way() {
                 return 0;
             }
             may_pass(bytes)

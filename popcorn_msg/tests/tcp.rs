@@ -256,7 +256,7 @@ pub(super) fn broken_connections() -> Outcome {
 pub(super) fn silence() -> Outcome {
     static EVENTS: Events = Events::new();
     EVENTS.reset();
-    let (zero, one, proxy) = two_nodes(3, 1500)?;
+    let (zero, one, proxy) = two_nodes(3, 3000)?;
     zero.settle();
     let _events = zero.register(requests!(0x531), &EVENTS)?;
     let before = zero.link(node(1)).and_then(|link| link.introduction());
