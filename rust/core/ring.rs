@@ -66,7 +66,7 @@ const _: () = assert!((CAPACITY_MAX / CELL) as u64 <= u64::MAX / WRITTEN / 4);
 /// there are for them: another run might have the same word.
 #[inline]
 pub const fn word(number: u64, length: u32, count: u32) -> u64 {
-    numbered(number) | length as u64 | (count as u64) << LENGTH_BITS
+    numbered(number) | length as u64 | ((count as u64) << LENGTH_BITS)
 }
 
 /// What a word says of its run's number.
