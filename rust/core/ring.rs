@@ -60,6 +60,7 @@ const COUNT_MAX: usize = (1 << COUNT_BITS) - 1;
 /// The bit above, which is set: 0 is no run's word. The 35 above it tell the run's number.
 const WRITTEN: u64 = 1 << (LENGTH_BITS + COUNT_BITS);
 const _: () = assert!(RECORD_MAX < 1 << LENGTH_BITS);
+// The number of a run and that of the one before it in its place differ in those bits.
 const _: () = assert!((CAPACITY_MAX / CELL) as u64 <= u64::MAX / WRITTEN / 4);
 
 /// The word of the run with this number, modulo 2^35, of so many records of that length. They must not have more bits than
