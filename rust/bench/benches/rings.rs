@@ -200,7 +200,7 @@ fn options() -> Result<Options, String> {
         batch: None,
         messages: 1 << 14,
         samples: 61,
-        processes: 9,
+        processes: 21,
     };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
