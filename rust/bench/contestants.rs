@@ -88,9 +88,7 @@ impl Sender for ring::Producer<SharedMemory> {
 
     #[inline]
     fn send_batch(&mut self, batch: &[Message]) -> usize {
-        let number = self.push_slice(bytes_of(batch)).unwrap_or(0);
-        self.publish();
-        number
+        self.push_slice(bytes_of(batch)).unwrap_or(0)
     }
 }
 
@@ -102,11 +100,8 @@ impl Receiver for ring::Consumer<SharedMemory> {
 
     #[inline]
     fn receive_batch(&mut self, batch: &mut [Message]) -> usize {
-        let number = self
-            .pop_slice(bytes_of_mut(batch))
-            .expect("an honest producer");
-        self.release();
-        number
+        self.pop_slice(bytes_of_mut(batch))
+            .expect("an honest producer")
     }
 }
 

@@ -2,8 +2,8 @@
 //! A lock-free ring of byte records between two kernels: one producer, one consumer.
 //!
 //! The ring lies in memory that the peer can write at any time. So each side keeps its own index
-//! and everything it derived from the peer's words in its own memory, reads each shared word once,
-//! and checks it: an index must lie between the last one seen and what is possible, records must
+//! and everything it derived from the peer's words in its own memory, decides by what it
+//! read of a shared word at one time, and checks that: an index must lie between the last one seen and what is possible, records must
 //! fit into the ring. Whatever the peer writes, the worst is [`Corrupt`] or wrong payload bytes,
 //! never an access outside the ring.
 //!
@@ -59,6 +59,8 @@ const COUNT_BITS: u32 = 11;
 const COUNT_MAX: usize = (1 << COUNT_BITS) - 1;
 /// The bit above, which is set: 0 is no run's word. The 35 above it tell the run's number.
 const WRITTEN: u64 = 1 << (LENGTH_BITS + COUNT_BITS);
+/// Most runs that a slice is taken from before the next words are looked at: those of two lines.
+const AHEAD_MAX: u64 = 16;
 const _: () = assert!(RECORD_MAX < 1 << LENGTH_BITS);
 // The number of a run and that of the one before it in its place differ in those bits.
 const _: () = assert!((CAPACITY_MAX / CELL) as u64 <= u64::MAX / WRITTEN / 4);
@@ -244,13 +246,14 @@ pub struct Producer<M: Circular> {
     parts: Parts<M>,
     /// Where the next run goes. INVARIANT: `head - tail <= usable`, both multiples of [`CELL`].
     head: u64,
-    published: u64,
     /// Number of the next run.
     number: u64,
-    /// Number of the first run that was not published.
-    first: u64,
-    /// Its word, if there is one.
-    first_word: u64,
+    /// The word of the first run that was not published; 0 if there is none.
+    kept_word: u64,
+    /// Its number; of no meaning if there is none.
+    kept_number: u64,
+    /// Where it is; of no meaning if there is none.
+    kept_index: u64,
     /// The consumer's index as last seen.
     tail: u64,
 }
@@ -272,10 +275,10 @@ impl<M: Circular> Producer<M> {
         Ok(Self {
             parts,
             head: 0,
-            published: 0,
             number: 0,
-            first: 0,
-            first_word: 0,
+            kept_word: 0,
+            kept_number: 0,
+            kept_index: 0,
             tail: 0,
         })
     }
@@ -294,7 +297,11 @@ impl<M: Circular> Producer<M> {
         let seen = self.parts.header.load(TAIL);
         let step = seen.wrapping_sub(self.tail);
         // Not back, not ahead of what was published, not into a cell.
-        if step > self.published.wrapping_sub(self.tail) || step % CELL as u64 != 0 {
+        let published = match self.kept_word {
+            0 => self.head,
+            _ => self.kept_index,
+        };
+        if step > published.wrapping_sub(self.tail) || step % CELL as u64 != 0 {
             return Err(Corrupt);
         }
         self.tail = seen;
@@ -358,34 +365,37 @@ impl<M: Circular> Producer<M> {
     }
 
     /// Puts as many of `records` as there is room for, at least one and no more than 2047, behind the
-    /// others; how many of them, from the first on. The consumer sees them, each as a record of its own, after [`Producer::publish`].
+    /// others, and shows all that was pushed to the consumer; how many of them, from the first on. Each
+    /// is a record of its own.
     ///
     /// # Errors
     ///
-    /// See [`PushError`]; nothing was put. `Full` also if there are no records.
+    /// See [`PushError`]; nothing was put, nothing shown. `Full` also if there are no records.
     #[inline]
     pub fn push_slice<const N: usize>(&mut self, records: &[[u8; N]]) -> Result<usize, PushError> {
         const { assert!(slice_of(N), "records without padding") };
         let (index, size) = (self.head, size_of_val(records) as u64);
-        let is_first = self.number == self.first;
         let is_run = (1..=COUNT_MAX).contains(&records.len());
-        if !is_run || !is_first || size > self.known_room() {
+        if !is_run || self.kept_word != 0 || size > self.known_room() {
             return self.push_fitting(records);
         }
-        self.first_word = word(self.number, N as u32, records.len() as u32);
-        self.number = self.number.wrapping_add(1);
+        let number = self.number;
+        let word = word(number, N as u32, records.len() as u32);
+        self.number = number.wrapping_add(1);
         self.head = index.wrapping_add(size);
         self.parts.data.write(index, records.as_flattened());
+        self.parts.words.store(number, word);
         Ok(records.len())
     }
 
-    /// [`Producer::push_slice`] in any case: apart from what is enough where a slice is published
-    /// by itself, so that that can be inlined.
+    /// [`Producer::push_slice`] in any case: apart from what is enough where nothing else waits to be
+    /// shown, so that that can be inlined.
     #[inline(never)]
     fn push_fitting<const N: usize>(&mut self, records: &[[u8; N]]) -> Result<usize, PushError> {
         let records = self.fitting(records)?;
         let index = self.open(Run::new(N as u32, records.len() as u32));
         self.parts.data.write(index, records.as_flattened());
+        self.publish();
         Ok(records.len())
     }
 
@@ -419,8 +429,10 @@ impl<M: Circular> Producer<M> {
         let number = self.number;
         self.number = number.wrapping_add(1);
         let word = run.bits | numbered(number);
-        if number == self.first {
-            self.first_word = word;
+        if self.kept_word == 0 {
+            self.kept_word = word;
+            self.kept_number = number;
+            self.kept_index = index;
         } else {
             self.parts.words.store(number, word);
         }
@@ -430,13 +442,11 @@ impl<M: Circular> Producer<M> {
     /// Shows everything that was pushed to the consumer; whether there was anything.
     #[inline]
     pub fn publish(&mut self) -> bool {
-        let first = self.first;
-        if first == self.number {
+        let word = core::mem::take(&mut self.kept_word);
+        if word == 0 {
             return false;
         }
-        self.published = self.head;
-        self.first = self.number;
-        self.parts.words.store(first, self.first_word);
+        self.parts.words.store(self.kept_number, word);
         true
     }
 }
@@ -447,7 +457,8 @@ pub struct Consumer<M: Circular> {
     parts: Parts<M>,
     /// The next byte that was not taken.
     tail: u64,
-    released: u64,
+    /// Whether something was popped that was not released.
+    popped: bool,
     /// Number of the next run.
     number: u64,
     /// The run whose word was taken last.
@@ -469,7 +480,7 @@ impl<M: Circular> Consumer<M> {
         Ok(Self {
             parts,
             tail: 0,
-            released: 0,
+            popped: false,
             number: 0,
             run: Run::new(1, 1),
             left: 0,
@@ -560,13 +571,14 @@ impl<M: Circular> Consumer<M> {
     #[inline]
     pub fn pop(&mut self) {
         if self.left != 0 {
+            self.popped = true;
             self.tail = self.tail.wrapping_add(self.run.stride);
             self.left = self.left.wrapping_sub(self.run.stride);
         }
     }
 
-    /// Takes the oldest records out, as long as they are of `N` bytes and fit into `out`; their
-    /// number. The producer may reuse their room after [`Consumer::release`].
+    /// Takes the oldest records out, as long as they are of `N` bytes and fit into `out`, and gives the
+    /// room of all that were popped back; their number.
     ///
     /// # Errors
     ///
@@ -575,31 +587,63 @@ impl<M: Circular> Consumer<M> {
     pub fn pop_slice<const N: usize>(&mut self, out: &mut [[u8; N]]) -> Result<usize, Corrupt> {
         const { assert!(slice_of(N), "records without padding") };
         let (tail, size) = (self.tail, size_of_val(out) as u64);
-        let is_next = self.left == 0 && !out.is_empty();
-        let word = is_next.then(|| self.parts.words.load(self.number));
-        let whole = self::word(self.number, N as u32, out.len() as u32);
-        if word != Some(whole) || size > self.parts.run_max {
-            return self.pop_of_runs(word, out);
+        if self.popped || !self.step_over(N, out.len()) {
+            return self.pop_of_runs(out);
         }
-        self.number = self.number.wrapping_add(1);
-        self.tail = tail.wrapping_add(size);
+        let after = tail.wrapping_add(size);
+        self.tail = after;
         self.parts.data.read(tail, out.as_flattened_mut());
+        self.parts.header.store(TAIL, after);
         Ok(out.len())
     }
 
-    /// [`Consumer::pop_slice`] in any case: apart from what is enough where a whole run, as it was
-    /// sent, is asked for, so that that can be inlined. `word`: that of the next run, if it was read.
-    #[inline(never)]
-    fn pop_of_runs<const N: usize>(
-        &mut self,
-        word: Option<u64>,
-        out: &mut [[u8; N]],
-    ) -> Result<usize, Corrupt> {
-        if let Some(word) = word {
-            if !self.take(word)? {
-                return Ok(0);
-            }
+    /// Steps over so many records of `length` bytes, which have no padding, if they are next and of one run; else all is as
+    /// before. `tail` is the caller's.
+    #[inline]
+    fn step_over(&mut self, length: usize, count: usize) -> bool {
+        let size = (length * count) as u64;
+        if self.left != 0 {
+            let is_next = size != 0 && size <= self.left && self.run.length as usize == length;
+            self.left -= if is_next { size } else { 0 };
+            return is_next;
         }
+        let is_there = |number: u64| {
+            self.parts.words.load(number) == word(number, length as u32, count as u32)
+        };
+        let mut next = self.number;
+        if count == 0 || size > self.parts.run_max || !is_there(next) {
+            return false;
+        }
+        next = next.wrapping_add(1);
+        if is_there(next) {
+            next = self.open_alike(next, Run::new(length as u32, count as u32));
+        }
+        self.number = next;
+        true
+    }
+
+    /// Takes the words of the runs from this one on, as long as they are like this run, which was taken: they are
+    /// one from here on. So who lags behind leaves the line of words to the producer for a while. The number of the run behind.
+    #[inline(never)]
+    fn open_alike(&mut self, mut number: u64, run: Run) -> u64 {
+        let end = number.wrapping_add(AHEAD_MAX - 1);
+        let mut left = 0;
+        while number != end
+            && left + 2 * run.size <= self.parts.usable
+            && self.parts.words.load(number) == run.bits | numbered(number)
+        {
+            number = number.wrapping_add(1);
+            left += run.size;
+        }
+        self.left = left;
+        self.run = run;
+        number
+    }
+
+    /// [`Consumer::pop_slice`] in any case: apart from what is enough where whole runs, as they were
+    /// sent, are asked for, so that that can be inlined.
+    #[inline(never)]
+    fn pop_of_runs<const N: usize>(&mut self, out: &mut [[u8; N]]) -> Result<usize, Corrupt> {
         let mut taken = 0;
         while let (_, out @ [_, ..]) = out.split_at_mut(taken) {
             match self.pop_of_run(out)? {
@@ -607,6 +651,7 @@ impl<M: Circular> Consumer<M> {
                 number => taken += number,
             }
         }
+        self.release();
         Ok(taken)
     }
 
@@ -621,6 +666,7 @@ impl<M: Circular> Consumer<M> {
         let (out, _) = out.split_at_mut(left.min(out.len()));
         self.parts.data.read(self.tail, out.as_flattened_mut());
         let size = size_of_val(out) as u64;
+        self.popped = true;
         self.tail = self.tail.wrapping_add(size);
         self.left = self.left.wrapping_sub(size);
         Ok(out.len())
@@ -629,12 +675,10 @@ impl<M: Circular> Consumer<M> {
     /// Gives the room of all popped records back; whether there was any.
     #[inline]
     pub fn release(&mut self) -> bool {
-        let tail = self.tail;
-        if tail == self.released {
-            return false;
+        let popped = core::mem::take(&mut self.popped);
+        if popped {
+            self.parts.header.store(TAIL, self.tail);
         }
-        self.released = tail;
-        self.parts.header.store(TAIL, tail);
-        true
+        popped
     }
 }

@@ -108,6 +108,9 @@ proptest! {
                     prop_assert_eq!(producer.push_slice(&records), expected);
                     used += fit * CELL;
                     queue.extend(records.iter().take(fit).map(|record| record.to_vec()));
+                    if fit > 0 {
+                        visible = queue.len();
+                    }
                 }
                 Step::Publish => {
                     prop_assert_eq!(producer.publish(), visible < queue.len());
@@ -132,7 +135,8 @@ proptest! {
                         prop_assert_eq!(Some(record.to_vec()), queue.pop_front());
                     }
                     visible -= expected;
-                    unreleased += expected * CELL;
+                    used -= unreleased + expected * CELL;
+                    unreleased = 0;
                 }
                 Step::Release => {
                     prop_assert_eq!(consumer.release(), unreleased > 0);
@@ -252,7 +256,6 @@ fn impossible_runs_are_corrupt() {
     ] {
         let (mut producer, mut consumer, memory) = ring(capacity);
         producer.push_slice(&[[1; CELL]; 2]).expect("room");
-        producer.publish();
         memory.store(BASE + HEADER_SIZE, bad);
         assert!(consumer.pending());
         assert_eq!(consumer.front(), Err(Corrupt), "{bad:x}");
@@ -297,7 +300,7 @@ fn long_slices_are_several_runs() {
         pushed += most;
     }
     assert_eq!(producer.push_slice(&records), Err(PushError::Full));
-    producer.publish();
+    assert!(!producer.publish());
     let mut out = vec![[0; CELL]; 4096];
     assert_eq!(consumer.pop_slice(&mut out), Ok(4096));
     assert_eq!(out, records);
@@ -308,7 +311,6 @@ fn long_slices_are_several_runs() {
 fn a_long_slice_is_no_short_run() {
     let (mut producer, mut consumer, _) = ring(4096 * CELL);
     producer.push_slice(&[[1; CELL]; 2]).expect("room");
-    producer.publish();
     let mut out = vec![[0; CELL]; 2050];
     assert_eq!(consumer.pop_slice(&mut out), Ok(2));
 }
@@ -336,7 +338,6 @@ fn a_ring_forgets_the_one_before() {
 fn a_word_is_read_once() {
     let (mut producer, mut consumer, memory) = ring(512);
     producer.push_slice(&[[1; CELL]; 3]).expect("room");
-    producer.publish();
     assert_eq!(consumer.front(), Ok(Some(CELL)));
     memory.store(BASE + HEADER_SIZE, u64::MAX);
     assert_eq!(consumer.pop_slice(&mut [[0; CELL]; 5]), Ok(3));
@@ -433,4 +434,77 @@ fn two_threads() {
         }
     }
     sender.join().expect("no panic");
+}
+
+/// Runs that are alike are taken together when one of them is, no more than 16; what the peer changes in their words
+/// afterwards is not seen.
+#[test]
+fn alike_runs_are_taken_together() {
+    let (mut producer, mut consumer, memory) = ring(64 * CELL);
+    for number in 0..20u8 {
+        producer.push_slice(&[[number; CELL]; 2]).expect("room");
+    }
+    let mut out = [[0; CELL]; 2];
+    for number in 0..16u8 {
+        assert_eq!(consumer.pop_slice(&mut out), Ok(2));
+        assert_eq!(out, [[number; CELL]; 2]);
+        if number == 0 {
+            for word in 0..64 {
+                memory.store(BASE + HEADER_SIZE + 8 * word, u64::MAX);
+            }
+        }
+        assert_eq!(memory.load(BASE), 2 * CELL as u64 * (u64::from(number) + 1));
+    }
+    assert_eq!(consumer.pop_slice(&mut out), Err(Corrupt));
+}
+
+/// Alike runs of which there cannot be so many are not taken together.
+#[test]
+fn alike_runs_are_no_more_than_fit() {
+    for (count, fitting) in [(1, 8), (2, 4), (3, 2), (4, 2), (5, 1), (8, 1)] {
+        let (_, mut consumer, memory) = ring(8 * CELL);
+        for number in 0..8 {
+            let alike = word(number as u64, CELL as u32, count);
+            memory.store(BASE + HEADER_SIZE + 8 * number, alike);
+        }
+        let mut out = vec![[0; CELL]; count as usize];
+        assert_eq!(consumer.pop_slice(&mut out), Ok(out.len()));
+        for number in 0..8 {
+            memory.store(BASE + HEADER_SIZE + 8 * number, u64::MAX);
+        }
+        for _ in 1..fitting {
+            assert_eq!(
+                consumer.pop_slice(&mut out),
+                Ok(out.len()),
+                "with the first"
+            );
+        }
+        assert_eq!(consumer.pop_slice(&mut out), Err(Corrupt), "{count}");
+    }
+}
+
+/// A run of other records, or of other many, ends those that are taken together; records and slices may take turns.
+#[test]
+fn unlike_runs_are_taken_one_by_one() {
+    let (mut producer, mut consumer, _) = ring(16 * CELL);
+    producer.push(&[&[9]]).expect("room");
+    producer.push_slice(&[[1; CELL], [2; CELL]]).expect("room");
+    producer.push_slice(&[[3; CELL], [4; CELL]]).expect("room");
+    producer.push_slice(&[[5; CELL]]).expect("room");
+    producer.push(&[&[6; 3 * CELL]]).expect("room");
+    let mut out = [[0; CELL]; 2];
+    assert_eq!(consumer.pop_slice(&mut out), Ok(0));
+    assert_eq!(take(&mut consumer), Ok(Some(vec![9])));
+    assert_eq!(consumer.pop_slice(&mut out), Ok(2));
+    assert_eq!(out, [[1; CELL], [2; CELL]]);
+    assert!(!consumer.release(), "the slice gave the record's room back");
+    assert_eq!(take(&mut consumer), Ok(Some(vec![3; CELL])));
+    assert_eq!(consumer.pop_slice(&mut out), Ok(2));
+    assert_eq!(out, [[4; CELL], [5; CELL]]);
+    assert!(!consumer.pending());
+    assert!(producer.publish());
+    assert_eq!(consumer.pop_slice(&mut out), Ok(0));
+    assert_eq!(take(&mut consumer), Ok(Some(vec![6; 3 * CELL])));
+    assert!(consumer.release());
+    assert_eq!(producer.room(), Ok(16 * CELL as u64));
 }

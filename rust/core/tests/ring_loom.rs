@@ -179,7 +179,6 @@ fn slices_pass_whole_and_in_order() {
             let records = [[1; CELL], [2; CELL], [3; CELL]];
             let mut sent = producer.push_slice(&records).expect("honest");
             assert_eq!(sent, 2, "so many fit");
-            producer.publish();
             while sent < records.len() {
                 match producer.push_slice(&records[sent..]) {
                     Ok(number) => sent += number,
@@ -187,7 +186,6 @@ fn slices_pass_whole_and_in_order() {
                     Err(error) => panic!("{error:?}"),
                 }
             }
-            producer.publish();
         });
         let mut out = [[0; CELL]; 2];
         let mut taken = 0;
@@ -198,7 +196,6 @@ fn slices_pass_whole_and_in_order() {
             thread::yield_now();
         }
         assert_eq!(out, [[1; CELL], [2; CELL]]);
-        consumer.release();
         while consumer.front().expect("honest").is_none() {
             thread::yield_now();
         }
@@ -210,6 +207,28 @@ fn slices_pass_whole_and_in_order() {
     });
 }
 
+/// Alike runs are taken together only as far as they are there.
+#[test]
+fn alike_runs_are_whole() {
+    loom::model(|| {
+        let (mut producer, mut consumer) = ring(4 * CELL);
+        let sender = thread::spawn(move || {
+            producer.push(&[&[1; CELL]]).expect("room");
+            producer.push(&[&[2; CELL]]).expect("room");
+            producer.publish();
+            producer.push_slice(&[[3; CELL]]).expect("room");
+        });
+        for number in 1..=3u8 {
+            let mut out = [[0; CELL]];
+            while consumer.pop_slice(&mut out).expect("honest") == 0 {
+                thread::yield_now();
+            }
+            assert_eq!(out, [[number; CELL]]);
+        }
+        sender.join().expect("no panic");
+    });
+}
+
 /// Several runs in places where others were, of which the last was given back bit by bit.
 #[test]
 fn a_batch_takes_used_places() {
@@ -217,7 +236,6 @@ fn a_batch_takes_used_places() {
         let (mut producer, mut consumer) = ring(2 * CELL);
         let sender = thread::spawn(move || {
             producer.push_slice(&[[1; CELL], [2; CELL]]).expect("room");
-            producer.publish();
             for number in 3..=4u8 {
                 while producer.push(&[&[number; CELL]]).is_err() {
                     producer.publish();

@@ -31,6 +31,8 @@ pub(super) const TARGET: Target = Target {
 };
 
 const TAIL: usize = 0;
+/// Most runs that the ring takes at once.
+const AHEAD_MAX: u64 = 16;
 /// Most records of a slice.
 const SLICE_MAX: usize = 6;
 
@@ -128,7 +130,60 @@ struct Seen {
 impl Seen {
     /// Follows what it did; whether all was as it can be.
     fn follow(&mut self, place: &Place, memory: &Hostile<'_>) -> Result<(), Corrupt> {
-        for access in memory.accesses() {
+        self.follow_all(place, &memory.accesses())
+    }
+
+    /// The same for a slice of so many records, after this tail was released; what was in the end, if something was.
+    fn follow_slice(
+        &mut self,
+        place: &Place,
+        memory: &Hostile<'_>,
+        asked: usize,
+        given: u64,
+    ) -> Result<Option<u64>, Corrupt> {
+        let accesses = memory.accesses();
+        let (mut rest, released) = match accesses.split_last() {
+            Some((&Access::Store(offset, tail), before)) => {
+                assert_eq!(offset, place.base + TAIL);
+                (before, Some(tail))
+            }
+            _ => (&accesses[..], None),
+        };
+        // Alike runs that are there, from the next one on, unless there is something else to be released.
+        let is_popped = self.tail != given;
+        if self.tail == self.end && !is_popped && (1..=place.capacity / CELL).contains(&asked) {
+            let size = (asked * CELL) as u64;
+            let mut take = |seen: &mut Self, is_taken: bool| {
+                let Some((&Access::Load(offset, word), after)) = rest.split_first() else {
+                    panic!("did not look: {rest:?}");
+                };
+                rest = after;
+                assert_eq!(offset, place.word_at(seen.number));
+                let is_alike = word == ring::word(seen.number, CELL as u32, asked as u32);
+                if is_alike && is_taken {
+                    seen.number += 1;
+                    seen.end = seen.end.wrapping_add(size);
+                    seen.length = CELL;
+                }
+                is_alike
+            };
+            // One, whether there is another, and those.
+            if take(self, true) && take(self, false) {
+                let mut runs = 1;
+                while runs < AHEAD_MAX && (runs + 1) * size <= place.capacity as u64 {
+                    if !take(self, true) {
+                        break;
+                    }
+                    runs += 1;
+                }
+            }
+        }
+        self.follow_all(place, rest)?;
+        Ok(released)
+    }
+
+    fn follow_all(&mut self, place: &Place, accesses: &[Access]) -> Result<(), Corrupt> {
+        for &access in accesses {
             match access {
                 Access::Load(offset, word) => {
                     assert_eq!(offset, place.word_at(self.number));
@@ -222,9 +277,11 @@ fn consume(place: &Place, source: &mut Source<'_>) {
                 let number = source.below(SLICE_MAX + 1);
                 let before = seen.tail;
                 let result = consumer.pop_slice(&mut out[..number]);
-                let followed = seen.follow(place, &memory);
+                let followed = seen.follow_slice(place, &memory, number, released);
                 assert_eq!(result.is_err(), followed.is_err());
-                if let Ok(taken) = result {
+                if let (Ok(taken), Ok(given)) = (result, followed) {
+                    assert_eq!(given, (seen.tail != released).then_some(seen.tail));
+                    released = seen.tail;
                     assert_eq!(seen.tail.wrapping_sub(before), (taken * CELL) as u64);
                     // Why it ended.
                     assert!(taken == number || seen.front() != Some(CELL));
@@ -271,7 +328,7 @@ fn produce(place: &Place, source: &mut Source<'_>) {
                     let (first, rest) = bytes.split_at(length.min(usize::from(source.byte())));
                     (producer.push(&[first, &[], rest]).map(|()| 1), length, 1)
                 };
-                let (mut written, mut stored) = (0, None);
+                let (mut written, mut stored, mut expected) = (0, Vec::new(), Vec::new());
                 for access in memory.accesses() {
                     match access {
                         Access::Load(offset, seen) => {
@@ -286,10 +343,7 @@ fn produce(place: &Place, source: &mut Source<'_>) {
                             assert!(place.has(offset, length), "{access:?}");
                             written += length;
                         }
-                        Access::Store(offset, word) => {
-                            assert_eq!((offset, stored), (place.word_at(next), None));
-                            stored = Some(word);
-                        }
+                        Access::Store(..) => stored.push(access),
                         _ => panic!("{access:?}"),
                     }
                 }
@@ -301,17 +355,21 @@ fn produce(place: &Place, source: &mut Source<'_>) {
                         assert!(number == most || free - size < CELL as u64, "there is room");
                         assert_eq!(written, number * length);
                         let word = word(next, length as u32, number as u32);
-                        next += 1;
                         if head == published {
-                            assert_eq!(stored, None, "nothing is to be seen yet");
                             kept_back = word;
                         } else {
-                            assert_eq!(stored, Some(word));
+                            expected.push(Access::Store(place.word_at(next), word));
                         }
+                        next += 1;
                         head = head.wrapping_add(size);
+                        if step == 4 {
+                            expected.push(Access::Store(place.word_at(first), kept_back));
+                            (published, first) = (head, next);
+                        }
+                        assert_eq!(stored, expected);
                     }
                     Err(error) => {
-                        assert_eq!((written, stored), (0, None));
+                        assert_eq!((written, stored), (0, expected));
                         match error {
                             PushError::Full => assert!(footprint(length) > free),
                             PushError::Length => {
@@ -373,6 +431,7 @@ fn both(place: &Place, source: &mut Source<'_>) {
                         assert_eq!(number, most.min(fits));
                         used += (number * CELL) as u64;
                         pushed.extend(records[..number].iter().map(|record| record.to_vec()));
+                        visible = pushed.len();
                     }
                     Err(error) => assert_eq!((error, fits), (PushError::Full, 0)),
                 }
@@ -387,7 +446,8 @@ fn both(place: &Place, source: &mut Source<'_>) {
                     assert_eq!(pushed.pop_front().as_deref(), Some(&record[..]));
                 }
                 visible -= expected;
-                freed += (expected * CELL) as u64;
+                used -= freed + (expected * CELL) as u64;
+                freed = 0;
             }
             _ => {
                 assert_eq!(consumer.pending(), visible > 0);
