@@ -6,7 +6,8 @@
  * POPCORN_NODE chooses the node to go to: a number, or "home", which turns the moves into nothing
  * and so tests the test program itself on any Linux. Without it, it is the first other node that
  * is online; if there is none, the program is skipped.
- * POPCORN_TIMEOUT is the number of seconds after which a case that hangs is killed (default 120).
+ * POPCORN_TIMEOUT is the number of seconds after which a case that hangs is killed (default 120), or
+ * as many times that as POPCORN_SLOWNESS says.
  */
 #ifndef SELFTESTS_HARNESS_H
 #define SELFTESTS_HARNESS_H

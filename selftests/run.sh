@@ -7,7 +7,8 @@
 #   run.sh --list    names the programs that are run if none is named
 #
 # RESULTS_DIR (default: ./results) gets NAME.tap of each program and `summary`, whose last line is
-# "N passed, N failed, N skipped". POPCORN_PROGRAM_TIMEOUT is the limit per program in seconds.
+# "N passed, N failed, N skipped". POPCORN_PROGRAM_TIMEOUT is the limit per program in seconds,
+# or as many times that as POPCORN_SLOWNESS says.
 # Exit status: 0 if nothing failed and at least one case passed.
 set -u
 
@@ -21,7 +22,7 @@ results=${1:-results}
 [ $# -eq 0 ] || shift
 # shellcheck disable=SC2086 # names
 [ $# -ne 0 ] || set -- $all
-limit=${POPCORN_PROGRAM_TIMEOUT:-1500}
+limit=$((${POPCORN_PROGRAM_TIMEOUT:-1500} * ${POPCORN_SLOWNESS:-1}))
 
 mkdir -p "$results" || exit 2
 : >"$results/summary" || exit 2

@@ -15,6 +15,7 @@ from vm.initramfs import initramfs
 from vm.machine import Machine
 from vm.machine import SOUND_WITHIN
 from vm.options import Impossible
+from vm.run import END_WITHIN
 from vm.run import Run
 from vm.say import complain
 from vm.verdict import verdict
@@ -58,7 +59,8 @@ def main():
         return 2
     cluster = Cluster(a.machines) if a.cluster else None
     machines = [Machine(planned, a.logs, cluster) for planned in plans]
-    run = Run(machines, a.logs, a.timeout, SOUND_WITHIN if accel == "tcg" else a.timeout, cluster)
+    run = Run(machines, a.logs, a.timeout, SOUND_WITHIN * a.slowness if accel == "tcg" else a.timeout,
+              END_WITHIN * a.slowness, cluster)
     if cluster:
         cluster.serve(run)
     run.run()

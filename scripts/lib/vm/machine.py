@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -14,7 +15,8 @@ from vm.ports import pump
 
 # Rarely an emulated machine comes up with a processor whose timers never fire: its kernel, before any module of
 # ours is loaded, waits for a grace period of RCU for ever. guest/node0 looks, and such a machine is started again.
-# Its log may speak of that stall, and of nothing else: any other trouble is the run's.
+# Its log may speak of that stall, and of nothing else: any other trouble is the run's. Rarer still QEMU itself fails an
+# assertion while the kernel looks for PCI devices (iotlb_to_section): then, too.
 # Seconds until a machine counts as such, far more than a crowded host needs:
 SOUND_WITHIN = int(os.environ.get("POPCORN_SOUND_WITHIN", "120"))
 STARTS_MAX = 3
@@ -125,6 +127,15 @@ class Machine:
             self.frozen = False
             self.cluster.end(self)
         return True
+
+    def has_aborted(self):
+        """Whether QEMU has ended because of something that it takes for impossible in itself."""
+        return self.has_ended() and self.process.returncode == -signal.SIGABRT
+
+    def last_words(self):
+        """The last line that QEMU wrote."""
+        with open(f"{self.file('qemu')}.log", errors="replace") as log:
+            return (log.read().splitlines() or ["without a word"])[-1]
 
     def kill(self):
         """As if its power were switched off. All that it said has been read then."""

@@ -25,6 +25,7 @@ def parse(arguments=None):
         p.add_argument(f"--{name}", required=True)
     for name in ("nodes", "cpus", "mib", "timeout"):
         p.add_argument(f"--{name}", type=int, required=True)
+    p.add_argument("--slowness", type=int, default=1)
     p.add_argument("--topology", choices=["multikernel", "cluster"], default="multikernel")
     p.add_argument("--kernels-per-machine", type=int, default=1)
     p.add_argument("--transport", choices=["tcp", "tls", "none"], default="tcp")
@@ -39,6 +40,7 @@ def parse(arguments=None):
     p.add_argument("argv", nargs="+")
     a = p.parse_args(arguments)
     a.cluster = a.topology == "cluster"
+    a.timeout *= a.slowness
     # How many machines there are, and how many kernels on each.
     a.machines, a.kernels = (a.nodes, a.kernels_per_machine) if a.cluster else (1, a.nodes)
     # Whether there are messages, and so modules.

@@ -55,11 +55,12 @@ def settings(a, number, secret):
         return "/opt/popcorn" + path.removeprefix(a.tree)
 
     ids = nodes(a, number)
+    dead_ms = DEAD_MS * max(1, a.slowness // 2)
     said = {
         "topology": a.topology, "machine": number, "first_node": ids[0],
         "nodes": a.kernels, "cpus": a.cpus, "share": int(a.share), "modules": inside(a.modules), "kernel": inside(a.kernel),
         "initrd": inside(a.initrd),
-        "cmdline": f"{COMMON} popcorn_msg.dead_ms={DEAD_MS}", "dead_ms": DEAD_MS,
+        "cmdline": f"{COMMON} popcorn_msg.dead_ms={dead_ms}", "dead_ms": dead_ms, "slowness": a.slowness,
     }
     for k in range(1, a.kernels):
         # The primary boots with all processors and memory of the machine, and keeps the first.

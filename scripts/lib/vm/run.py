@@ -8,7 +8,6 @@ import threading
 import time
 
 from vm.faults import WrongCommand
-from vm.machine import SOUND_WITHIN
 from vm.machine import STARTS_MAX
 from vm.say import complain
 
@@ -21,12 +20,13 @@ END_WITHIN = int(os.environ.get("POPCORN_END_WITHIN", "60"))
 class Run:
     """All machines, until they have ended or are ended. COMMAND runs on the first."""
 
-    def __init__(self, machines, logs, timeout, sound_within, cluster=None):
+    def __init__(self, machines, logs, timeout, sound_within, end_within, cluster=None):
         self.machines = machines
         self.first = machines[0]
         self.logs = logs
         self.timeout = timeout
         self.sound_within = sound_within
+        self.end_within = end_within
         self.cluster = cluster
         # For what the first machine asks for, in a thread of its own.
         self.lock = threading.RLock()
@@ -67,14 +67,14 @@ class Run:
     def over(self):
         """Whether nothing more is to be waited for. Starts a machine again that does not run."""
         with self.lock:
-            if self.signal or self.first.has_ended():
+            if self.signal or not all(self.is_sound_or_again(machine) for machine in self.machines):
+                return True
+            if self.first.has_ended():
                 return True
             for machine in self.machines[1:]:
                 if machine.has_ended() and not machine.may_end and "end" not in self.told:
                     self.fault = machine
                     return True
-            if not all(self.is_sound_or_again(machine) for machine in self.machines):
-                return True
             if self.cluster:
                 self.tell_the_machines()
             self.late = time.monotonic() - self.begin >= self.timeout
@@ -82,14 +82,18 @@ class Run:
 
     def is_sound_or_again(self, machine):
         """False: it never comes up."""
-        if machine.said.sound or machine.frozen or self.sound_within >= self.timeout or machine.has_ended():
+        if machine.said.sound or machine.frozen or self.sound_within >= self.timeout:
             return True
-        if time.monotonic() - machine.begin < self.sound_within:
-            return True
-        again = machine.starts < STARTS_MAX
-        machine.kill()
         which = "the emulated machine" if not self.cluster else f"the emulated {machine}"
-        complain(f"after {SOUND_WITHIN} s {which}'s clocks were not seen to run{'; starting it again' if again else ''}")
+        if machine.has_aborted():
+            what = f"QEMU gave {which} up while it booted ({machine.last_words()})"
+        elif machine.has_ended() or time.monotonic() - machine.begin < self.sound_within:
+            return True
+        else:
+            machine.kill()
+            what = f"after {self.sound_within} s {which}'s clocks were not seen to run"
+        again = machine.starts < STARTS_MAX
+        complain(what + ("; starting it again" if again else ""))
         self.unsound_starts += 1
         with contextlib.suppress(FileNotFoundError):
             os.rename(f"{self.logs}/node{machine.plan.nodes[0]}.log", f"{self.logs}/unsound{self.unsound_starts}.log")
@@ -119,7 +123,7 @@ class Run:
         if len(self.machines) == 1 or self.first.said.code is None or self.signal or self.fault or self.unsound or self.late:
             return
         self.tell("end")
-        end = time.monotonic() + END_WITHIN
+        end = time.monotonic() + self.end_within
         others = [machine for machine in self.machines[1:] if not machine.frozen]
         while not self.signal and time.monotonic() < end:
             with self.lock:

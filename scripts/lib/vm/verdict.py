@@ -6,7 +6,6 @@ import sys
 import time
 
 from vm.machine import STARTS_MAX
-from vm.run import END_WITHIN
 from vm.say import complain
 
 
@@ -51,7 +50,7 @@ def verdict(a, run, trouble):
         tell_end(a, run, run.fault or run.first)
         return 125
     for machine in run.stuck:
-        complain(f"{machine} did not switch itself off within {END_WITHIN} s; logs in {logs}/")
+        complain(f"{machine} did not switch itself off within {run.end_within} s; logs in {logs}/")
     return said.code or (125 if run.stuck else 1 if trouble else 0)
 
 

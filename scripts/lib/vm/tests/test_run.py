@@ -75,6 +75,23 @@ class TestRun(unittest.TestCase):
         self.ends(125, "the machine did not start, 3 times")
         self.assertEqual(self.err.count("starting it again"), 2)
 
+    def test_qemu_gives_up_while_it_boots(self):
+        self.machine("0.1", "os.write(2, b'an assertion\\n'); os.abort()")
+        self.machine("0.2", 'm.say("sound\\nready\\nexit 5\\n")')
+        self.run_vm("--nodes=2", sound_within=30)
+        self.ends(5, "QEMU gave the emulated machine up while it booted (an assertion); starting it again")
+
+    def test_qemu_always_gives_up(self):
+        self.machine("0", "os.abort()")
+        self.run_vm("--nodes=2", sound_within=30)
+        self.ends(125, "the machine did not start, 3 times")
+        self.assertEqual(self.err.count("starting it again"), 2)
+
+    def test_qemu_gives_up_later(self):
+        self.machine("0", 'm.say("sound\\n"); os.abort()')
+        self.run_vm("--nodes=2", sound_within=30)
+        self.ends(125, "QEMU ended with -6 before COMMAND started")
+
     def test_the_time_limit(self):
         self.machine("0", 'm.say("sound\\nready\\n")', "time.sleep(100)")
         self.run_vm("--nodes=2", timeout=2)
@@ -131,6 +148,13 @@ class TestRun(unittest.TestCase):
         self.run_cluster(sound_within=8)
         self.ends(0, "the emulated machine 1's clocks were not seen to run; starting it again")
         self.assertEqual(self.log("unsound1.log"), "")
+
+    def test_qemu_gives_another_machine_up(self):
+        self.others_are_good()
+        self.machine("0", "m.join()", 'm.say("exit 0\\n")')
+        self.machine("2.1", "os.abort()")
+        self.run_cluster(sound_within=30)
+        self.ends(0, "QEMU gave the emulated machine 2 up while it booted (without a word); starting it again")
 
     def test_the_time_limit_ends_all(self):
         self.others_are_good()
