@@ -31,8 +31,8 @@
 //! The producer writes all runs of a batch, but keeps back the first one's word; that it stores at
 //! last, with release. The consumer loads a word with acquire, then reads. It stores `tail` with
 //! release for what it has read; the producer loads that with acquire, then overwrites. So both
-//! store once for a batch ([`Producer::publish`], [`Consumer::release`]); the producer loads the
-//! tail only when the cached one does not suffice.
+//! store once for a batch ([`Producer::publish`], [`Consumer::release`]; for a slice it is in the same
+//! call); the producer loads the tail only when the cached one does not suffice.
 
 use crate::circle::Circle;
 use crate::circle::Circular;
@@ -59,7 +59,7 @@ const COUNT_BITS: u32 = 11;
 const COUNT_MAX: usize = (1 << COUNT_BITS) - 1;
 /// The bit above, which is set: 0 is no run's word. The 35 above it tell the run's number.
 const WRITTEN: u64 = 1 << (LENGTH_BITS + COUNT_BITS);
-/// Most runs that a slice is taken from before the next words are looked at: those of two lines.
+/// Most alike runs whose words are taken at once; words of two lines.
 const AHEAD_MAX: u64 = 16;
 const _: () = assert!(RECORD_MAX < 1 << LENGTH_BITS);
 // The number of a run and that of the one before it in its place differ in those bits.
@@ -344,7 +344,7 @@ impl<M: Circular> Producer<M> {
     }
 
     /// Puts one record, the bytes of `parts` one after the other, behind the others. The consumer
-    /// sees it after [`Producer::publish`].
+    /// sees it after [`Producer::publish`], or with the next slice.
     ///
     /// # Errors
     ///
@@ -370,7 +370,8 @@ impl<M: Circular> Producer<M> {
     ///
     /// # Errors
     ///
-    /// See [`PushError`]; nothing was put, nothing shown. `Full` also if there are no records.
+    /// See [`PushError`]; nothing was put, nothing shown. `Full` also if there are no records. Otherwise there is something new
+    /// to be seen, of which [`Producer::publish`] will not tell.
     #[inline]
     pub fn push_slice<const N: usize>(&mut self, records: &[[u8; N]]) -> Result<usize, PushError> {
         const { assert!(slice_of(N), "records without padding") };
@@ -439,7 +440,7 @@ impl<M: Circular> Producer<M> {
         index
     }
 
-    /// Shows everything that was pushed to the consumer; whether there was anything.
+    /// Shows the consumer everything that was pushed and not yet shown; whether there was anything.
     #[inline]
     pub fn publish(&mut self) -> bool {
         let word = core::mem::take(&mut self.kept_word);
@@ -461,10 +462,10 @@ pub struct Consumer<M: Circular> {
     popped: bool,
     /// Number of the next run.
     number: u64,
-    /// The run whose word was taken last.
+    /// What the records are like that `left` is of; if that is 0, any that there was.
     run: Run,
-    /// Bytes of it from `tail` on. INVARIANT: a multiple of the stride, and no more than what can be
-    /// in use.
+    /// Bytes from `tail` on of runs whose words were taken. INVARIANT: a multiple of the stride, and no
+    /// more than what can be in use.
     left: u64,
 }
 
@@ -508,12 +509,6 @@ impl<M: Circular> Consumer<M> {
         Ok(Some(self.run.length as usize))
     }
 
-    /// Takes the word of the next run; false: there is none.
-    #[inline]
-    fn open(&mut self) -> Result<bool, Corrupt> {
-        self.take(self.parts.words.load(self.number))
-    }
-
     /// What the word that was read in the next run's place says of that run, without its number; `None` if it is not there
     /// yet.
     #[inline]
@@ -529,9 +524,10 @@ impl<M: Circular> Consumer<M> {
         }
     }
 
-    /// The same, with the word that was read there.
+    /// Takes the word of the next run; false: there is none.
     #[inline]
-    fn take(&mut self, word: u64) -> Result<bool, Corrupt> {
+    fn open(&mut self) -> Result<bool, Corrupt> {
+        let word = self.parts.words.load(self.number);
         let Some(bits) = self.awaited(word)? else {
             return Ok(false);
         };
@@ -566,8 +562,8 @@ impl<M: Circular> Consumer<M> {
         true
     }
 
-    /// Steps over the record that [`Consumer::front`] found, if it found one. The producer may
-    /// reuse its room after [`Consumer::release`].
+    /// Steps over the record that [`Consumer::front`] found, right before. The producer may reuse its
+    /// room after [`Consumer::release`], or a further slice.
     #[inline]
     pub fn pop(&mut self) {
         if self.left != 0 {
@@ -578,7 +574,8 @@ impl<M: Circular> Consumer<M> {
     }
 
     /// Takes the oldest records out, as long as they are of `N` bytes and fit into `out`, and gives the
-    /// room of all that were popped back; their number.
+    /// room of all that were popped back, of which [`Consumer::release`] will not tell. The number of
+    /// those in `out`.
     ///
     /// # Errors
     ///
@@ -597,8 +594,8 @@ impl<M: Circular> Consumer<M> {
         Ok(out.len())
     }
 
-    /// Steps over so many records of `length` bytes, which have no padding, if they are next and of one run; else all is as
-    /// before. `tail` is the caller's.
+    /// Steps over so many records of `length` bytes, which have no padding, if they are the next run, or lie in what
+    /// was begun; else all is as before. `tail` is the caller's.
     #[inline]
     fn step_over(&mut self, length: usize, count: usize) -> bool {
         let size = (length * count) as u64;
@@ -623,7 +620,8 @@ impl<M: Circular> Consumer<M> {
     }
 
     /// Takes the words of the runs from this one on, as long as they are like this run, which was taken: they are
-    /// one from here on. So who lags behind leaves the line of words to the producer for a while. The number of the run behind.
+    /// one from here on. So who lags behind leaves the line of words to the producer for a while. The
+    /// number of the run behind.
     #[inline(never)]
     fn open_alike(&mut self, mut number: u64, run: Run) -> u64 {
         let end = number.wrapping_add(AHEAD_MAX - 1);

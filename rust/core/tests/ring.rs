@@ -5,6 +5,8 @@
 
 mod shared_memory;
 
+use popcorn_core::circle::Circular;
+use popcorn_core::circle::Masked;
 use popcorn_core::ring::length;
 use popcorn_core::ring::word;
 use popcorn_core::ring::Consumer;
@@ -19,6 +21,8 @@ use popcorn_core::ring::RECORD_MAX;
 use proptest::prelude::*;
 use shared_memory::Shared;
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 
 /// Where the ring lies in its memory.
 const BASE: usize = 64;
@@ -58,10 +62,12 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..4)
             .prop_map(Step::Push),
-        2 => prop::collection::vec(any::<u8>(), 0..10).prop_map(Step::PushSlice),
+        1 => prop::collection::vec(any::<u8>(), 0..10).prop_map(Step::PushSlice),
+        3 => prop::collection::vec(any::<u8>(), 1..4).prop_map(Step::PushSlice),
         2 => Just(Step::Publish),
         4 => Just(Step::Take),
-        2 => (0usize..10).prop_map(Step::TakeSlice),
+        1 => (0usize..10).prop_map(Step::TakeSlice),
+        3 => (1usize..4).prop_map(Step::TakeSlice),
         2 => Just(Step::Release),
     ]
 }
@@ -179,15 +185,20 @@ proptest! {
     #[test]
     fn consumer_bears_noise(
         words in prop::collection::vec(
-            prop_oneof![any::<u64>(), (0u32..700, 0u32..6).prop_map(|(l, n)| word(0, l, n) ^ word(0, 0, 0))], 8),
-        slices in any::<bool>(),
+            prop_oneof![
+                1 => any::<u64>(),
+                4 => (0u32..700, 0u32..6).prop_map(|(l, n)| word(0, l, n) ^ word(0, 0, 0)),
+                // Whole cells, as slices are.
+                8 => (0u32..4).prop_map(|n| word(0, CELL as u32, n) ^ word(0, 0, 0)),
+            ], 8),
+        slice in 0usize..6,
     ) {
         let (_, mut consumer, memory) = ring(512);
         for (number, bits) in words.into_iter().enumerate() {
             memory.store(BASE + HEADER_SIZE + 8 * number, bits ^ word(number as u64, 0, 0));
         }
         for _ in 0..40 {
-            if slices && consumer.pop_slice(&mut [[0; CELL]; 5]).is_err() {
+            if consumer.pop_slice(&mut vec![[0; CELL]; slice]).is_err() {
                 break;
             }
             match take(&mut consumer) {
@@ -234,6 +245,22 @@ fn impossible_tails_are_corrupt() {
         }
         assert_eq!(last, Err(Corrupt), "{tails:?}");
     }
+}
+
+/// Nor one ahead of what was shown.
+#[test]
+fn what_was_not_shown_is_not_consumed() {
+    let (mut producer, _, memory) = ring(512);
+    producer.push(&[&[1; 60]]).expect("room");
+    producer.publish();
+    producer.push(&[&[2; 60]]).expect("room");
+    memory.store(BASE, 2 * CELL as u64);
+    assert_eq!(producer.room(), Err(Corrupt));
+    memory.store(BASE, CELL as u64);
+    assert_eq!(producer.room(), Ok(512 - CELL as u64));
+    producer.publish();
+    memory.store(BASE, 2 * CELL as u64);
+    assert_eq!(producer.room(), Ok(512));
 }
 
 /// The words that a peer must not be able to store: no bytes, too many, no records, more than
@@ -507,4 +534,120 @@ fn unlike_runs_are_taken_one_by_one() {
     assert_eq!(take(&mut consumer), Ok(Some(vec![6; 3 * CELL])));
     assert!(consumer.release());
     assert_eq!(producer.room(), Ok(16 * CELL as u64));
+}
+
+/// Words of the last time around are no runs, however alike: slices of one size, the consumer at most some behind.
+#[test]
+fn alike_runs_of_all_laps_are_told_apart() {
+    for behind in 0..4u8 {
+        let (mut producer, mut consumer, _) = ring(8 * CELL);
+        let mut out = [[0; CELL]; 2];
+        for number in 0..100u8 {
+            producer.push_slice(&[[number; CELL]; 2]).expect("room");
+            let Some(oldest) = number.checked_sub(behind) else {
+                continue;
+            };
+            assert_eq!(consumer.pop_slice(&mut out), Ok(2));
+            assert_eq!(out, [[oldest; CELL]; 2]);
+        }
+        for number in 100 - behind..100 {
+            assert_eq!(consumer.pop_slice(&mut out), Ok(2));
+            assert_eq!(out, [[number; CELL]; 2]);
+        }
+        assert_eq!(consumer.pop_slice(&mut out), Ok(0));
+    }
+}
+
+/// The same between two threads, with one of another size now and then.
+#[test]
+fn two_threads_with_slices() {
+    const RECORDS: u32 = 30_000;
+    let (mut producer, mut consumer, _) = ring(32 * CELL);
+    let record = |number: u32| {
+        let mut record = [number as u8; CELL];
+        record[..4].copy_from_slice(&number.to_le_bytes());
+        record
+    };
+    let sender = std::thread::spawn(move || {
+        let mut number = 0;
+        while number < RECORDS {
+            let count = if number % 7 == 0 { 3 } else { 2 };
+            let records: Vec<_> = (number..RECORDS).take(count).map(record).collect();
+            match producer.push_slice(&records) {
+                Ok(sent) => number += sent as u32,
+                Err(PushError::Full) => std::thread::yield_now(),
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+    });
+    let mut number = 0;
+    let mut out = [[0; CELL]; 2];
+    while number < RECORDS {
+        let taken = consumer.pop_slice(&mut out).expect("an honest producer");
+        for taken in &out[..taken] {
+            assert_eq!(*taken, record(number));
+            number += 1;
+        }
+        if taken == 0 {
+            std::thread::yield_now();
+        }
+    }
+    sender.join().expect("no panic");
+}
+
+/// A word that is another one each time that it is read is taken as it was read last, or not at all.
+#[test]
+fn a_word_that_changes_between_two_looks() {
+    struct Fickle<'a>(&'a Shared, AtomicUsize);
+
+    impl Memory for Fickle<'_> {
+        fn size(&self) -> usize {
+            self.0.size()
+        }
+
+        fn load(&self, offset: usize) -> u64 {
+            let looks = self.1.load(Ordering::Relaxed);
+            if offset == BASE + HEADER_SIZE + 8 {
+                self.1.store(looks + 1, Ordering::Relaxed);
+                // There when it is looked for, and garbage when it is taken.
+                return if looks == 0 {
+                    word(1, CELL as u32, 2)
+                } else {
+                    u64::MAX
+                };
+            }
+            self.0.load(offset)
+        }
+
+        fn store(&self, offset: usize, value: u64) {
+            self.0.store(offset, value);
+        }
+
+        fn read(&self, offset: usize, out: &mut [u8]) {
+            self.0.read(offset, out);
+        }
+
+        fn write(&self, offset: usize, bytes: &[u8]) {
+            self.0.write(offset, bytes);
+        }
+    }
+
+    impl<'a> Circular for Fickle<'a> {
+        type Circle = Masked<Fickle<'a>>;
+
+        fn circle(&self, offset: usize, capacity: usize) -> Option<Self::Circle> {
+            Masked::new(Fickle(self.0, AtomicUsize::new(0)), offset, capacity)
+        }
+    }
+
+    let (mut producer, _, memory) = ring(16 * CELL);
+    let mut consumer =
+        Consumer::new(&Fickle(&memory, AtomicUsize::new(0)), BASE, 16 * CELL).expect("geometry");
+    for number in 0..4u8 {
+        producer.push_slice(&[[number; CELL]; 2]).expect("room");
+    }
+    let mut out = [[0; CELL]; 2];
+    assert_eq!(consumer.pop_slice(&mut out), Ok(2));
+    assert_eq!(consumer.pop_slice(&mut out), Err(Corrupt));
+    assert_eq!(out, [[0; CELL]; 2]);
 }

@@ -229,6 +229,29 @@ fn alike_runs_are_whole() {
     });
 }
 
+/// Room that was given back is used again while a further run is taken, but not read.
+#[test]
+fn alike_runs_take_used_places() {
+    loom::model(|| {
+        let (mut producer, mut consumer) = ring(2 * CELL);
+        let sender = thread::spawn(move || {
+            producer.push_slice(&[[1; CELL]]).expect("room");
+            producer.push_slice(&[[2; CELL]]).expect("room");
+            while producer.push_slice(&[[3; CELL]]).is_err() {
+                thread::yield_now();
+            }
+        });
+        for number in 1..=3u8 {
+            let mut out = [[0; CELL]];
+            while consumer.pop_slice(&mut out).expect("honest") == 0 {
+                thread::yield_now();
+            }
+            assert_eq!(out, [[number; CELL]]);
+        }
+        sender.join().expect("no panic");
+    });
+}
+
 /// Several runs in places where others were, of which the last was given back bit by bit.
 #[test]
 fn a_batch_takes_used_places() {

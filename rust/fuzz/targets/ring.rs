@@ -234,13 +234,16 @@ fn consume(place: &Place, source: &mut Source<'_>) {
             // What the producer writes now.
             0 => memory.poke(place.word_at(seen.number), source.word()),
             1 => {
-                // A run that is nearly good.
-                let (length, count) = (u32::from(source.byte()), source.below(5) as u32);
-                let flaw = if source.byte() < 32 { source.word() } else { 0 };
-                memory.poke(
-                    place.word_at(seen.number),
-                    word(seen.number, length, count) ^ flaw,
-                );
+                // Some alike runs, of which one is nearly good.
+                let length = u32::from(source.byte());
+                let length = if length % 2 == 0 { CELL as u32 } else { length };
+                let count = source.below(5) as u32;
+                let (runs, flawed) = (source.below(20) as u64, source.below(40) as u64);
+                for ahead in 0..=runs.min(place.cells() - 1) {
+                    let number = seen.number + ahead;
+                    let flaw = if ahead == flawed { source.word() } else { 0 };
+                    memory.poke(place.word_at(number), word(number, length, count) ^ flaw);
+                }
             }
             2 | 3 => {
                 let result = consumer.front();
@@ -274,7 +277,7 @@ fn consume(place: &Place, source: &mut Source<'_>) {
             }
             6 => {
                 let mut out = [[0; CELL]; SLICE_MAX];
-                let number = source.below(SLICE_MAX + 1);
+                let number = source.below(SLICE_MAX - 1);
                 let before = seen.tail;
                 let result = consumer.pop_slice(&mut out[..number]);
                 let followed = seen.follow_slice(place, &memory, number, released);
@@ -329,7 +332,9 @@ fn produce(place: &Place, source: &mut Source<'_>) {
                     (producer.push(&[first, &[], rest]).map(|()| 1), length, 1)
                 };
                 let (mut written, mut stored, mut expected) = (0, Vec::new(), Vec::new());
-                for access in memory.accesses() {
+                let accesses = memory.accesses();
+                let is_shown_last = matches!(accesses.last(), Some(Access::Store(..)));
+                for access in accesses {
                     match access {
                         Access::Load(offset, seen) => {
                             assert_eq!(offset, place.base + TAIL);
@@ -363,6 +368,7 @@ fn produce(place: &Place, source: &mut Source<'_>) {
                         next += 1;
                         head = head.wrapping_add(size);
                         if step == 4 {
+                            assert!(is_shown_last, "before all of it is there");
                             expected.push(Access::Store(place.word_at(first), kept_back));
                             (published, first) = (head, next);
                         }
