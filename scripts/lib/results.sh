@@ -53,12 +53,17 @@ tap_count() {
 	awk '/^ *not ok / { f++; next } /^ *ok .*# *SKIP/ { s++; next } /^ *ok / { p++ } END { print p + 0, f + 0, s + 0 }' "$1"
 }
 
+# tap_failures FILE: the cases that failed, each with the first lines of what it says of that.
+tap_failures() {
+	awk '/^not ok / { left = 16; print; next } /^#/ { if (left-- > 0) print; next } { left = 0 }' "$1"
+}
+
 # tap_part NAME FILE: counts what it reports, and whether that is all that it had planned. Sets tap_failed.
 tap_part() {
 	local p s planned
 	read -r p tap_failed s < <(tap_count "$2")
 	count "$1" "$p" "$tap_failed" "$s"
-	while read -r line; do failures+=("$1: $line"); done < <(grep '^not ok' "$2")
+	while read -r line; do failures+=("$1: $line"); done < <(tap_failures "$2")
 	planned=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$2" | head -n 1)
 	if [ -z "$planned" ]; then
 		failure "$1" "it did not come to its end; see $2"

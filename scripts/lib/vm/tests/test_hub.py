@@ -33,6 +33,12 @@ class TestHub(unittest.TestCase):
     def send(self, sender, receiver, text):
         self.ends[sender].send((ALL if receiver is None else address(receiver)) + text)
 
+    def read_by_now(self, sender, frames):
+        """The hub has seen so many frames of that machine, and what became of them is decided."""
+        while self.hub.counters[sender].sent < frames:
+            time.sleep(0.001)
+        self.hub.tell(lambda: None)
+
     def got(self, number):
         return self.ends[number].recv(1 << 17)[6:]
 
@@ -106,9 +112,11 @@ class TestHub(unittest.TestCase):
     def test_a_machine_goes_and_another_life_of_it_comes(self):
         self.hub.faults.command("delay 300ms 0>1")
         self.send(0, 1, b"for the old one")
+        self.read_by_now(0, 1)
         old = self.ends[1]
         self.hub.detach(1)
         self.send(0, 1, b"for nobody")
+        self.read_by_now(0, 2)
         self.hub.faults.command("clear")
         self.attach(1)
         old.close()
