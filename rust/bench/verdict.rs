@@ -78,10 +78,22 @@ fn quantile(mut values: Vec<f64>, part: usize, of: usize) -> Option<f64> {
     values.get(values.len() * part / of).copied()
 }
 
-/// Says how ours stands to the best other one; in how many points it is slower by more than noise.
-pub fn tell(points: &[Point]) -> usize {
+/// How much a ring may differ from itself, so that a comparison with others says something.
+pub const NOISE_MAX: f64 = 1.05;
+
+/// How ours stands to the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// In so many points it is slower than the best other one by more than noise.
+    Slower(usize),
+    /// In one or more points there was more noise than [`NOISE_MAX`]: the machine had other things to do.
+    Unknown,
+}
+
+/// Says how ours stands to the best other one.
+pub fn tell(points: &[Point]) -> Verdict {
     if points.is_empty() {
-        return 0;
+        return Verdict::Slower(0);
     }
     let [twice, _] = TWICE;
     let beside = format!("{twice} to itself");
@@ -103,11 +115,15 @@ pub fn tell(points: &[Point]) -> usize {
             if is_slower { "  slower" } else { "" }
         );
     }
+    if points.iter().any(|point| point.to_itself > NOISE_MAX) {
+        println!("TOO MUCH NOISE: {twice} differs from itself by more than {NOISE_MAX}; try again on an idle machine");
+        return Verdict::Unknown;
+    }
     match slower {
         0 => println!("the ring is not slower than the best other one by more than noise"),
         _ => println!(
             "THE RING IS SLOWER than the best other one by more than noise, {slower} times"
         ),
     }
-    slower
+    Verdict::Slower(slower)
 }

@@ -13,7 +13,8 @@
 //!
 //! At the end, how ours stands to the best other one, by the medians of several processes ([`verdict`]): below 1 it is
 //! faster. *again* is rtrb once more: how it differs from itself, in the batch of a mode where that is most, is noise
-//! there. The exit status is 1 if ours is slower than the best other one by more than that anywhere.
+//! there. The exit status is 1 if ours is slower than the best other one by more than that anywhere, or if there is so much
+//! noise that nothing can be told.
 
 use nix::sched::sched_setaffinity;
 use nix::sched::CpuSet;
@@ -27,6 +28,7 @@ use popcorn_bench::contestants::SLOTS;
 use popcorn_bench::verdict;
 use popcorn_bench::verdict::Point;
 use popcorn_bench::verdict::Samples;
+use popcorn_bench::verdict::Verdict;
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::process::Command;
@@ -289,8 +291,8 @@ fn of_another_process() -> Result<Measured, String> {
     Ok(measured)
 }
 
-/// Prints the figures of all processes, and how ours stands to the others; in how many points it is slower.
-fn report(options: &Options, processes: &[Measured]) -> Result<usize, String> {
+/// Prints the figures of all processes, and how ours stands to the others.
+fn report(options: &Options, processes: &[Measured]) -> Result<Verdict, String> {
     let mut figures = Vec::new();
     let mut points = Vec::new();
     println!(
@@ -318,7 +320,11 @@ fn report(options: &Options, processes: &[Measured]) -> Result<usize, String> {
         }
         points.extend(Point::new(mode, *batch, &of_processes));
     }
-    let slower = verdict::tell(&points);
+    let verdict = verdict::tell(&points);
+    let slower = match verdict {
+        Verdict::Slower(number) => number.to_string(),
+        Verdict::Unknown => "null".to_owned(),
+    };
     if let Some(path) = &options.json {
         let of_points = |value: &dyn Fn(&Point) -> f64| {
             let each = points.iter().map(|point| {
@@ -337,14 +343,14 @@ fn report(options: &Options, processes: &[Measured]) -> Result<usize, String> {
         );
         std::fs::write(path, text).map_err(|error| format!("{path}: {error}"))?;
     }
-    Ok(slower)
+    Ok(verdict)
 }
 
-fn run() -> Result<usize, String> {
+fn run() -> Result<Verdict, String> {
     let options = options()?;
     if std::env::var_os(RAW).is_some() {
         print(&measure(&options));
-        return Ok(0);
+        return Ok(Verdict::Slower(0));
     }
     let mut processes = Vec::new();
     while processes.len() < options.processes {
@@ -359,7 +365,7 @@ fn run() -> Result<usize, String> {
 
 fn main() -> ExitCode {
     match run() {
-        Ok(0) => ExitCode::SUCCESS,
+        Ok(Verdict::Slower(0)) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("{error}");
