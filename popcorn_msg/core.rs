@@ -107,9 +107,17 @@ impl Core {
 
     /// Runs something on a worker; `waits`: it may wait for another node. Of those that do there may be as many as there
     /// are workers, and what they wait for is done by the others, here or there. May sleep.
-    pub(crate) fn spawn(&self, waits: bool, work: impl FnOnce() + Send + 'static) -> Result {
+    ///
+    /// # Errors
+    ///
+    /// No memory; the work comes back.
+    pub(crate) fn spawn<F: FnOnce() + Send + 'static>(
+        &self,
+        waits: bool,
+        work: F,
+    ) -> core::result::Result<(), F> {
         let queue = if waits { &self.waiting } else { &self.workers };
-        queue.spawn(GFP_KERNEL, work)
+        queue.spawn_or_return(GFP_KERNEL, work)
     }
 
     /// Where the services are told about nodes, one event after the other.

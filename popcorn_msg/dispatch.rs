@@ -65,15 +65,12 @@ fn said(status: i32) -> Error {
     }
 }
 
-/// Gives a response to who waits for it; its payload is an error if there was no memory for it.
-pub(crate) fn response(link: &Link, header: &Header, payload: Result<KVVec<u8>>) {
-    if payload.is_err() {
-        link.statistics().lost(header.kind);
-    }
-    let result = payload.and_then(|payload| match header.status {
+/// Gives a response to who waits for it.
+pub(crate) fn response(link: &Link, header: &Header, payload: KVVec<u8>) {
+    let result = match header.status {
         0 => Ok(payload),
         status => Err(said(status)),
-    });
+    };
     let waited = link
         .core()
         .pending()
@@ -88,31 +85,23 @@ pub(crate) fn response(link: &Link, header: &Header, payload: Result<KVVec<u8>>)
 ///
 /// # Errors
 ///
-/// It is not as declared. Both sides are built with the same declarations, so no honest peer sends such a message.
+/// It is not as declared: both sides are built with the same declarations, so no honest peer sends such a message. Or
+/// there is no memory for who deals with it: if the peer is not told, it waits for ever.
 pub(crate) fn request(
     link: &Arc<Link>,
     header: Header,
-    payload: Result<KVVec<u8>>,
+    payload: KVVec<u8>,
 ) -> core::result::Result<(), Fault> {
-    let found = link.core().services().find(header.kind);
-    let (service, declared, payload) = match (found, payload) {
-        (Some((service, declared)), Ok(payload)) => (service, declared, payload),
-        (_, Err(error)) => {
-            lose(link, header, error);
-            return Ok(());
-        }
-        (None, Ok(_)) => {
-            lose(link, header, errno::not_supported());
-            return Ok(());
-        }
+    let Some((service, declared)) = link.core().services().find(header.kind) else {
+        lose(link, header, errno::not_supported());
+        return Ok(());
     };
     if let Err(unfit) = declared.check(header.class, payload.len()) {
         link.statistics().lost(header.kind);
         return Err(Fault(unfit.as_str()));
     }
     let request = Request::new(link.clone(), header, payload, Some(service.clone()));
-    hand_over(link, service, declared.is_urgent(), request);
-    Ok(())
+    hand_over(link, service, declared.is_urgent(), request)
 }
 
 /// Answers a request with why it does not reach a service; of a one-way message the log tells.
@@ -132,15 +121,19 @@ fn lose(link: &Arc<Link>, header: Header, error: Error) {
     request.reply_error(error).ok();
 }
 
-fn hand_over(link: &Arc<Link>, service: Active, is_urgent: bool, mut request: Request) {
+fn hand_over(
+    link: &Arc<Link>,
+    service: Active,
+    is_urgent: bool,
+    mut request: Request,
+) -> core::result::Result<(), Fault> {
     let (peer, kind) = (link.peer(), request.kind());
     if is_urgent && (!request.wants_reply() || link.has_room_for_response()) {
         match service.handler().urgent(peer, request) {
-            None => return,
+            None => return Ok(()),
             Some(back) => request = back,
         }
     }
-    // If this fails, the request was dropped, still here, and so answered.
     let waits = service.handler().waits(kind);
     let spawned = link.spawn(waits, move || {
         request.in_receiver = false;
@@ -150,7 +143,8 @@ fn hand_over(link: &Arc<Link>, service: Active, is_urgent: bool, mut request: Re
         }
         service.handler().request(peer, request);
     });
-    if spawned.is_err() {
+    spawned.map_err(|_| {
         link.statistics().lost(kind);
-    }
+        Fault("there is no memory for its messages")
+    })
 }

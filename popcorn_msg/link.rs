@@ -9,6 +9,7 @@
 use crate::core::Core;
 use crate::life::Untold;
 use crate::parts::Parts;
+use crate::patience::patiently;
 use crate::statistics::Statistics;
 use crate::transport::Meant;
 use crate::transport::Outbound;
@@ -246,7 +247,8 @@ impl Link {
         }
     }
 
-    /// Does something in a worker on behalf of the peer, counted in `queued`; `waits`: see [`Core::spawn`]. May sleep.
+    /// Does something in a worker on behalf of the peer, counted in `queued`; `waits`: see [`Core::spawn`]. May sleep,
+    /// also for memory ([`patiently`]).
     ///
     /// # Errors
     ///
@@ -258,18 +260,19 @@ impl Link {
     ) -> Result {
         self.queued.fetch_add(1, Ordering::Relaxed);
         let link = self.clone();
-        let spawned = self.core.spawn(waits, move || {
+        let work = move || {
             work();
             let before = link.queued.fetch_sub(1, Ordering::Relaxed);
             if before == link.core.settings().queued_max() {
                 // Its ring was left alone; there is room again.
                 link.kick();
             }
-        });
-        if spawned.is_err() {
+        };
+        if patiently(work, |work| self.core.spawn(waits, work)).is_err() {
             self.queued.fetch_sub(1, Ordering::Relaxed);
+            return Err(ENOMEM);
         }
-        spawned
+        Ok(())
     }
 
     /// Whether the peer has room for a response of any length.

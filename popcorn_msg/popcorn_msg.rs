@@ -28,6 +28,7 @@ mod link;
 mod members;
 mod parting;
 mod parts;
+mod patience;
 mod pending;
 mod ping;
 mod report;
@@ -124,6 +125,15 @@ pub fn register(messages: Messages, handler: &'static dyn Handler) -> Result<Reg
 /// As there.
 pub fn post_typed<Q: message::OneWay>(node: NodeId, message: &Q, tail: &[&[u8]]) -> Result {
     endpoint()?.post_typed(node, message, tail)
+}
+
+/// See [`Endpoint::post_last_typed`].
+///
+/// # Errors
+///
+/// As there.
+pub fn post_last_typed<Q: message::OneWay>(node: NodeId, message: &Q) -> Result {
+    endpoint()?.post_last_typed(node, message)
 }
 
 /// See [`Endpoint::request`].

@@ -7,6 +7,7 @@ use crate::link::SendError;
 use crate::link::PARTS_MAX;
 use crate::parts::Part;
 use crate::parts::Parts;
+use crate::patience::patiently;
 use crate::service::Active;
 
 use kernel::error::Error;
@@ -21,6 +22,7 @@ use popcorn_core::message::Message;
 use popcorn_core::wire::Header;
 use popcorn_core::wire::Wire;
 use popcorn_core::wire::WireError;
+use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
 use popcorn_kernel::warn_ratelimited;
 
@@ -214,6 +216,14 @@ impl Request {
                 let queued = self.answer_in_worker(status, parts.slices());
                 if queued.is_err() {
                     self.link.statistics().lost(kind);
+                    // Who waits for the answer shall not do so for ever.
+                    if self.link.fault() {
+                        err_ratelimited!(
+                            "node {} is dropped: there is no memory for an answer to it\n",
+                            self.link.peer()
+                        );
+                    }
+                    self.link.kick();
                 }
                 queued
             }
@@ -232,7 +242,8 @@ impl Request {
     fn answer_in_worker(&self, status: i32, parts: &[&[u8]]) -> Result {
         let (kind, id) = (self.header.kind, self.header.request);
         let life = self.header.incarnation;
-        let mut copy = KVec::new();
+        let room = || KVVec::with_capacity(length_of(parts), GFP_KERNEL);
+        let mut copy = patiently((), |()| room().map_err(|_| ())).map_err(|()| ENOMEM)?;
         for part in parts {
             copy.extend_from_slice(part, GFP_KERNEL)?;
         }

@@ -93,3 +93,12 @@ pub fn is_gone(error: Error) -> bool {
 pub fn post<M: OneWay>(node: NodeId, message: &M, tail: &[u8]) -> Result {
     popcorn_msg::post_typed(node, message, &[tail])
 }
+
+/// Tells that something has ended here. No signal ends the wait while the way is full, but the node's end does.
+///
+/// # Errors
+///
+/// `EHOSTDOWN`.
+pub fn post_last<M: OneWay>(node: NodeId, message: &M) -> Result {
+    popcorn_msg::post_last_typed(node, message)
+}

@@ -6,10 +6,19 @@ use crate::link::SendError;
 
 use kernel::prelude::*;
 
+use core::sync::atomic::Ordering;
 use popcorn_core::deadline::Deadline;
 use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
+use popcorn_kernel::err_ratelimited;
+use popcorn_kernel::errno;
+use popcorn_kernel::time;
 use popcorn_kernel::wait::Sleep;
+
+/// So long a peer may take no message of who cannot wait for ever, while it is there...
+const LAST_WAIT_S: u32 = 60;
+/// ...which is looked at so often.
+const LAST_LOOK_MS: u32 = 1000;
 
 impl Endpoint {
     /// Sends a one-way message. Sleeps, killable, while the peer's ring is full.
@@ -29,6 +38,46 @@ impl Endpoint {
             Sleep::Killable,
             Deadline::NONE,
         )
+    }
+
+    /// [`Endpoint::post`] for the last that a thread has to say: no signal ends it. A peer that is heard all the time and
+    /// has no room for a minute is dropped, for it would keep whatever ends here. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Endpoint::post`], but never `EINTR`.
+    pub(crate) fn post_last(&self, node: NodeId, kind: u16, parts: &[&[u8]]) -> Result {
+        let (link, session) = self.online_link(node)?;
+        let mut waited_s = 0;
+        loop {
+            let sent = link.send_request(
+                session,
+                kind,
+                Class::OneWay,
+                0,
+                parts,
+                Sleep::Idle,
+                Deadline::after(LAST_LOOK_MS, time::now_ns),
+            );
+            match sent {
+                Err(error) if error == errno::timed_out() => {}
+                sent => return sent,
+            }
+            // Of one that is not heard the machines decide.
+            let is_there = !link.missing.load(Ordering::Acquire) && self.serves(node);
+            waited_s += u32::from(is_there);
+            if waited_s >= LAST_WAIT_S && link.online() == Ok(session) {
+                if link.fault() {
+                    err_ratelimited!(
+                        "node {} is dropped: it took no message for {} s\n",
+                        node,
+                        LAST_WAIT_S
+                    );
+                }
+                link.kick();
+                return Err(errno::host_down());
+            }
+        }
     }
 
     /// Sends a one-way message without ever sleeping. Not in interrupt context.

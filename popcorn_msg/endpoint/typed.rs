@@ -27,6 +27,16 @@ impl Endpoint {
         encoded(message, tail, |parts| self.post(node, Q::TYPE, parts))
     }
 
+    /// [`Endpoint::post_typed`] for the last that a thread has to say: no signal ends it. A peer that is heard all the
+    /// time and has no room for a minute is dropped, for it would keep whatever ends here. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As there, but never `EINTR`.
+    pub fn post_last_typed<Q: OneWay>(&self, node: NodeId, message: &Q) -> Result {
+        encoded(message, &[], |parts| self.post_last(node, Q::TYPE, parts))
+    }
+
     /// [`Endpoint::post_typed`] without ever sleeping. Not in interrupt context.
     ///
     /// # Errors

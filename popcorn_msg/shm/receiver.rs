@@ -43,7 +43,7 @@ use popcorn_kernel::kthread::should_stop;
 use popcorn_kernel::shared_memory::SharedMemory;
 use popcorn_kernel::time;
 
-/// Between two looks when no interrupt could be had.
+/// Between two looks when nobody rings for what comes, or came.
 const POLL_WITHOUT_DOORBELL_MS: u32 = 1;
 /// Messages of one ring that are taken in one go.
 pub(crate) const BUDGET: usize = 32;
@@ -54,6 +54,8 @@ const LATE_DOORBELL_MS: u32 = 20;
 #[derive(Default)]
 pub(crate) struct Receive {
     lanes: Option<[Receiver; 2]>,
+    /// For what comes next there was no memory: it lies where it is, and is looked at again a moment later.
+    starved: bool,
 }
 
 struct Receiver {
@@ -112,9 +114,12 @@ pub(super) fn poll(link: &Arc<Link>, window: &Window) -> usize {
     }
 }
 
-/// Whether something could be drained now; `None`: somebody else looks, or drains.
+/// Whether something could be drained now; `None`: somebody else looks, or drains, or there is no memory for it.
 pub(super) fn is_pending(link: &Link, window: &Window) -> Option<bool> {
     let receive = window.receive.try_lock()?;
+    if receive.starved {
+        return None;
+    }
     let Some([requests, responses]) = &receive.lanes else {
         return Some(false);
     };
@@ -124,12 +129,14 @@ pub(super) fn is_pending(link: &Link, window: &Window) -> Option<bool> {
 }
 
 fn drain(link: &Arc<Link>, receive: &mut Receive) -> core::result::Result<usize, Fault> {
+    receive.starved = false;
     let Some([requests, responses]) = &mut receive.lanes else {
         return Ok(0);
     };
+    let starved = &mut receive.starved;
     let mut number = 0;
     while number < BUDGET {
-        let Some((header, payload)) = responses.next(link)? else {
+        let Some((header, payload)) = responses.next(link, starved)? else {
             break;
         };
         number += 1;
@@ -138,7 +145,7 @@ fn drain(link: &Arc<Link>, receive: &mut Receive) -> core::result::Result<usize,
     responses.consumer.release();
     let mut taken = 0;
     while taken < BUDGET && takes_requests(link) {
-        let Some((header, payload)) = requests.next(link)? else {
+        let Some((header, payload)) = requests.next(link, starved)? else {
             break;
         };
         taken += 1;
@@ -159,12 +166,13 @@ impl Receiver {
         })
     }
 
-    /// The next message; its payload is an error if there was no memory for it.
-    #[allow(clippy::type_complexity)]
+    /// The next message, with its payload. None if there is none, or no memory for it: then it is `starved`, and the
+    /// message is still there.
     fn next(
         &mut self,
         link: &Link,
-    ) -> core::result::Result<Option<(Header, Result<KVVec<u8>>)>, Fault> {
+        starved: &mut bool,
+    ) -> core::result::Result<Option<(Header, KVVec<u8>)>, Fault> {
         let Some(length) = self.consumer.front()? else {
             return Ok(None);
         };
@@ -173,16 +181,13 @@ impl Receiver {
             return Err(Fault("a message is shorter than its header"));
         }
         let header = dispatch::check(link, &bytes, self.lane, self.life, self.sequence, length)?;
-        let payload = zeroed(header.length as usize, GFP_KERNEL);
-        let payload = match payload {
-            Ok(mut payload) => {
-                if !self.consumer.read(HEADER_SIZE, &mut payload) {
-                    return Err(Fault("a message has a wrong length"));
-                }
-                Ok(payload)
-            }
-            Err(error) => Err(error.into()),
+        let Ok(mut payload) = zeroed(header.length as usize, GFP_KERNEL) else {
+            *starved = true;
+            return Ok(None);
         };
+        if !self.consumer.read(HEADER_SIZE, &mut payload) {
+            return Err(Fault("a message has a wrong length"));
+        }
         self.consumer.pop();
         self.sequence += 1;
         dispatch::counted(link, &header);
@@ -293,7 +298,8 @@ impl Thread {
         let is_pending = is_pending(link, &self.window);
         if is_pending != Some(true) {
             let tick = self.next_tick_ms.saturating_sub(now_ms).clamp(1, TICK_MS) as u32;
-            // Who looks just now may have looked before something came for which nobody rings.
+            // Who looks just now may have looked before something came for which nobody rings; nor does anybody when
+            // there is memory again.
             let timeout = if self.has_place && is_pending.is_some() {
                 tick
             } else {

@@ -34,7 +34,8 @@ const STEP_MS: u32 = 1;
 
 /// Why a connection is no more.
 pub(super) enum Broken {
-    /// The network, or the other side closed it: another may follow.
+    /// The network, or the other side closed it, or there is no memory for what comes: another may follow, on which that
+    /// comes again.
     Lost(Error),
     /// The peer sent what it must not.
     Fault(&'static str),
@@ -48,9 +49,8 @@ impl From<Fault> for Broken {
 
 /// What has come.
 pub(super) enum Body {
-    /// A message: its header, unchecked, and its payload, or that there was no memory for it; how many bytes of that had
-    /// been read ahead.
-    Message(Lane, [u8; HEADER_SIZE], Result<KVVec<u8>>, usize),
+    /// A message: its header, unchecked, and its payload; how many bytes of that had been read ahead.
+    Message(Lane, [u8; HEADER_SIZE], KVVec<u8>, usize),
     Hello(Hello),
     Beat,
     Goodbye(Goodbye),

@@ -62,13 +62,6 @@ impl Ahead {
         number
     }
 
-    /// Passes over some; how much.
-    pub(super) fn skip(&mut self, number: usize) -> usize {
-        let number = self.len().min(number);
-        self.begin += number;
-        number
-    }
-
     /// Room for more, as long as no more than `most` are there then.
     pub(super) fn room(&mut self, most: usize) -> &mut [u8] {
         if self.begin == self.end {

@@ -10,7 +10,6 @@ use super::STEP_MS;
 use crate::dispatch::Fault;
 use crate::tcp::copies::LONG;
 
-use kernel::error::Error;
 use kernel::prelude::*;
 
 use popcorn_core::membership::view::Said;
@@ -40,7 +39,7 @@ pub(super) enum Reading {
         head: Head,
         lane: Lane,
         header: [u8; HEADER_SIZE],
-        payload: Result<KVVec<u8>>,
+        payload: KVVec<u8>,
         have: usize,
         /// Of them, so many were read ahead.
         read_ahead: usize,
@@ -80,22 +79,16 @@ impl Connection {
             return AHEAD;
         }
         match &self.reading {
-            Reading::Head | Reading::Payload { payload: Ok(_), .. } => FRONT,
+            Reading::Head | Reading::Payload { .. } => FRONT,
             Reading::Small(head) => head.length as usize,
             Reading::Header(..) => HEADER_SIZE,
-            Reading::Payload { .. } => AHEAD,
         }
     }
 
     /// Reads more: a long payload to its place, and what follows it in the same call; all else ahead.
     fn receive(&mut self) -> Result<usize> {
         let most = self.most_ahead();
-        if let Reading::Payload {
-            payload: Ok(payload),
-            have,
-            ..
-        } = &mut self.reading
-        {
+        if let Reading::Payload { payload, have, .. } = &mut self.reading {
             if payload.len() >= LONG && self.ahead.len() == 0 {
                 let room = payload.get_mut(*have..).unwrap_or(&mut []);
                 let left = room.len();
@@ -155,11 +148,12 @@ impl Connection {
                     };
                     let length = (head.length as usize).saturating_sub(HEADER_SIZE);
                     self.was_long = length >= LONG;
+                    let payload = zeroed(length, GFP_KERNEL).map_err(|_| Broken::Lost(ENOMEM))?;
                     self.reading = Reading::Payload {
                         head: *head,
                         lane: *lane,
                         header,
-                        payload: zeroed(length, GFP_KERNEL).map_err(Error::from),
+                        payload,
                         have: 0,
                         read_ahead: 0,
                     };
@@ -172,10 +166,7 @@ impl Connection {
                     ..
                 } => {
                     let length = (head.length as usize).saturating_sub(HEADER_SIZE);
-                    let number = match payload {
-                        Ok(payload) => self.ahead.take_some(&mut payload[*have..]),
-                        Err(_) => self.ahead.skip(length - *have),
-                    };
+                    let number = self.ahead.take_some(&mut payload[*have..]);
                     *have += number;
                     *read_ahead += number;
                     if *have < length {

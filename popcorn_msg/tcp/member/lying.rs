@@ -8,7 +8,7 @@ use popcorn_core::wire::Header;
 
 /// Requests that have come and are not taken.
 pub(super) struct Lying {
-    all: KVVec<Option<(Header, Result<KVVec<u8>>)>>,
+    all: KVVec<Option<(Header, KVVec<u8>)>>,
     first: usize,
     length: usize,
 }
@@ -27,7 +27,7 @@ impl Lying {
     }
 
     /// There is room by the lane's window.
-    pub(super) fn push(&mut self, header: Header, payload: Result<KVVec<u8>>) {
+    pub(super) fn push(&mut self, header: Header, payload: KVVec<u8>) {
         let at = (self.first + self.length) % MESSAGES_MAX;
         if let Some(slot) = self.all.get_mut(at) {
             *slot = Some((header, payload));
@@ -35,7 +35,7 @@ impl Lying {
         }
     }
 
-    pub(super) fn pop(&mut self) -> Option<(Header, Result<KVVec<u8>>)> {
+    pub(super) fn pop(&mut self) -> Option<(Header, KVVec<u8>)> {
         let taken = self.all.get_mut(self.first)?.take()?;
         self.first = (self.first + 1) % MESSAGES_MAX;
         self.length -= 1;
