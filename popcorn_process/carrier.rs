@@ -37,6 +37,7 @@ use popcorn_page::Report;
 use popcorn_page::Space;
 
 use crate::attached::Attached;
+use crate::guests::Guest;
 use crate::registry::Registry;
 use crate::service::refuse;
 use crate::this_module;
@@ -99,6 +100,7 @@ pub(crate) struct Carrier {
     exception_address: AtomicU64,
     pages: AtomicU64,
     grants: AtomicU64,
+    _guest: Guest,
     _module: Pinned,
 }
 
@@ -108,7 +110,12 @@ impl Carrier {
     /// # Errors
     ///
     /// `EEXIST` if that thread is here, `EPROTO`, `ENOMEM`.
-    pub(crate) fn new(space: Arc<Space>, thread: u64, request: Request) -> Result<Arc<Self>> {
+    pub(crate) fn new(
+        space: Arc<Space>,
+        thread: u64,
+        request: Request,
+        guest: Guest,
+    ) -> Result<Arc<Self>> {
         let origin = request.from();
         let pinned = Pinned::new(this_module())?;
         let carrier = Arc::pin_init(
@@ -128,6 +135,7 @@ impl Carrier {
                 exception_address: AtomicU64::new(0),
                 pages: AtomicU64::new(0),
                 grants: AtomicU64::new(0),
+                _guest: guest,
                 _module: pinned,
             }),
             GFP_KERNEL,
@@ -443,7 +451,7 @@ impl Carrier {
             space: self.space.id,
         };
         // If the origin cannot be reached it needs no telling.
-        let _ = talk::post(self.origin, &message, &[]);
+        let _ = talk::post_last(self.origin, &message);
     }
 }
 

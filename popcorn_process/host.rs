@@ -24,12 +24,14 @@ use popcorn_kernel::task::Body;
 use popcorn_kernel::task::UserTask;
 use popcorn_kernel::wait::WaitQueue;
 use popcorn_msg::Request;
+use popcorn_page::is_made_by;
 use popcorn_page::talk;
 use popcorn_page::Space;
 
 use crate::attached::Attached;
 use crate::carrier::Carrier;
 use crate::carrier::Start;
+use crate::guests::Guest;
 use crate::registry::Registry;
 use crate::service::refuse;
 use crate::this_module;
@@ -41,12 +43,19 @@ pub(crate) struct Host {
     origin: NodeId,
     /// Threads that wait to be started, in a fixed number of places.
     #[pin]
-    arrivals: SpinLock<KVec<Option<Request>>>,
+    arrivals: SpinLock<KVec<Option<Arrival>>>,
     #[pin]
     wake: WaitQueue,
     /// No more threads: the leader ends, and all with it.
     stop: AtomicBool,
+    _guest: Guest,
     _module: Pinned,
+}
+
+/// A thread that waits to be started.
+struct Arrival {
+    request: Request,
+    guest: Guest,
 }
 
 impl Host {
@@ -56,9 +65,20 @@ impl Host {
             Ok((message, _)) => message,
             Err(error) => return Err((request, error)),
         };
-        if !popcorn_msg::takes_threads(request.from()) {
+        let from = request.from();
+        if !is_made_by(message.space, from) || !is_made_by(message.thread, from) {
+            return Err((request, errno::protocol()));
+        }
+        if !popcorn_msg::takes_threads(from) {
             return Err((request, errno::host_down()));
         }
+        let guest = match Guest::new(from) {
+            Ok(guest) => guest,
+            Err(error) => {
+                err_ratelimited!("node {} has too many threads here\n", from);
+                return Err((request, error));
+            }
+        };
         let host = match Self::of(message.space, &request) {
             Ok(host) => host,
             Err(error) => return Err((request, error)),
@@ -70,7 +90,7 @@ impl Host {
                 return Err((request, ESRCH));
             }
             match arrivals.iter_mut().find(|place| place.is_none()) {
-                Some(place) => *place = Some(request),
+                Some(place) => *place = Some(Arrival { request, guest }),
                 None => {
                     drop(arrivals);
                     return Err((request, EAGAIN));
@@ -97,6 +117,7 @@ impl Host {
         if let Some(host) = registry.hosts.get(space) {
             return of_origin(host);
         }
+        let guest = Guest::new(origin)?;
         let pinned = Pinned::new(this_module())?;
         let mut places = KVec::with_capacity(ARRIVALS_MAX, GFP_KERNEL)?;
         for _ in 0..ARRIVALS_MAX {
@@ -109,6 +130,7 @@ impl Host {
                 arrivals <- new_spinlock!(places, "popcorn host"),
                 wake <- new_waitqueue!("popcorn host"),
                 stop: AtomicBool::new(false),
+                _guest: guest,
                 _module: pinned,
             }),
             GFP_KERNEL,
@@ -124,8 +146,10 @@ impl Host {
             host.stop();
             return Err(ESRCH);
         }
-        let body = KBox::new(Lead(host.clone()), GFP_KERNEL)?;
-        if let Err(error) = task::spawn(this_module(), body, false) {
+        let led = KBox::new(Lead(host.clone()), GFP_KERNEL)
+            .map_err(Error::from)
+            .and_then(|body| task::spawn(this_module(), body, false));
+        if let Err(error) = led {
             drop(registry.hosts.remove(space));
             host.stop();
             return Err(error);
@@ -159,27 +183,27 @@ impl Host {
             if self.stop.load(Ordering::Acquire) {
                 return Err(ESRCH);
             }
-            let Some(request) = self.next_arrival() else {
+            let Some(arrival) = self.next_arrival() else {
                 continue;
             };
             if !clock {
                 clock = true;
-                map_clock(&space, &request);
+                map_clock(&space, &arrival.request);
             }
-            self.start(&space, request);
+            self.start(&space, arrival);
         }
     }
 
-    fn next_arrival(&self) -> Option<Request> {
+    fn next_arrival(&self) -> Option<Arrival> {
         self.arrivals.lock().iter_mut().find_map(Option::take)
     }
 
-    fn start(&self, space: &Arc<Space>, request: Request) {
+    fn start(&self, space: &Arc<Space>, Arrival { request, guest }: Arrival) {
         let thread = match request.decode_prefix::<proto::Migrate>() {
             Ok((message, _)) => message.thread,
             Err(error) => return refuse(request, error),
         };
-        let Ok(carrier) = Carrier::new(space.clone(), thread, request) else {
+        let Ok(carrier) = Carrier::new(space.clone(), thread, request, guest) else {
             // The request was dropped with it, which answers EIO.
             return;
         };
@@ -201,15 +225,15 @@ impl Host {
                     .remove_if(|id, host| id == self.id && core::ptr::eq(&**host, self)),
             );
         }
-        while let Some(request) = self.next_arrival() {
-            refuse(request, EIO);
+        while let Some(arrival) = self.next_arrival() {
+            refuse(arrival.request, EIO);
         }
         if !stopped {
             // Killed on this node: its pages are gone.
             err_ratelimited!("a process of node {} was killed here\n", self.origin);
             let message = proto::SpaceLost { space: self.id };
             // If the origin cannot be reached it needs no telling.
-            let _ = talk::post(self.origin, &message, &[]);
+            let _ = talk::post_last(self.origin, &message);
         }
     }
 }

@@ -14,6 +14,7 @@
 //! | `parting.rs`, `thread/parting.rs` | all come home from a node that is to be left |
 //! | `carrier.rs` | the carrier: arriving, system calls, faults, leaving |
 //! | `host.rs` | the process on the remote that the carriers are threads of |
+//! | `guests.rs` | how many of both there may be |
 //! | `attached.rs` | what is behind the pointer in a task, and the hooks that look at it |
 //! | `service.rs` | messages |
 //! | `device.rs` | `/dev/popcorn` |
@@ -30,6 +31,7 @@ use popcorn_kernel::miscdevice;
 mod attached;
 mod carrier;
 mod device;
+mod guests;
 mod host;
 mod parting;
 mod registry;

@@ -343,7 +343,7 @@ impl Thread {
                 thread: self.id,
             };
             // If the node cannot be reached its carrier is gone, too.
-            let _ = talk::post(node, &message, &[]);
+            let _ = talk::post_last(node, &message);
         }
     }
 
@@ -383,7 +383,7 @@ pub(crate) fn space_ended(space: &Space) {
     let message = proto::SpaceExit { space: space.id };
     for node in space.nodes() {
         // A node that cannot be reached has nothing of it.
-        let _ = talk::post(node, &message, &[]);
+        let _ = talk::post_last(node, &message);
     }
 }
 
