@@ -363,8 +363,7 @@ static int run_case(const struct test *test, int timeout_ms)
 
 int run_tests(const struct test *tests, size_t count)
 {
-	int timeout_ms = env_long("POPCORN_TIMEOUT", 120) *
-			 env_long("POPCORN_SLOWNESS", 1) * 1000;
+	int timeout_ms = env_long("POPCORN_TIMEOUT", 120) * env_long("POPCORN_SLOWNESS", 1) * 1000;
 	const char *only = getenv("POPCORN_CASE");
 	const char *skip = find_nodes();
 	int failed = 0;

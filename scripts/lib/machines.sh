@@ -23,7 +23,7 @@ declare -A not_on_machines=(
 )
 
 # Parts of scripts/test. Those of machines; the first four have their counterparts in machines.
-parts_on_machines=(selftests statistics parting measuring pair cluster suspended machines faults churn authentic hostile mixed)
+parts_on_machines=(selftests statistics parting measuring pair starved cluster suspended machines faults churn authentic hostile mixed)
 declare -A parts_not_on_machines=(
 	[cargo]="without a kernel"
 	[vm]="the harness itself, with its own cases for a cluster"
