@@ -3,6 +3,8 @@
 //! module of `rust/core` is used by some target, or is on a list that says why it need not be. And that
 //! docs/testing.md has each target.
 
+use popcorn_core::ids::Class;
+use popcorn_core::proto;
 use popcorn_fuzz::targets::message_types;
 use popcorn_fuzz::targets::TARGETS;
 use std::collections::BTreeSet;
@@ -225,4 +227,25 @@ fn each_module_has_a_target() {
             "{name}: there is no such module"
         );
     }
+}
+
+/// What is declared and can be sent unasked is tried by the hostile node of the tests between machines, too.
+#[test]
+fn the_hostile_peer_knows_each_message() {
+    let text = fs::read_to_string(tree().join("guest/hostile-peer")).unwrap();
+    let (_, table) = text.split_once("\nSERVICES = {\n").expect("its table");
+    let (table, _) = table.split_once("\n}\n").expect("the end of its table");
+    let declared: Vec<String> = proto::SERVICES
+        .iter()
+        .flat_map(|service| service.iter())
+        .map(|message| {
+            let class = match message.class {
+                Class::Request => "REQUEST",
+                _ => "ONE_WAY",
+            };
+            let (kind, shortest, longest) = (message.kind, message.shortest(), message.longest());
+            format!("    {kind:#06x}: ({class}, {shortest}, {longest}),")
+        })
+        .collect();
+    assert_eq!(table.lines().collect::<Vec<_>>(), declared);
 }
