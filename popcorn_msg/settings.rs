@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) dead_ms: Option<u32>,
     /// Instead of the default; for tests.
     pub(crate) queued: Option<u32>,
+    /// Instead of the parameter; for tests.
+    pub(crate) poll_us: Option<u32>,
     /// Machines agree on who is a member. Tests of the transport do without.
     pub(crate) agrees: bool,
 }
@@ -37,6 +39,7 @@ impl Settings {
             protocol: PROTOCOL_HASH,
             dead_ms: None,
             queued: None,
+            poll_us: None,
             agrees: true,
         }
     }
@@ -71,6 +74,9 @@ impl Settings {
 
     /// Nanoseconds to look for more before sleeping, at most; no more than a millisecond.
     pub(crate) fn poll_ns(&self) -> u32 {
-        param!(popcorn_msg_poll_us: u32).min(1000) * 1000
+        let poll_us = self
+            .poll_us
+            .unwrap_or_else(|| param!(popcorn_msg_poll_us: u32));
+        poll_us.min(1000) * 1000
     }
 }

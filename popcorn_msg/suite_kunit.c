@@ -24,6 +24,7 @@ void popcorn_msg_test_doorbell_moves(struct kunit *test);
 void popcorn_msg_test_doorbell_asleep(struct kunit *test);
 void popcorn_msg_test_doorbell_poller(struct kunit *test);
 void popcorn_msg_test_doorbell_polled(struct kunit *test);
+void popcorn_msg_test_doorbell_adaptive(struct kunit *test);
 void popcorn_msg_test_rounds_budget(struct kunit *test);
 void popcorn_msg_test_rounds_go_on(struct kunit *test);
 void popcorn_msg_test_registration(struct kunit *test);
@@ -101,6 +102,7 @@ static struct kunit_case popcorn_msg_cases[] = {
 	KUNIT_CASE_SLOW(popcorn_msg_test_doorbell_asleep),
 	KUNIT_CASE_SLOW(popcorn_msg_test_doorbell_poller),
 	KUNIT_CASE_SLOW(popcorn_msg_test_doorbell_polled),
+	KUNIT_CASE_SLOW(popcorn_msg_test_doorbell_adaptive),
 	KUNIT_CASE_SLOW(popcorn_msg_test_rounds_budget),
 	KUNIT_CASE_SLOW(popcorn_msg_test_rounds_go_on),
 	KUNIT_CASE(popcorn_msg_test_registration),

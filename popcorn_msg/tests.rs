@@ -108,6 +108,7 @@ kunit_cases! {
     popcorn_msg_test_doorbell_asleep = doorbells::only_asleep;
     popcorn_msg_test_doorbell_poller = doorbells::poller_says_so;
     popcorn_msg_test_doorbell_polled = doorbells::polled;
+    popcorn_msg_test_doorbell_adaptive = doorbells::adaptive;
     popcorn_msg_test_rounds_budget = rounds::budget;
     popcorn_msg_test_rounds_go_on = rounds::go_on;
     popcorn_msg_test_registration = calls::registration;
@@ -172,21 +173,38 @@ struct TestNode(Arc<Endpoint>);
 
 impl TestNode {
     fn new(id: u64, protocol: u64, dead_ms: u32) -> Result<Self> {
-        Self::with(id, protocol, dead_ms, false)
+        Self::with(id, Self::settings(protocol, dead_ms))
     }
 
     /// One that agrees with others on who is a member.
     fn member(id: u64, dead_ms: u32) -> Result<Self> {
-        Self::with(id, PROTOCOL, dead_ms, true)
+        let settings = Settings {
+            agrees: true,
+            ..Self::settings(PROTOCOL, dead_ms)
+        };
+        Self::with(id, settings)
     }
 
-    fn with(id: u64, protocol: u64, dead_ms: u32, agrees: bool) -> Result<Self> {
+    /// One that looks for messages for so long before it sleeps.
+    fn looking(id: u64, poll_us: u32) -> Result<Self> {
         let settings = Settings {
+            poll_us: Some(poll_us),
+            ..Self::settings(PROTOCOL, 10 * LONG_MS)
+        };
+        Self::with(id, settings)
+    }
+
+    fn settings(protocol: u64, dead_ms: u32) -> Settings {
+        Settings {
             protocol,
             dead_ms: Some(dead_ms),
             queued: Some(QUEUED),
-            agrees,
-        };
+            poll_us: None,
+            agrees: false,
+        }
+    }
+
+    fn with(id: u64, settings: Settings) -> Result<Self> {
         Ok(Self(Endpoint::new(node(id), settings)?))
     }
 }

@@ -10,18 +10,28 @@ use super::OPTIONS;
 use super::PROTOCOL;
 use crate::endpoint::Endpoint;
 use crate::ping::ECHO;
+use crate::request::Request;
+use crate::service::Handler;
 
 use kernel::c_str;
 use kernel::prelude::*;
 
+use core::sync::atomic::AtomicU32;
+use core::sync::atomic::Ordering;
+use popcorn_core::ids::Class;
 use popcorn_core::ids::NodeId;
+use popcorn_core::message::Declared;
+use popcorn_core::message::Messages;
 use popcorn_core::window;
 use popcorn_core::window::Side;
 use popcorn_kernel::boot::processor;
 use popcorn_kernel::check;
+use popcorn_kernel::current;
+use popcorn_kernel::doorbell;
 use popcorn_kernel::kthread::should_stop;
 use popcorn_kernel::kthread::Kthread;
 use popcorn_kernel::kunit::eventually;
+use popcorn_kernel::kunit::Failure;
 use popcorn_kernel::kunit::Outcome;
 use popcorn_kernel::shared_memory::SharedMemory;
 use popcorn_kernel::system;
@@ -150,6 +160,77 @@ pub(super) fn poller_says_so() -> Outcome {
     check!(eventually(|| says(false)));
     drop(polls);
     check!(eventually(|| says(true)));
+    Ok(())
+}
+
+/// Of so many messages in a row, each a moment after the one before has been taken: how many the node was asleep for, that
+/// looks for so long before it sleeps.
+fn asleep_for(poll_us: u32, number: u32) -> core::result::Result<u32, Failure> {
+    /// In between: less than the node looks at most, more than it takes to fall asleep.
+    const PAUSE_US: u64 = 300;
+    const PATIENCE_NS: u64 = 20_000_000;
+    static TAKEN: Taken = Taken(AtomicU32::new(0));
+    TAKEN.0.store(0, Ordering::SeqCst);
+    let zero = TestNode::looking(0, poll_us)?;
+    let mut puppet = Puppet::join(&zero, 1)?;
+    let _service = zero.register(TAKES, &TAKEN)?;
+    check!(eventually(|| puppet.peer_header.doorbell().is_some()));
+    puppet.request.class = Class::OneWay;
+    puppet.request.request = 0;
+    // Without sleep, which takes longer than the node looks.
+    let spin = |ns, until: &dyn Fn() -> bool| {
+        let end = time::now_ns() + ns;
+        while time::now_ns() < end && !until() {
+            current::cpu_relax();
+        }
+    };
+    let mut asleep = 0;
+    for sent in 1..=number {
+        let is_taken = || TAKEN.0.load(Ordering::SeqCst) == sent;
+        spin(PAUSE_US * 1000, &|| false);
+        let is_asleep = puppet.peer_header.sleeping();
+        asleep += u32::from(is_asleep);
+        check!(puppet.ask(TAKE));
+        if is_asleep {
+            doorbell::send(|| puppet.peer_header.doorbell());
+        }
+        spin(PATIENCE_NS, &is_taken);
+        check!(eventually(is_taken));
+    }
+    Ok(asleep)
+}
+
+const TAKE: u16 = 0x5b8;
+const TAKE_LIST: &[Declared] = &[Declared::one_way("Test", TAKE, 0).urgent()];
+const TAKES: Messages = Messages::new(TAKE_LIST);
+
+/// Counts messages, where they are received.
+struct Taken(AtomicU32);
+
+impl Handler for Taken {
+    fn request(&self, _from: NodeId, _request: Request) {}
+
+    fn urgent(&self, _from: NodeId, _request: Request) -> Option<Request> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        None
+    }
+}
+
+/// Where messages come often a node looks for the next one before it sleeps, if it may, and who sends need not ring. What
+/// is often depends on the machine, which may be busy: so it is tried a few times.
+pub(super) fn adaptive() -> Outcome {
+    const NUMBER: u32 = 100;
+    const TRIES: u32 = 10;
+    let (mut looks, mut sleeps) = (false, false);
+    for _ in 0..TRIES {
+        looks |= asleep_for(1000, NUMBER)? < NUMBER / 2;
+        sleeps |= asleep_for(0, NUMBER)? > NUMBER / 2;
+        if looks && sleeps {
+            break;
+        }
+    }
+    check!(looks);
+    check!(sleeps);
     Ok(())
 }
 

@@ -16,6 +16,7 @@ use super::Events;
 use super::Outcome;
 use super::TestNode;
 use super::LONG_MS;
+use super::OPTIONS;
 use super::PROTOCOL;
 use crate::endpoint::CallOptions;
 use crate::life::new_life;
@@ -127,6 +128,11 @@ fn goes_on(case: u16, one_way: bool) -> Outcome {
     proxy.faults.swallows_bulk.store(true, Ordering::SeqCst);
     let link = zero.link(node(1)).ok_or(ENODEV)?;
     check!(eventually(|| link.passed_while_waiting().is_some()));
+    // What is short does not wait for what is long and cannot pass: that passes only when this is done.
+    for _ in 0..20 {
+        one.call(node(0), ECHO, &[], OPTIONS)?;
+        zero.call(node(1), ECHO, &[], OPTIONS)?;
+    }
     // Longer than it may be silent, so that the next ones are swallowed, too; not as long as another may take. Or so
     // that it is swallowed for certain, but none that comes after it.
     time::sleep_ms(if one_way { DEAD_MS / 2 } else { DEAD_MS + 1000 });
