@@ -10,7 +10,11 @@
  *   bench_messages tls ADDRESS PORT    the same, encrypted by the kernel, with keys that everybody knows; `serve tls`
  *   bench_messages serve tcp|tls PORT  until it is killed
  *
- * --seconds S: for each figure (default 1). Where both sides read one time-stamp counter, the way there is measured.
+ * --seconds S: for each figure (default 1).
+ * --in-step FOLDER NAME COUNT: with others, COUNT in all, each with a name of its own, in a folder that all see and that
+ * is empty before: all measure the same at the same time, and who has enough goes on until the others have.
+ *
+ * Where both sides read one time-stamp counter, the way there is measured.
  * Else it is an estimate: the counters are compared by the fastest exchanges of the first and of the last third of the
  * run, of which both ways are taken to be equally long.
  */
@@ -22,6 +26,7 @@
 #include <linux/tls.h>
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -46,7 +51,7 @@
 /* Fewer tell nothing of the 99th percentile but the most. */
 #define SAMPLES_MIN   200
 /* A run that takes longer hangs. */
-#define PATIENCE      600 /* s */
+#define PATIENCE      1200 /* s */
 
 struct streamed {
 	uint64_t messages, in_order, bytes, ns;
@@ -69,6 +74,9 @@ static double per_ns; /* ticks of the time-stamp counter */
 static bool one_clock;
 static struct popcorn_bench_sample samples[SAMPLES_MAX];
 static double times[SAMPLES_MAX];
+/* Of exchanges that do not count, of no more than a batch. */
+#define BATCH_MAX 250
+static struct popcorn_bench_sample others[BATCH_MAX];
 
 static __attribute__((noreturn, format(printf, 1, 2))) void give_up(const char *format, ...)
 {
@@ -525,6 +533,55 @@ static __attribute__((noreturn)) void serve(const char *port)
 	}
 }
 
+/* ---- others that measure at the same time ---- */
+
+static const char *step_folder, *step_name;
+static int step_count = 1;
+static int step;
+
+/* Tells the others that this one is there. */
+static void step_arrive(void)
+{
+	char path[256];
+	int fd;
+
+	step++;
+	if (step_count == 1)
+		return;
+	snprintf(path, sizeof(path), "%s/%d-%s", step_folder, step, step_name);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		give_up("%s: %s", path, strerror(errno));
+	close(fd);
+}
+
+/* Whether all of them are. */
+static bool step_all(void)
+{
+	char prefix[16];
+	struct dirent *entry;
+	int count = 0;
+	DIR *folder;
+
+	if (step_count == 1)
+		return true;
+	snprintf(prefix, sizeof(prefix), "%d-", step);
+	folder = opendir(step_folder);
+	if (!folder)
+		give_up("%s: %s", step_folder, strerror(errno));
+	while ((entry = readdir(folder)))
+		count += !strncmp(entry->d_name, prefix, strlen(prefix));
+	closedir(folder);
+	return count >= step_count;
+}
+
+static void step_begin(void)
+{
+	step_arrive();
+	while (!step_all())
+		usleep(2000);
+}
+
 /* ---- figures ---- */
 
 static int by_value(const void *a, const void *b)
@@ -605,6 +662,7 @@ static void measure(const struct medium *medium, unsigned int bytes, bool poll)
 	uint64_t end;
 
 	printf("{ \"bytes\": %u, \"receiver\": \"%s\", ", bytes, poll ? "polled" : "sleeping");
+	step_begin();
 	if (medium->echo(bytes, poll, batch, samples))
 		give_up("%s, %u bytes: %s", medium->name, bytes, strerror(errno));
 	end = now_ns() + seconds * 1e9;
@@ -612,6 +670,11 @@ static void measure(const struct medium *medium, unsigned int bytes, bool poll)
 		if (medium->echo(bytes, poll, batch, samples + count))
 			give_up("%s, %u bytes: %s", medium->name, bytes, strerror(errno));
 		count += batch;
+	}
+	step_arrive();
+	while (!step_all()) {
+		if (medium->echo(bytes, poll, batch, others))
+			give_up("%s, %u bytes: %s", medium->name, bytes, strerror(errno));
 	}
 	for (long i = 0; i < count; i++)
 		times[i] = (samples[i].received - samples[i].sent) / per_ns;
@@ -624,6 +687,7 @@ static void measure(const struct medium *medium, unsigned int bytes, bool poll)
 	batch = (2 << 20) / bytes;
 	batch = batch > 2000 ? 2000 : batch < 32 ? 32 : batch;
 	end = 0;
+	step_begin();
 	do {
 		if (medium->stream(bytes, poll, batch, &now))
 			give_up("%s, %u bytes: %s", medium->name, bytes, strerror(errno));
@@ -640,6 +704,11 @@ static void measure(const struct medium *medium, unsigned int bytes, bool poll)
 		sum.bytes += now.bytes;
 		sum.ns += now.ns;
 	} while (!sum.ns || now_ns() < end);
+	step_arrive();
+	while (!step_all()) {
+		if (medium->stream(bytes, poll, batch, &now))
+			give_up("%s, %u bytes: %s", medium->name, bytes, strerror(errno));
+	}
 	printf(", \"throughput\": { \"messages\": %llu, \"bytes_per_s\": %.0f, \"messages_per_s\": %.0f } }",
 	       (unsigned long long)sum.messages, sum.bytes * 1e9 / sum.ns,
 	       sum.messages * 1e9 / sum.ns);
@@ -663,7 +732,8 @@ static void measure_all(const struct medium *medium, bool with_line)
 }
 
 static const char usage[] =
-	"Usage: bench_messages [--seconds S] messages NODE | memory CPU CPU | tcp|tls ADDRESS PORT\n"
+	"Usage: bench_messages [--seconds S] [--in-step FOLDER NAME COUNT]\n"
+	"                      messages NODE | memory CPU CPU | tcp|tls ADDRESS PORT\n"
 	"       bench_messages serve tcp|tls PORT\n"
 	"Measure round trip, one way and throughput of messages, or of what they travel by.\n";
 
@@ -681,6 +751,13 @@ int main(int argc, char **argv)
 		argc -= 2;
 		argv += 2;
 	}
+	if (argc > 4 && !strcmp(argv[1], "--in-step")) {
+		step_folder = argv[2];
+		step_name = argv[3];
+		step_count = atoi(argv[4]);
+		argc -= 4;
+		argv += 4;
+	}
 	serves = argc == 4 && !strcmp(argv[1], "serve");
 	if (argc == 4 && !strcmp(argv[1 + serves], "tcp"))
 		over = &tcp;
@@ -689,7 +766,7 @@ int main(int argc, char **argv)
 	encrypted = over == &tls;
 	if (over && serves)
 		serve(argv[3]);
-	if (!(seconds > 0)) {
+	if (!(seconds > 0) || step_count < 1) {
 		fputs(usage, stderr);
 		return 2;
 	}
