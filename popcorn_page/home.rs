@@ -52,16 +52,15 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` to ask again; others: the remote cannot have it.
+    /// `EAGAIN` to ask again; `ESRCH`: it has ended; others: the remote cannot have it.
     pub(crate) fn serve(
         self: &Arc<Self>,
         request: &Request,
         address: usize,
         access: Access,
     ) -> Result<Ended> {
-        let user = self.mm.user().ok_or(ESRCH)?;
         let step = self.begin(Some(request), address, access)?;
-        Operation::new(self, &user, address).drive(step)
+        Operation::new(self, address).drive(step)
     }
 
     /// A remote that got a page reads (or writes) on: grants what lies behind it, as long as that is
@@ -87,8 +86,8 @@ impl Space {
             let Ok(keep) = self.begin_untouched(request, address, access) else {
                 break;
             };
-            let mut operation = Operation::new(self, &user, address);
-            let answer = operation.take(keep, 2);
+            let mut operation = Operation::new(self, address);
+            let answer = operation.take(&user, keep, 2);
             match operation.answered(home, Ok(answer)) {
                 Step::Grant { to, data, .. } if to == request.from() => {
                     let hand = match operation.grant(data) {
@@ -144,8 +143,11 @@ impl Space {
 
     /// Makes a page accessible here. Whether data came.
     fn bring_home(self: &Arc<Self>, address: usize, access: Access) -> Result<bool> {
-        let user = self.mm.user().ok_or(ESRCH)?;
-        if self.lift(&user, address) {
+        let is_ours = {
+            let user = self.mm.user().ok_or(ESRCH)?;
+            self.lift(&user, address)
+        };
+        if is_ours {
             return Ok(false);
         }
         let step = match self.begin(None, address, access) {
@@ -159,7 +161,7 @@ impl Space {
                 ..
             }
         );
-        match Operation::new(self, &user, address).drive(step)? {
+        match Operation::new(self, address).drive(step)? {
             Ended::Done => Ok(fetches),
             _ => Ok(false),
         }
@@ -281,9 +283,6 @@ impl Space {
         address: usize,
         receipt: Receipt,
     ) -> Result {
-        let Some(user) = self.mm.user() else {
-            return Ok(());
-        };
         let (step, hand) = {
             let mut directory = self.directory.lock();
             if !request.is_live() {
@@ -303,18 +302,12 @@ impl Space {
             page.driven = true;
             (step, page.hand.take())
         };
-        self.finish_step(&user, address, step, hand);
+        self.finish_step(address, step, hand);
         Ok(())
     }
 
-    fn finish_step(
-        self: &Arc<Self>,
-        user: &MmUser<'_>,
-        address: usize,
-        step: Step,
-        hand: Option<Hand>,
-    ) {
-        let mut operation = Operation::new(self, user, address);
+    fn finish_step(self: &Arc<Self>, address: usize, step: Step, hand: Option<Hand>) {
+        let mut operation = Operation::new(self, address);
         operation.hand = hand;
         // What could be done was done; nobody waits for an answer.
         let _ = operation.drive(step);
@@ -329,9 +322,9 @@ impl Space {
             let mut directory = self.directory.lock();
             directory.dead = directory.dead.with(node);
         }
-        let Some(user) = self.mm.user() else {
+        if self.mm.user().is_none() {
             return;
-        };
+        }
         let mut from = 0;
         while let Some(key) = self.next_page(from, u64::MAX) {
             from = key + 1;
@@ -353,7 +346,7 @@ impl Space {
             };
             match next {
                 Some((step, hand)) if step != Step::Wait => {
-                    self.finish_step(&user, key as usize, step, hand)
+                    self.finish_step(key as usize, step, hand)
                 }
                 _ => self.changed.wake_all(),
             }

@@ -47,10 +47,10 @@ pub(crate) enum Ended {
     },
 }
 
-/// An operation on one page, in the hands of the thread that drives it.
+/// An operation on one page, in the hands of the thread that drives it. Between its steps, and while it waits for
+/// other nodes, it keeps no address space from its end: a process that is killed ends, whoever does not answer.
 pub(super) struct Operation<'a> {
     space: &'a Arc<Space>,
-    user: &'a MmUser<'a>,
     address: usize,
     /// The content, once a holder gave it.
     pub(super) hand: Option<Hand>,
@@ -59,10 +59,9 @@ pub(super) struct Operation<'a> {
 }
 
 impl<'a> Operation<'a> {
-    pub(super) fn new(space: &'a Arc<Space>, user: &'a MmUser<'a>, address: usize) -> Self {
+    pub(super) fn new(space: &'a Arc<Space>, address: usize) -> Self {
         Self {
             space,
-            user,
             address,
             hand: None,
             error: None,
@@ -73,7 +72,8 @@ impl<'a> Operation<'a> {
     ///
     /// # Errors
     ///
-    /// `EINTR`: killed, and a worker goes on. Others: the operation has ended without a grant.
+    /// `EINTR`: killed, and a worker goes on. `ESRCH`: the address space has ended, and its pages with it; the entry
+    /// stays busy, and nobody looks at it. Others: the operation has ended without a grant.
     pub(super) fn drive(mut self, mut step: Step) -> Result<Ended> {
         let home = popcorn_msg::this_node();
         loop {
@@ -82,11 +82,8 @@ impl<'a> Operation<'a> {
                 Step::Gather {
                     supplier,
                     invalidate,
-                } => match self.gather(supplier, invalidate) {
-                    Some(step) => step,
-                    None => return Err(EINTR),
-                },
-                Step::Grant { to, access, data } if to == home => self.install(access, data),
+                } => self.gather(supplier, invalidate)?,
+                Step::Grant { to, access, data } if to == home => self.install(access, data)?,
                 Step::Grant { access, data, .. } => match self.grant(data) {
                     Ok(hand) => return Ok(Ended::Grant { access, hand }),
                     Err(step) => step,
@@ -151,9 +148,12 @@ impl<'a> Operation<'a> {
         step
     }
 
-    /// Asks the holders: first all that drop their copies, at once, then who supplies the page. `None`: killed, and a
-    /// worker goes on with the operation.
-    fn gather(&mut self, supplier: Option<(NodeId, Keep)>, invalidate: NodeSet) -> Option<Step> {
+    /// Asks the holders: first all that drop their copies, at once, then who supplies the page.
+    ///
+    /// # Errors
+    ///
+    /// `EINTR`: killed, and a worker goes on with the operation. `ESRCH`: the address space has ended.
+    fn gather(&mut self, supplier: Option<(NodeId, Keep)>, invalidate: NodeSet) -> Result<Step> {
         let mut step = Step::Wait;
         if !invalidate.is_empty() {
             match self.space.invalidate_at(invalidate, self.address) {
@@ -170,13 +170,14 @@ impl<'a> Operation<'a> {
                             None => step,
                         }
                     });
-                    return None;
+                    return Err(EINTR);
                 }
             }
         }
         if let Some((node, keep)) = supplier {
             let answer = if node == popcorn_msg::this_node() {
-                Ok(self.take(keep, TAKE_ATTEMPTS))
+                let user = self.space.mm.user().ok_or(ESRCH)?;
+                Ok(self.take(&user, keep, TAKE_ATTEMPTS))
             } else {
                 match self.space.fetch_from(node, self.address, keep) {
                     Ok((answer, hand)) => {
@@ -189,17 +190,17 @@ impl<'a> Operation<'a> {
                             operation.hand = hand;
                             operation.answered(node, answer)
                         });
-                        return None;
+                        return Err(EINTR);
                     }
                 }
             };
             step = self.answered(node, answer);
         }
-        Some(step)
+        Ok(step)
     }
 
     /// The thread is killed while it waits for holders: a worker waits instead (`wait`), tells the entry what it got
-    /// (`tell`), and sees the operation through. While it waits it keeps no address space from its end.
+    /// (`tell`), and sees the operation through.
     fn leave<T>(
         &self,
         wait: impl FnOnce() -> T + Send + 'static,
@@ -210,10 +211,10 @@ impl<'a> Operation<'a> {
         later(move || {
             let answers = wait();
             // Without users the pages are gone, and nobody looks at the directory.
-            let Some(user) = space.mm.user() else {
+            if space.mm.user().is_none() {
                 return;
-            };
-            let mut operation = Operation::new(&space, &user, address);
+            }
+            let mut operation = Operation::new(&space, address);
             let step = tell(&mut operation, answers);
             // Nobody waits for its result.
             let _ = operation.drive(step);
@@ -221,7 +222,7 @@ impl<'a> Operation<'a> {
     }
 
     /// Takes the origin's own page.
-    pub(super) fn take(&mut self, keep: Keep, attempts: u32) -> Answer {
+    pub(super) fn take(&mut self, user: &MmUser<'_>, keep: Keep, attempts: u32) -> Answer {
         let take = match keep {
             Keep::ReadCopy => Take::Share,
             Keep::Nothing => Take::Mark,
@@ -229,8 +230,8 @@ impl<'a> Operation<'a> {
         // All memory before the page leaves us.
         let result = Blank::new().and_then(|mut buffer| {
             for _ in 0..attempts {
-                match self.user.take(self.address, take, Some(buffer.page()?)) {
-                    Err(error) if error == EAGAIN => match self.user.fault_in(self.address) {
+                match user.take(self.address, take, Some(buffer.page()?)) {
+                    Err(error) if error == EAGAIN => match user.fault_in(self.address) {
                         Err(error) if error == EAGAIN => sleep_us(PAUSE_US),
                         result => result?,
                     },
@@ -260,14 +261,19 @@ impl<'a> Operation<'a> {
     }
 
     /// The page comes home: maps it here.
-    fn install(&mut self, access: Access, data: bool) -> Step {
+    ///
+    /// # Errors
+    ///
+    /// `ESRCH`: the address space has ended.
+    fn install(&mut self, access: Access, data: bool) -> Result<Step> {
+        let user = self.space.mm.user().ok_or(ESRCH)?;
         let writable = access == Access::Write;
         let mut attempts = 0;
         let receipt = loop {
             let result = match (&self.hand, data) {
-                (Some(hand), true) => self.user.install(self.address, hand.bytes(), writable),
+                (Some(hand), true) => user.install(self.address, hand.bytes(), writable),
                 (None, true) => Err(ENOENT),
-                (_, false) => self.user.upgrade(self.address),
+                (_, false) => user.upgrade(self.address),
             };
             match result {
                 Ok(()) => break Receipt::Mapped,
@@ -286,7 +292,7 @@ impl<'a> Operation<'a> {
             }
         };
         let home = popcorn_msg::this_node();
-        self.advance(|entry| entry.receipt(home, receipt).unwrap_or(Step::Wait))
+        Ok(self.advance(|entry| entry.receipt(home, receipt).unwrap_or(Step::Wait)))
     }
 
     /// The page goes to a remote; it stays in hand until the receipt. What goes along, if anything does.

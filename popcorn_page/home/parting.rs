@@ -28,15 +28,15 @@ impl Space {
     ///
     /// Those of [`Limit::check`]; what came home by then is home.
     pub(crate) fn part(self: &Arc<Self>, node: NodeId, limit: &Limit<'_>) -> Result {
-        // Without users it ends, and its pages with it.
-        let Some(user) = self.mm.user() else {
-            return Ok(());
-        };
         let own = popcorn_msg::this_node();
         let stays = |holder: NodeId| holder == own || popcorn_msg::takes_threads(holder);
         let mut from = 0;
         while let Some(key) = self.next_page(from, u64::MAX) {
             limit.check()?;
+            if self.mm.user().is_none() {
+                // It ends, and its pages with it.
+                return Ok(());
+            }
             // Not with the directory's lock held. Who is shut out later looks himself.
             let leaving = self.holders(key).into_iter().filter(|one| !stays(*one));
             let leaving = leaving.fold(NodeSet::only(node), NodeSet::with);
@@ -55,7 +55,7 @@ impl Space {
             match begun {
                 Some(Ok(step)) if step != Step::AlreadyGranted => {
                     // A refusal (a pinned page, say) is tried again while there is time.
-                    let driven = Operation::new(self, &user, key as usize).drive(step);
+                    let driven = Operation::new(self, key as usize).drive(step);
                     if driven.is_err() {
                         sleep_us(PAUSE_US);
                     }

@@ -86,10 +86,7 @@ impl Space {
                 }
                 Some(Ok(step)) => {
                     // A refusal (a pinned page, say) is tried again until it succeeds.
-                    if Operation::new(self, &user, key as usize)
-                        .drive(step)
-                        .is_err()
-                    {
+                    if Operation::new(self, key as usize).drive(step).is_err() {
                         sleep_us(PAUSE_US);
                     }
                 }
