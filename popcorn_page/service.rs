@@ -276,7 +276,8 @@ impl Handler for Service {
     }
 }
 
-/// A question to the holder of a page for it, which who asked has left since he was killed; and room for the answer.
+/// A question to the holder of a page for it, which who asked has left since he was killed, or had no more time; and
+/// room for the answer.
 pub(crate) struct LeftFetch(LeftPlaces, Outstanding, UniqueArc<Fetched>);
 
 impl LeftFetch {
@@ -313,7 +314,7 @@ impl Invalidated {
     }
 }
 
-/// That question, which who asked has left since he was killed: some have not answered yet.
+/// That question, which who asked has left since he was killed, or had no more time: some have not answered yet.
 pub(crate) struct LeftInvalidation {
     sharers: NodeSet,
     answers: Acknowledgement,
@@ -346,7 +347,8 @@ fn is_killable() -> bool {
 }
 
 impl Space {
-    /// Fetches a page from its holder: what that answers, or what is left if the caller is killed.
+    /// Fetches a page from its holder: what that answers, or what is left if the caller is killed, or it takes longer
+    /// than `patience_ms`.
     ///
     /// # Errors
     ///
@@ -356,6 +358,7 @@ impl Space {
         node: NodeId,
         address: usize,
         keep: Keep,
+        patience_ms: u32,
     ) -> core::result::Result<(Result<Answer>, Option<Hand>), LeftFetch> {
         let message = proto::Fetch {
             space: self.id,
@@ -368,7 +371,7 @@ impl Space {
             Ok(room) => room,
             Err(error) => return Ok((Err(error), None)),
         };
-        match talk::call_or_leave(node, &message, is_killable()) {
+        match talk::call_or_leave(node, &message, is_killable(), patience_ms) {
             Ok(Called::Answered(response)) => Ok(given(Fetched::hand(room, response))),
             Ok(Called::Left(_, outstanding)) => match LeftPlaces::find(1) {
                 Some(places) => Err(LeftFetch(places, outstanding, room)),
@@ -383,7 +386,7 @@ impl Space {
         }
     }
 
-    /// Makes sharers drop their copies, all at once: what they answer, or what is left if the caller is killed.
+    /// Makes sharers drop their copies, all at once: what they answer, or what is left as of [`Self::fetch_from`].
     ///
     /// # Errors
     ///
@@ -392,12 +395,13 @@ impl Space {
         &self,
         sharers: NodeSet,
         address: usize,
+        patience_ms: u32,
     ) -> core::result::Result<Invalidated, LeftInvalidation> {
         let message = proto::Invalidate {
             space: self.id,
             address: address as u64,
         };
-        let answers = match talk::multicast(sharers, &message, is_killable()) {
+        let answers = match talk::multicast(sharers, &message, is_killable(), patience_ms) {
             Ok(answers) => answers,
             Err(error) => {
                 let answers = Err(error);

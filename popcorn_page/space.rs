@@ -19,6 +19,7 @@ use popcorn_core::directory::NodeSet;
 use popcorn_core::directory::Step;
 use popcorn_core::ids::NodeId;
 use popcorn_core::interval::IntervalSet;
+use popcorn_kernel::current;
 use popcorn_kernel::errno;
 use popcorn_kernel::global::Global;
 use popcorn_kernel::mm::Mm;
@@ -109,7 +110,7 @@ pub(crate) struct Spaces {
     #[pin]
     pub(crate) table: Table<Arc<Space>>,
     next: AtomicU64,
-    /// What killed threads left to be waited for.
+    /// What killed threads, or partings that had to look at their time, left to be waited for.
     left: WorkQueue,
 }
 
@@ -117,7 +118,7 @@ pub(crate) static SPACES: Global<Spaces> = Global::new();
 
 /// Calls that killed threads may leave at once, so that all others still find places for theirs, though nobody
 /// answers these: far fewer than calls can be outstanding, and than workers can wait on one of several memory nodes.
-/// Who comes later cannot be killed while he waits.
+/// Who comes later cannot be killed while he waits. Others than those have half of them, and wait after that, too.
 const LEFT_MAX: u32 = 128;
 const WORKERS: u32 = 512;
 
@@ -130,7 +131,11 @@ pub(crate) struct LeftPlaces(u32);
 impl LeftPlaces {
     /// For so many calls; `None`: there would be more than may be.
     pub(crate) fn find(number: u32) -> Option<Self> {
-        let more = |count: u32| count.checked_add(number).filter(|all| *all <= LEFT_MAX);
+        let most = match current::fatal_signal_pending() {
+            true => LEFT_MAX,
+            false => LEFT_MAX / 2,
+        };
+        let more = |count: u32| count.checked_add(number).filter(|all| *all <= most);
         LEFT.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
             .ok()
             .map(|_| Self(number))
@@ -143,7 +148,7 @@ impl Drop for LeftPlaces {
     }
 }
 
-/// Does in a worker what a killed thread has left; if there is no memory for that, here. May sleep.
+/// Does in a worker what another thread has left; if there is no memory for that, here. May sleep.
 pub(crate) fn later(work: impl FnOnce() + Send + 'static) {
     let Some(spaces) = SPACES.get() else {
         // Not while there are spaces.

@@ -15,11 +15,11 @@ use popcorn_msg::Response;
 
 /// Stands for no limit: what is asked may take as long as it likes, and the death of the node that
 /// is asked ends it.
-const NO_LIMIT: u32 = u32::MAX;
+pub const NO_LIMIT: u32 = u32::MAX;
 
-const fn options(sleep: Sleep) -> CallOptions {
+const fn options(sleep: Sleep, timeout_ms: u32) -> CallOptions {
     CallOptions {
-        timeout_ms: NO_LIMIT,
+        timeout_ms,
         sleep,
         poll_us: None,
     }
@@ -38,26 +38,27 @@ const fn sleep_of(is_killable: bool) -> Sleep {
 ///
 /// `EINTR`, `EHOSTDOWN`, or what the node answered.
 pub fn call<M: Request>(node: NodeId, message: &M, tail: &[u8]) -> Result<Response> {
-    popcorn_msg::request(node, message, &[tail], options(Sleep::Killable))
+    popcorn_msg::request(node, message, &[tail], options(Sleep::Killable, NO_LIMIT))
 }
 
-/// Asks and waits; ended by the death of the node. If `is_killable`, who is killed leaves the rest to somebody else.
-/// For what must not be abandoned halfway.
+/// Asks and waits; ended by the death of the node. After `timeout_ms`, or when he is killed if `is_killable`, who asks
+/// leaves the rest to somebody else. For what must not be abandoned halfway.
 ///
 /// # Errors
 ///
-/// `EINTR`: killed, and the node was not asked. `EHOSTDOWN`, or what the node answered.
+/// `EINTR`, `ETIMEDOUT`: the node was not asked. `EHOSTDOWN`, or what the node answered.
 pub(crate) fn call_or_leave<M: Request>(
     node: NodeId,
     message: &M,
     is_killable: bool,
+    timeout_ms: u32,
 ) -> Result<Called> {
-    let options = options(sleep_of(is_killable));
+    let options = options(sleep_of(is_killable), timeout_ms);
     popcorn_msg::request_or_leave(node, message, &[], options)
 }
 
-/// Asks all of `nodes` at once and waits; ended by the death of each. If `is_killable`, also by a fatal signal; who is
-/// killed may leave the answers that are yet to come to somebody else.
+/// Asks all of `nodes` at once and waits; ended by the death of each, or after `timeout_ms`. If `is_killable`, also by
+/// a fatal signal. Who does not wait on may leave the answers that are yet to come to somebody else.
 ///
 /// # Errors
 ///
@@ -66,8 +67,10 @@ pub fn multicast<M: Request>(
     nodes: NodeSet,
     message: &M,
     is_killable: bool,
+    timeout_ms: u32,
 ) -> Result<Acknowledgement> {
-    popcorn_msg::multicast_typed(nodes, message, &[], options(sleep_of(is_killable)))
+    let options = options(sleep_of(is_killable), timeout_ms);
+    popcorn_msg::multicast_typed(nodes, message, &[], options)
 }
 
 /// Whether what a node answers means that it has nothing of a space (any more): it died, or the process did there, or

@@ -56,7 +56,7 @@ impl Change {
         };
         let mut untold = space.nodes();
         loop {
-            match talk::multicast(untold, &message, true) {
+            match talk::multicast(untold, &message, true, talk::NO_LIMIT) {
                 Ok(told) => {
                     let failed = told.answers().filter_map(|(node, said)| {
                         let error = said.and_then(Response::decode::<Empty>).err()?;

@@ -56,6 +56,8 @@ pub(super) struct Operation<'a> {
     pub(super) hand: Option<Hand>,
     /// Why our own page cannot be taken.
     error: Option<Error>,
+    /// How long to wait for holders before a worker does, in milliseconds.
+    patience_ms: u32,
 }
 
 impl<'a> Operation<'a> {
@@ -65,6 +67,15 @@ impl<'a> Operation<'a> {
             address,
             hand: None,
             error: None,
+            patience_ms: talk::NO_LIMIT,
+        }
+    }
+
+    /// If holders have not answered after `patience_ms`, a worker waits instead.
+    pub(super) fn with_patience(self, patience_ms: u32) -> Self {
+        Self {
+            patience_ms,
+            ..self
         }
     }
 
@@ -72,8 +83,8 @@ impl<'a> Operation<'a> {
     ///
     /// # Errors
     ///
-    /// `EINTR`: killed, and a worker goes on. `ESRCH`: the address space has ended, and its pages with it; the entry
-    /// stays busy, and nobody looks at it. Others: the operation has ended without a grant.
+    /// `EINTR`: killed, or out of patience, and a worker goes on. `ESRCH`: the address space has ended, and its pages
+    /// with it; the entry stays busy, and nobody looks at it. Others: the operation has ended without a grant.
     pub(super) fn drive(mut self, mut step: Step) -> Result<Ended> {
         let home = popcorn_msg::this_node();
         loop {
@@ -152,11 +163,14 @@ impl<'a> Operation<'a> {
     ///
     /// # Errors
     ///
-    /// `EINTR`: killed, and a worker goes on with the operation. `ESRCH`: the address space has ended.
+    /// `EINTR`: killed, or out of patience, and a worker goes on. `ESRCH`: the address space has ended.
     fn gather(&mut self, supplier: Option<(NodeId, Keep)>, invalidate: NodeSet) -> Result<Step> {
         let mut step = Step::Wait;
         if !invalidate.is_empty() {
-            match self.space.invalidate_at(invalidate, self.address) {
+            let asked = self
+                .space
+                .invalidate_at(invalidate, self.address, self.patience_ms);
+            match asked {
                 Ok(invalidated) => step = self.invalidated(&invalidated),
                 Err(left) => {
                     let wait = move || left.wait();
@@ -179,7 +193,10 @@ impl<'a> Operation<'a> {
                 let user = self.space.mm.user().ok_or(ESRCH)?;
                 Ok(self.take(&user, keep, TAKE_ATTEMPTS))
             } else {
-                match self.space.fetch_from(node, self.address, keep) {
+                let asked = self
+                    .space
+                    .fetch_from(node, self.address, keep, self.patience_ms);
+                match asked {
                     Ok((answer, hand)) => {
                         self.hand = hand;
                         answer
@@ -199,8 +216,8 @@ impl<'a> Operation<'a> {
         Ok(step)
     }
 
-    /// The thread is killed while it waits for holders: a worker waits instead (`wait`), tells the entry what it got
-    /// (`tell`), and sees the operation through.
+    /// The thread does not wait for holders any more, being killed or out of patience: a worker waits instead (`wait`),
+    /// tells the entry what it got (`tell`), and sees the operation through.
     fn leave<T>(
         &self,
         wait: impl FnOnce() -> T + Send + 'static,

@@ -18,6 +18,8 @@ use super::operation::PAUSE_US;
 
 /// How often to see whether there is time left while an operation on a page goes on.
 const LOOK_MS: u32 = 50;
+/// How long to wait for a holder before a worker does: from then on, how often to look. Those who answer do so sooner.
+const PATIENCE_MS: u32 = 500;
 
 impl Space {
     /// Brings each page of `node` home that nobody has who stays: other holders may be about to be left as well, before
@@ -55,8 +57,9 @@ impl Space {
             match begun {
                 Some(Ok(step)) if step != Step::AlreadyGranted => {
                     // A refusal (a pinned page, say) is tried again while there is time.
-                    let driven = Operation::new(self, key as usize).drive(step);
-                    if driven.is_err() {
+                    let operation = Operation::new(self, key as usize)
+                        .with_patience(PATIENCE_MS.min(limit.left_ms()));
+                    if operation.drive(step).is_err() {
                         sleep_us(PAUSE_US);
                     }
                 }
