@@ -28,10 +28,7 @@ pub fn fetch(space: &Space, address: u64) -> Result {
     loop {
         let response = match talk::call(space.origin(), &message, &[]) {
             Err(error) if error == EAGAIN => {
-                if current::fatal_signal_pending() {
-                    return Err(EINTR);
-                }
-                sleep_us(PAUSE_US);
+                pause()?;
                 continue;
             }
             response => response?,
@@ -42,6 +39,8 @@ pub fn fetch(space: &Space, address: u64) -> Result {
         }
         let oldest = space.layout.lock();
         if info.version < *oldest {
+            drop(oldest);
+            pause()?;
             continue;
         }
         return user.map(
@@ -50,4 +49,13 @@ pub fn fetch(space: &Space, address: u64) -> Result {
             info.protection as usize,
         );
     }
+}
+
+/// Before asking again.
+fn pause() -> Result {
+    if current::fatal_signal_pending() {
+        return Err(EINTR);
+    }
+    sleep_us(PAUSE_US);
+    Ok(())
 }
