@@ -44,6 +44,7 @@ use crate::space::LeftPlaces;
 use crate::space::Role;
 use crate::space::Space;
 use crate::talk;
+use crate::waiting::too_many;
 use crate::waiting::Waiting;
 
 struct Service;
@@ -70,7 +71,8 @@ fn remote_of(id: u64, from: NodeId) -> Result<Arc<Space>> {
     Ok(space)
 }
 
-/// How long who asks for a page is put off while this machine does not serve others, or too many of its requests wait.
+/// How long who asks for a page is put off while this machine does not serve others, or too many of its requests wait,
+/// or too many wait for the holder.
 const PUT_OFF_MS: u32 = 20;
 
 fn page_address(raw: u64) -> Result<usize> {
@@ -81,16 +83,17 @@ fn page_address(raw: u64) -> Result<usize> {
     Ok(address)
 }
 
+/// It asks again, and can be killed meanwhile.
+fn put_off() -> Error {
+    time::sleep_ms(PUT_OFF_MS);
+    EAGAIN
+}
+
 fn page_request(request: &Request) -> Result<Reply> {
     if !popcorn_msg::serves(request.from()) {
-        // It asks again, and can be killed meanwhile.
-        time::sleep_ms(PUT_OFF_MS);
-        return Err(EAGAIN);
+        return Err(put_off());
     }
-    let Some(_waiting) = Waiting::begin(request.from()) else {
-        time::sleep_ms(PUT_OFF_MS);
-        return Err(EAGAIN);
-    };
+    let waiting = Waiting::begin(request.from()).ok_or_else(put_off)?;
     let (message, _) = request.decode_prefix::<proto::PageRequest>()?;
     let space = origin_of(message.space, request.from())?;
     let address = page_address(message.address)?;
@@ -106,7 +109,13 @@ fn page_request(request: &Request) -> Result<Reply> {
         ahead: 0,
         contents: [0; 16],
     };
-    match space.serve(request, address, access)? {
+    let served = space.serve(request, address, access);
+    if matches!(served, Err(error) if error == too_many()) {
+        // Others of its requests need not wait for that.
+        drop(waiting);
+        return Err(put_off());
+    }
+    match served? {
         Ended::Grant { access, hand } => {
             grant.exclusive = u32::from(access == Access::Write);
             grant.acknowledge = 1;
@@ -342,7 +351,7 @@ pub(crate) fn given(fetched: Result<Option<Hand>>) -> (Result<Answer>, Option<Ha
 
 /// Whether who waits for a holder may be killed: a worker goes on with what it leaves, since the page is in the
 /// answer. A kernel thread is that worker, or the like of it.
-fn is_killable() -> bool {
+pub(crate) fn is_killable() -> bool {
     !current::is_kernel_thread()
 }
 

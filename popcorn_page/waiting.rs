@@ -1,35 +1,90 @@
 // SPDX-License-Identifier: GPL-2.0
-//! How many requests for pages of one node wait here for others: holders and sharers, who have to answer.
+//! How many requests for pages of one node wait here for others: holders and sharers, who have to answer; and how many
+//! wait for one of those.
 //!
 //! They are the only requests that do, and `popcorn_msg` leaves the ring of a peer alone while it has as many in
 //! workers as it may: what others wait for could be behind them there, in a circle of three. So these get half of the
 //! workers of a peer, and whoever has more is put off. Those of all peers together cannot occupy the workers that others
-//! need, for they have their own (`Handler::waits`).
+//! need, for they have their own (`Handler::waits`). Of these a holder that does not answer gets a part only: else
+//! requests of a few peers for its pages would leave none for those that others would answer.
 
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
+use kernel::error::Error;
+use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::NODE_MAX;
+use popcorn_kernel::errno;
 
 /// Of one node.
 const WAITING_MAX: u32 = popcorn_msg::QUEUED_MAX / 2;
+/// For one holder: an eighth of the workers that may wait.
+const ASKED_MAX: u32 = popcorn_msg::QUEUED_MAX / 4;
 
-static WAITING: [AtomicU32; NODE_MAX] = [const { AtomicU32::new(0) }; NODE_MAX];
+/// One number for each node. Nothing is published by them.
+type Numbers = [AtomicU32; NODE_MAX];
 
-/// One that waits, until this is dropped.
-pub(crate) struct Waiting(&'static AtomicU32);
+static WAITING: Numbers = [const { AtomicU32::new(0) }; NODE_MAX];
+static ASKED: Numbers = [const { AtomicU32::new(0) }; NODE_MAX];
+
+/// Within this module: there are too many. Who asks is put off for a while, and told `EAGAIN`.
+pub(crate) fn too_many() -> Error {
+    errno::no_buffers()
+}
+
+/// One more in a number, until this is dropped.
+struct One(&'static AtomicU32);
+
+impl One {
+    /// `None`: there are `most`.
+    fn more(numbers: &'static Numbers, node: NodeId, most: u32) -> Option<Self> {
+        let one = Self(numbers.get(node.index())?);
+        (one.0.fetch_add(1, Ordering::Relaxed) < most).then_some(one)
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A request that waits, until this is dropped.
+pub(crate) struct Waiting {
+    _one: One,
+}
 
 impl Waiting {
     /// One more of that node's; `None`: there are too many.
     pub(crate) fn begin(from: NodeId) -> Option<Self> {
-        // Nothing is published by it.
-        let waiting = Self(WAITING.get(from.index())?);
-        (waiting.0.fetch_add(1, Ordering::Relaxed) < WAITING_MAX).then_some(waiting)
+        One::more(&WAITING, from, WAITING_MAX).map(|_one| Self { _one })
     }
 }
 
-impl Drop for Waiting {
+/// A worker that waits for some holders, until this is dropped.
+pub(crate) struct Asked(NodeSet);
+
+impl Asked {
+    /// One more that waits for each of `holders`; `None`: for one of them there are too many.
+    pub(crate) fn begin(holders: NodeSet) -> Option<Self> {
+        let mut asked = Self(NodeSet::EMPTY);
+        for holder in holders {
+            let before = ASKED.get(holder.index())?.fetch_add(1, Ordering::Relaxed);
+            asked.0 = asked.0.with(holder);
+            if before >= ASKED_MAX {
+                return None;
+            }
+        }
+        Some(asked)
+    }
+}
+
+impl Drop for Asked {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        for node in self.0 {
+            if let Some(number) = ASKED.get(node.index()) {
+                number.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
     }
 }

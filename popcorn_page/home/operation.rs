@@ -20,10 +20,13 @@ use popcorn_kernel::task::sleep_us;
 
 use crate::hand::Blank;
 use crate::hand::Hand;
+use crate::service::is_killable;
 use crate::service::Invalidated;
 use crate::space::later;
 use crate::space::Space;
 use crate::talk;
+use crate::waiting::too_many;
+use crate::waiting::Asked;
 
 /// Attempts to take a page of our own before a request for it is put off.
 const TAKE_ATTEMPTS: u32 = 50;
@@ -47,6 +50,15 @@ pub(crate) enum Ended {
     },
 }
 
+/// What counts a worker that asks `holders`; `None`: there are too many. Others can be killed, and are not counted.
+fn asked(holders: NodeSet) -> Option<Asked> {
+    let counted = match is_killable() {
+        true => NodeSet::EMPTY,
+        false => holders,
+    };
+    Asked::begin(counted)
+}
+
 /// An operation on one page, in the hands of the thread that drives it. Between its steps, and while it waits for
 /// other nodes, it keeps no address space from its end: a process that is killed ends, whoever does not answer.
 pub(super) struct Operation<'a> {
@@ -54,7 +66,7 @@ pub(super) struct Operation<'a> {
     address: usize,
     /// The content, once a holder gave it.
     pub(super) hand: Option<Hand>,
-    /// Why our own page cannot be taken.
+    /// Why our own page cannot be taken, or holders cannot be asked.
     error: Option<Error>,
     /// How long to wait for holders before a worker does, in milliseconds.
     patience_ms: u32,
@@ -105,11 +117,10 @@ impl<'a> Operation<'a> {
                 }
                 Step::Retry { .. } => {
                     self.finish();
-                    // What our own memory refuses for good is an error; all else is tried again.
-                    return Err(match self.error {
-                        Some(error) if error == errno::not_supported() || error == EBUSY => error,
-                        _ => EAGAIN,
-                    });
+                    // What our own memory refuses for good is an error; all else is tried again, some of it later.
+                    let said = [errno::not_supported(), EBUSY, too_many()];
+                    let error = self.error.filter(|error| said.contains(error));
+                    return Err(error.unwrap_or(EAGAIN));
                 }
                 Step::Fail { .. } => {
                     self.finish();
@@ -165,6 +176,11 @@ impl<'a> Operation<'a> {
     ///
     /// `EINTR`: killed, or out of patience, and a worker goes on. `ESRCH`: the address space has ended.
     fn gather(&mut self, supplier: Option<(NodeId, Keep)>, invalidate: NodeSet) -> Result<Step> {
+        let home = popcorn_msg::this_node();
+        let all = supplier.map_or(invalidate, |(node, _)| invalidate.with(node));
+        let Some(_asked) = asked(all.without(home)) else {
+            return Ok(self.decline(all));
+        };
         let mut step = Step::Wait;
         if !invalidate.is_empty() {
             let asked = self
@@ -189,7 +205,7 @@ impl<'a> Operation<'a> {
             }
         }
         if let Some((node, keep)) = supplier {
-            let answer = if node == popcorn_msg::this_node() {
+            let answer = if node == home {
                 let user = self.space.mm.user().ok_or(ESRCH)?;
                 Ok(self.take(&user, keep, TAKE_ATTEMPTS))
             } else {
@@ -214,6 +230,19 @@ impl<'a> Operation<'a> {
             step = self.answered(node, answer);
         }
         Ok(step)
+    }
+
+    /// Asks nobody, since too many wait for one of the holders: all have what they had.
+    fn decline(&mut self, holders: NodeSet) -> Step {
+        self.error = Some(too_many());
+        sleep_us(PAUSE_US);
+        let mut step = Step::Wait;
+        for node in holders {
+            let declined = |entry: &mut Entry| entry.answer(node, Answer::Declined);
+            // Only after the last the entry says what is next.
+            step = self.advance(|entry| declined(entry).unwrap_or(Step::Wait));
+        }
+        step
     }
 
     /// The thread does not wait for holders any more, being killed or out of patience: a worker waits instead (`wait`),

@@ -8,10 +8,12 @@ use popcorn_core::directory::Refusal;
 use popcorn_core::directory::Step;
 use popcorn_core::ids::NodeId;
 use popcorn_kernel::task::sleep_us;
+use popcorn_kernel::time;
 use popcorn_kernel::wait::Sleep;
 use popcorn_msg::Limit;
 
 use crate::space::Space;
+use crate::waiting::too_many;
 
 use super::operation::Operation;
 use super::operation::PAUSE_US;
@@ -59,8 +61,10 @@ impl Space {
                     // A refusal (a pinned page, say) is tried again while there is time.
                     let operation = Operation::new(self, key as usize)
                         .with_patience(PATIENCE_MS.min(limit.left_ms()));
-                    if operation.drive(step).is_err() {
-                        sleep_us(PAUSE_US);
+                    match operation.drive(step) {
+                        Err(error) if error == too_many() => time::sleep_ms(LOOK_MS),
+                        Err(_) => sleep_us(PAUSE_US),
+                        Ok(_) => {}
                     }
                 }
                 Some(Err(Refusal::Busy)) => {
