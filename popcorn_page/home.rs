@@ -52,7 +52,8 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` to ask again; [`too_many`](crate::waiting::too_many): after a while; `ESRCH`: it has ended; others: the remote cannot have it.
+    /// `EAGAIN` to ask again; [`too_many`](crate::waiting::too_many): after a while; `ESRCH`: it has ended; others: the
+    /// remote cannot have it.
     pub(crate) fn serve(
         self: &Arc<Self>,
         request: &Request,
