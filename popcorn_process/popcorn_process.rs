@@ -20,7 +20,8 @@
 //! | `device.rs` | `/dev/popcorn` |
 //!
 //! Lock order: siglock, then `Carrier::state`. `Thread::state` and the tables are leaves. No lock is
-//! held across a message, and nothing here waits but killable.
+//! held across a message, and nothing here waits but killable, except for room for the last that a thread has to say
+//! (`talk::post_last`).
 
 use kernel::prelude::*;
 use popcorn_kernel::global::Global;
