@@ -101,7 +101,7 @@ impl Endpoint {
         if bytes > BYTES_MAX || count == 0 || count > COUNT_MAX {
             return Err(EINVAL);
         }
-        let mut payload = zeroed(bytes, GFP_KERNEL)?;
+        let mut payload = zeroed(bytes)?;
         let options = CallOptions {
             timeout_ms: TIMEOUT_MS,
             sleep: Sleep::Interruptible,

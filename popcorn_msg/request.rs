@@ -22,6 +22,7 @@ use popcorn_core::message::Message;
 use popcorn_core::wire::Header;
 use popcorn_core::wire::Wire;
 use popcorn_core::wire::WireError;
+use popcorn_kernel::bytes::unwarned;
 use popcorn_kernel::err_ratelimited;
 use popcorn_kernel::errno;
 use popcorn_kernel::warn_ratelimited;
@@ -242,7 +243,7 @@ impl Request {
     fn answer_in_worker(&self, status: i32, parts: &[&[u8]]) -> Result {
         let (kind, id) = (self.header.kind, self.header.request);
         let life = self.header.incarnation;
-        let room = || KVVec::with_capacity(length_of(parts), GFP_KERNEL);
+        let room = || KVVec::with_capacity(length_of(parts), unwarned(GFP_KERNEL));
         let mut copy = patiently((), |()| room().map_err(|_| ())).map_err(|()| ENOMEM)?;
         for part in parts {
             copy.extend_from_slice(part, GFP_KERNEL)?;

@@ -181,7 +181,7 @@ impl Receiver {
             return Err(Fault("a message is shorter than its header"));
         }
         let header = dispatch::check(link, &bytes, self.lane, self.life, self.sequence, length)?;
-        let Ok(mut payload) = zeroed(header.length as usize, GFP_KERNEL) else {
+        let Ok(mut payload) = zeroed(header.length as usize) else {
             *starved = true;
             return Ok(None);
         };

@@ -14,6 +14,7 @@ use popcorn_core::stream::lane::MESSAGES_MAX;
 use popcorn_core::stream::Outgoing;
 use popcorn_core::wire::Header;
 use popcorn_core::wire::HEADER_SIZE;
+use popcorn_kernel::bytes::unwarned;
 use popcorn_kernel::pages::PageBuffer;
 
 /// Packets that are let go at once.
@@ -140,7 +141,7 @@ fn gathered<'a>(
     may_sleep: bool,
 ) -> Result<KVVec<u8>> {
     let flags = flags(may_sleep);
-    let mut bytes = KVVec::with_capacity(length, flags)?;
+    let mut bytes = KVVec::with_capacity(length, unwarned(flags))?;
     for slice in slices {
         bytes.extend_from_slice(slice, flags)?;
     }

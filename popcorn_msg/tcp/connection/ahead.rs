@@ -19,7 +19,7 @@ pub(super) struct Ahead {
 impl Ahead {
     /// Nothing yet. May sleep.
     pub(super) fn new() -> Result<Self> {
-        let bytes = zeroed(AHEAD, GFP_KERNEL)?;
+        let bytes = zeroed(AHEAD)?;
         Ok(Self {
             bytes,
             begin: 0,

@@ -148,7 +148,7 @@ impl Connection {
                     };
                     let length = (head.length as usize).saturating_sub(HEADER_SIZE);
                     self.was_long = length >= LONG;
-                    let payload = zeroed(length, GFP_KERNEL).map_err(|_| Broken::Lost(ENOMEM))?;
+                    let payload = zeroed(length).map_err(|_| Broken::Lost(ENOMEM))?;
                     self.reading = Reading::Payload {
                         head: *head,
                         lane: *lane,
