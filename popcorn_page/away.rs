@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 //! The side of a remote: asks the origin for pages, and gives them back when told to.
 
+use core::sync::atomic::Ordering;
+
 use kernel::prelude::*;
 use kernel::sync::Arc;
 use popcorn_core::ids::NodeId;
@@ -20,6 +22,7 @@ use popcorn_kernel::task::sleep_us;
 use crate::hand::Blank;
 use crate::space::Role;
 use crate::space::Space;
+use crate::talk;
 
 /// Attempts to take a page that is swapped out or locked before the origin is put off.
 const TAKE_ATTEMPTS: u32 = 200;
@@ -90,11 +93,24 @@ impl Space {
         let message = proto::PageRequest {
             space: self.id,
             address: address as u64,
-            write: u32::from(write),
-            ahead: ahead as u32,
+            write: u16::from(write),
+            ahead: ahead as u16,
+            ticket: self.tickets.fetch_add(1, Ordering::Relaxed),
         };
-        let response = crate::talk::call(origin, &message, &[])?;
-        let (grant, bytes) = response.decode_prefix::<proto::Grant>()?;
+        let answered = talk::call(origin, &message, &[]);
+        let granted = match &answered {
+            Ok(response) => response.decode_prefix::<proto::Grant>(),
+            Err(error) => Err(*error),
+        };
+        let (grant, bytes) = match granted {
+            Ok(granted) => granted,
+            Err(error) => {
+                if may_hide_grant(error) {
+                    talk::post(origin, &unread(&message), &[])?;
+                }
+                return Err(error);
+            }
+        };
         let exclusive = grant.exclusive != 0;
         let mut pages = Pages(bytes);
         if grant.acknowledge == 0 {
@@ -129,8 +145,9 @@ impl Space {
             outcome: outcome as u32,
             ahead: grant.ahead,
             mapped,
+            ticket: message.ticket,
         };
-        crate::talk::post(origin, &message, &[])?;
+        talk::post(origin, &message, &[])?;
         match result {
             Ok(()) => Ok(came),
             // What another attempt will not change.
@@ -225,6 +242,25 @@ pub(crate) fn content(kind: u32, bytes: &[u8]) -> Result<Option<Option<&[u8; PAG
             Ok(Some(Some(bytes.try_into().map_err(|_| errno::protocol())?)))
         }
         _ => Err(errno::protocol()),
+    }
+}
+
+/// Whether a grant may have been under way though this is what came of the question for it: there was no memory for the
+/// answer here (`ENOMEM`), the origin could not send it (`EIO`), or it makes no sense. After any other error there is
+/// none; who is killed takes with him all of the process that is here.
+fn may_hide_grant(error: Error) -> bool {
+    [ENOMEM, EIO, errno::protocol()].contains(&error)
+}
+
+/// The receipt of whatever was granted in an answer that nobody can read: the pages would be busy for ever.
+fn unread(request: &proto::PageRequest) -> proto::Mapped {
+    proto::Mapped {
+        space: request.space,
+        address: request.address,
+        outcome: Outcome::Unread as u32,
+        ahead: u32::from(request.ahead),
+        mapped: 0,
+        ticket: request.ticket,
     }
 }
 

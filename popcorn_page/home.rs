@@ -48,7 +48,7 @@ impl Directory {
 }
 
 impl Space {
-    /// A remote wants a page. From a worker; may sleep, never for `mmap_lock`.
+    /// A remote wants a page; its receipt will have this ticket. From a worker; may sleep, never for `mmap_lock`.
     ///
     /// # Errors
     ///
@@ -57,11 +57,14 @@ impl Space {
     pub(crate) fn serve(
         self: &Arc<Self>,
         request: &Request,
+        ticket: u32,
         address: usize,
         access: Access,
     ) -> Result<Ended> {
         let step = self.begin(Some(request), address, access)?;
-        Operation::new(self, address).drive(step)
+        Operation::new(self, address)
+            .with_ticket(ticket)
+            .drive(step)
     }
 
     /// A remote that got a page reads (or writes) on: grants what lies behind it, as long as that is
@@ -73,6 +76,7 @@ impl Space {
     pub(crate) fn serve_ahead(
         self: &Arc<Self>,
         request: &Request,
+        ticket: u32,
         address: usize,
         access: Access,
         count: usize,
@@ -87,7 +91,7 @@ impl Space {
             let Ok(keep) = self.begin_untouched(request, address, access) else {
                 break;
             };
-            let mut operation = Operation::new(self, address);
+            let mut operation = Operation::new(self, address).with_ticket(ticket);
             let answer = operation.take(&user, keep, 2);
             match operation.answered(home, Ok(answer)) {
                 Step::Grant { to, data, .. } if to == request.from() => {
@@ -235,6 +239,7 @@ impl Space {
                         entry: Entry::new(popcorn_msg::this_node()),
                         hand: None,
                         driven: false,
+                        ticket: 0,
                         lost: NodeSet::EMPTY,
                     };
                     spare = Some(RBTreeNode::new(key, page, GFP_KERNEL)?);
@@ -258,6 +263,7 @@ impl Space {
             entry,
             hand: None,
             driven: true,
+            ticket: 0,
             lost: NodeSet::EMPTY,
         };
         let spare = RBTreeNode::new(key, page, GFP_KERNEL)?;
@@ -277,10 +283,11 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// `EPROTO` if it had none.
+    /// `EPROTO` if it had none with this ticket.
     pub(crate) fn receipt(
         self: &Arc<Self>,
         request: &Request,
+        ticket: u32,
         address: usize,
         receipt: Receipt,
     ) -> Result {
@@ -293,7 +300,7 @@ impl Space {
                 .pages
                 .get_mut(&(address as u64))
                 .ok_or(errno::protocol())?;
-            if page.driven {
+            if page.driven || page.ticket != ticket {
                 return Err(errno::protocol());
             }
             let step = page

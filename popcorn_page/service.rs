@@ -109,7 +109,7 @@ fn page_request(request: &Request) -> Result<Reply> {
         ahead: 0,
         contents: [0; 16],
     };
-    let served = space.serve(request, address, access);
+    let served = space.serve(request, message.ticket, address, access);
     if matches!(served, Err(error) if error == too_many()) {
         // Others of its requests need not wait for that.
         drop(waiting);
@@ -123,7 +123,7 @@ fn page_request(request: &Request) -> Result<Reply> {
             // Whatever becomes of these, the page that was asked for is granted.
             let count = (message.ahead as usize).min(proto::AHEAD_MAX);
             let ahead = space
-                .serve_ahead(request, address, access, count)
+                .serve_ahead(request, message.ticket, address, access, count)
                 .unwrap_or(KVec::new());
             grant.ahead = ahead.len() as u32;
             for (content, hand) in grant.contents.iter_mut().zip(&ahead) {
@@ -149,16 +149,17 @@ fn mapped(request: &Request) -> Result<Reply> {
     let (message, _) = request.decode_prefix::<proto::Mapped>()?;
     let space = origin_of(message.space, request.from())?;
     let address = page_address(message.address)?;
-    let receipt = match Outcome::new(message.outcome).ok_or(errno::protocol())? {
+    let outcome = Outcome::new(message.outcome).ok_or(errno::protocol())?;
+    let receipt = match outcome {
         Outcome::Mapped => Receipt::Mapped,
-        Outcome::Refused => Receipt::Refused,
+        Outcome::Refused | Outcome::Unread => Receipt::Refused,
         Outcome::Missing => Receipt::Missing,
     };
     if message.ahead as usize > proto::AHEAD_MAX {
         return Err(errno::protocol());
     }
     // Each for itself: an error of one must not leave the others without theirs.
-    let mut result = space.receipt(request, address, receipt);
+    let mut result = space.receipt(request, message.ticket, address, receipt);
     for index in 0..message.ahead as usize {
         let receipt = if (message.mapped >> index) & 1 != 0 {
             Receipt::Mapped
@@ -168,9 +169,13 @@ fn mapped(request: &Request) -> Result<Reply> {
         let address = address
             .checked_add((index + 1) * PAGE_SIZE)
             .ok_or(errno::protocol())?;
-        result = result.and(space.receipt(request, address, receipt));
+        result = result.and(space.receipt(request, message.ticket, address, receipt));
     }
-    result.map(|()| Reply::Empty)
+    match outcome {
+        // Who says so does not know what was granted.
+        Outcome::Unread => Ok(Reply::Empty),
+        _ => result.map(|()| Reply::Empty),
+    }
 }
 
 fn fetch(request: &Request) -> Result<Reply> {

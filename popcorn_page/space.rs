@@ -44,6 +44,8 @@ pub(crate) struct Page {
     pub(crate) hand: Option<Hand>,
     /// A thread carries out the operation now; otherwise a busy entry waits for a receipt.
     pub(crate) driven: bool,
+    /// That of the request which a grant under way answers: a receipt for another one is not for it.
+    pub(crate) ticket: u32,
     /// Nodes that died while a thread did that, which the entry is yet to be told of: by that thread, when it
     /// carries out no more, or by who begins something else first. Empty while `driven` is false.
     pub(crate) lost: NodeSet,
@@ -100,6 +102,8 @@ pub struct Space {
     pub layout: Mutex<u64>,
     /// Remote: where its threads read or write on and on.
     pub(crate) streams: Streams,
+    /// Remote: numbers its requests for pages.
+    pub(crate) tickets: AtomicU32,
     /// The module whose hooks take the space back at its end.
     _user: Pinned,
 }
@@ -206,6 +210,7 @@ impl Space {
                 lost: AtomicBool::new(false),
                 layout <- new_mutex!(1, "popcorn layout"),
                 streams: Streams::new(),
+                tickets: AtomicU32::new(0),
                 _user: user,
             }),
             GFP_KERNEL,

@@ -70,6 +70,8 @@ pub(super) struct Operation<'a> {
     error: Option<Error>,
     /// How long to wait for holders before a worker does, in milliseconds.
     patience_ms: u32,
+    /// Of the remote's request that it answers.
+    ticket: u32,
 }
 
 impl<'a> Operation<'a> {
@@ -80,7 +82,13 @@ impl<'a> Operation<'a> {
             hand: None,
             error: None,
             patience_ms: talk::NO_LIMIT,
+            ticket: 0,
         }
+    }
+
+    /// It answers the request of a remote with this ticket.
+    pub(super) fn with_ticket(self, ticket: u32) -> Self {
+        Self { ticket, ..self }
     }
 
     /// If holders have not answered after `patience_ms`, a worker waits instead.
@@ -356,6 +364,7 @@ impl<'a> Operation<'a> {
                 page.driven = step != Step::Wait;
                 if !page.driven {
                     page.hand = hand.clone();
+                    page.ticket = self.ticket;
                 }
             }
         }

@@ -232,9 +232,11 @@ wire_message! {
         /// The page.
         address: u64,
         /// 1 to write, 0 to read.
-        write: u32,
+        write: u16,
         /// How many pages behind it are welcome, too; at most [`AHEAD_MAX`].
-        ahead: u32,
+        ahead: u16,
+        /// The requester's number of the request, which comes back in [`Mapped`].
+        ticket: u32,
     }
 
     /// The answer to [`PageRequest`]; the tail is the pages for which the contents say so.
@@ -280,7 +282,8 @@ wire_message! {
         address: u64,
     }
 
-    /// What became of a [`Grant`]. To the origin.
+    /// What became of a [`Grant`]. To the origin. Also from who got no answer that could be read:
+    /// see [`Outcome::Unread`].
     pub struct Mapped = 0x0304, one_way {
         /// The address space.
         space: u64,
@@ -291,7 +294,9 @@ wire_message! {
         /// How many pages behind it were granted, too.
         ahead: u32,
         /// Which of those are mapped: bit 0 is the first.
-        mapped: u64,
+        mapped: u32,
+        /// That of the [`PageRequest`].
+        ticket: u32,
     }
 
     /// A frame of the virtual network, or a piece of one, which is the tail. The pieces of a
@@ -456,6 +461,9 @@ wire_enum! {
         Refused = 1,
         /// It is not, and the copy it relied on is gone.
         Missing = 2,
+        /// If there was one: the answer has come, but nobody could read it, for want of memory, say.
+        /// `ahead` is how many pages were asked for; whichever were granted are refused.
+        Unread = 3,
     }
 }
 
