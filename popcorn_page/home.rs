@@ -26,9 +26,12 @@ use popcorn_msg::Request;
 
 use crate::away::Report;
 use crate::hand::Hand;
+use crate::hand::Kept;
 use crate::space::Directory;
 use crate::space::Page;
 use crate::space::Space;
+use crate::waiting::too_many;
+use crate::waiting::Granted;
 
 mod operation;
 mod parting;
@@ -52,8 +55,7 @@ impl Space {
     ///
     /// # Errors
     ///
-    /// `EAGAIN` to ask again; [`too_many`](crate::waiting::too_many): after a while; `ESRCH`: it has ended; others: the
-    /// remote cannot have it.
+    /// `EAGAIN` to ask again; [`too_many`]: after a while; `ESRCH`: it has ended; others: the remote cannot have it.
     pub(crate) fn serve(
         self: &Arc<Self>,
         request: &Request,
@@ -61,9 +63,10 @@ impl Space {
         address: usize,
         access: Access,
     ) -> Result<Ended> {
+        let granted = Granted::begin(request.from()).ok_or_else(too_many)?;
         let step = self.begin(Some(request), address, access)?;
         Operation::new(self, address)
-            .with_ticket(ticket)
+            .for_request(ticket, granted)
             .drive(step)
     }
 
@@ -88,10 +91,13 @@ impl Space {
             let Some(address) = address.checked_add(index * proto::PAGE_SIZE) else {
                 break;
             };
+            let Some(granted) = Granted::begin(request.from()) else {
+                break;
+            };
             let Ok(keep) = self.begin_untouched(request, address, access) else {
                 break;
             };
-            let mut operation = Operation::new(self, address).with_ticket(ticket);
+            let mut operation = Operation::new(self, address).for_request(ticket, granted);
             let answer = operation.take(&user, keep, 2);
             match operation.answered(home, Ok(answer)) {
                 Step::Grant { to, data, .. } if to == request.from() => {
@@ -237,7 +243,7 @@ impl Space {
                     drop(directory);
                     let page = Page {
                         entry: Entry::new(popcorn_msg::this_node()),
-                        hand: None,
+                        kept: None,
                         driven: false,
                         ticket: 0,
                         lost: NodeSet::EMPTY,
@@ -261,7 +267,7 @@ impl Space {
         let key = address as u64;
         let page = Page {
             entry,
-            hand: None,
+            kept: None,
             driven: true,
             ticket: 0,
             lost: NodeSet::EMPTY,
@@ -291,7 +297,11 @@ impl Space {
         address: usize,
         receipt: Receipt,
     ) -> Result {
-        let (step, hand) = {
+        // With it the directory stays, and the receipt finds its grant. Who waits for a holder must not keep it.
+        let Some(user) = self.mm.user() else {
+            return Ok(());
+        };
+        let (step, kept) = {
             let mut directory = self.directory.lock();
             if !request.is_live() {
                 return Ok(());
@@ -308,15 +318,16 @@ impl Space {
                 .receipt(request.from(), receipt)
                 .map_err(|Unexpected| errno::protocol())?;
             page.driven = true;
-            (step, page.hand.take())
+            (step, page.kept.take())
         };
-        self.finish_step(address, step, hand);
+        drop(user);
+        self.finish_step(address, step, kept);
         Ok(())
     }
 
-    fn finish_step(self: &Arc<Self>, address: usize, step: Step, hand: Option<Hand>) {
+    fn finish_step(self: &Arc<Self>, address: usize, step: Step, kept: Option<Kept>) {
         let mut operation = Operation::new(self, address);
-        operation.hand = hand;
+        operation.hand = kept.map(|kept| kept.hand);
         // What could be done was done; nobody waits for an answer.
         let _ = operation.drive(step);
     }
@@ -346,15 +357,15 @@ impl Space {
                     Some(page) => {
                         let step = page.entry.node_lost(node);
                         page.driven = step != Step::Wait;
-                        let hand = if page.driven { page.hand.take() } else { None };
-                        Some((step, hand))
+                        let kept = if page.driven { page.kept.take() } else { None };
+                        Some((step, kept))
                     }
                     None => None,
                 }
             };
             match next {
-                Some((step, hand)) if step != Step::Wait => {
-                    self.finish_step(key as usize, step, hand)
+                Some((step, kept)) if step != Step::Wait => {
+                    self.finish_step(key as usize, step, kept)
                 }
                 _ => self.changed.wake_all(),
             }

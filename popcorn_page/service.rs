@@ -72,7 +72,7 @@ fn remote_of(id: u64, from: NodeId) -> Result<Arc<Space>> {
 }
 
 /// How long who asks for a page is put off while this machine does not serve others, or too many of its requests wait,
-/// or too many wait for the holder.
+/// or too many wait for the holder, or too many pages are on their way to it.
 const PUT_OFF_MS: u32 = 20;
 
 fn page_address(raw: u64) -> Result<usize> {

@@ -31,7 +31,7 @@ use popcorn_kernel::table::Table;
 use popcorn_kernel::wait::WaitQueue;
 use popcorn_kernel::work::WorkQueue;
 
-use crate::hand::Hand;
+use crate::hand::Kept;
 use crate::streams::Streams;
 
 /// Ranges that may be frozen at once.
@@ -41,7 +41,7 @@ pub(crate) const FROZEN_MAX: usize = 8;
 pub(crate) struct Page {
     pub(crate) entry: Entry,
     /// What a grant under way carries, until its receipt.
-    pub(crate) hand: Option<Hand>,
+    pub(crate) kept: Option<Kept>,
     /// A thread carries out the operation now; otherwise a busy entry waits for a receipt.
     pub(crate) driven: bool,
     /// That of the request which a grant under way answers: a receipt for another one is not for it.
@@ -256,11 +256,19 @@ impl Space {
         Self::new(id, Role::Remote(origin), Mm::current().ok_or(EINVAL)?, user)
     }
 
-    /// Takes the space out of the table: no message reaches it any more.
+    /// Takes the space out of the table: no message reaches it any more. Nobody has a use for its directory then, but
+    /// who waits for a holder may keep the space for long. May sleep.
     pub fn forget(&self) {
         if let Some(spaces) = SPACES.get() {
             drop(spaces.table.remove(self.id));
         }
+        let pages = {
+            let mut directory = self.directory.lock();
+            // Nothing begins any more.
+            directory.dead = NodeSet::from_bits(u64::MAX);
+            core::mem::replace(&mut directory.pages, RBTree::new())
+        };
+        drop(pages);
     }
 
     /// The node that keeps the directory.

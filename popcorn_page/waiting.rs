@@ -7,6 +7,9 @@
 //! workers of a peer, and whoever has more is put off. Those of all peers together cannot occupy the workers that others
 //! need, for they have their own (`Handler::waits`). Of these a holder that does not answer gets a part only: else
 //! requests of a few peers for its pages would leave none for those that others would answer.
+//!
+//! And how many pages are on their way to one node: of each the origin keeps a copy, which nobody is charged for, until
+//! the receipt. A node that goes on asking and never gives one would have it keep all that its processes have.
 
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
@@ -14,18 +17,22 @@ use kernel::error::Error;
 use popcorn_core::directory::NodeSet;
 use popcorn_core::ids::NodeId;
 use popcorn_core::ids::NODE_MAX;
+use popcorn_core::proto::AHEAD_MAX;
 use popcorn_kernel::errno;
 
 /// Of one node.
 const WAITING_MAX: u32 = popcorn_msg::QUEUED_MAX / 2;
 /// For one holder: an eighth of the workers that may wait.
 const ASKED_MAX: u32 = popcorn_msg::QUEUED_MAX / 4;
+/// To one node: as many as requests of it that are served at once can ask for.
+const GRANTED_MAX: u32 = popcorn_msg::QUEUED_MAX * (AHEAD_MAX as u32 + 1);
 
 /// One number for each node. Nothing is published by them.
 type Numbers = [AtomicU32; NODE_MAX];
 
 static WAITING: Numbers = [const { AtomicU32::new(0) }; NODE_MAX];
 static ASKED: Numbers = [const { AtomicU32::new(0) }; NODE_MAX];
+static GRANTED: Numbers = [const { AtomicU32::new(0) }; NODE_MAX];
 
 /// Within this module: there are too many. Who asks is put off for a while, and told `EAGAIN`.
 pub(crate) fn too_many() -> Error {
@@ -58,6 +65,18 @@ impl Waiting {
     /// One more of that node's; `None`: there are too many.
     pub(crate) fn begin(from: NodeId) -> Option<Self> {
         One::more(&WAITING, from, WAITING_MAX).map(|_one| Self { _one })
+    }
+}
+
+/// A page on its way to a node, until this is dropped.
+pub(crate) struct Granted {
+    _one: One,
+}
+
+impl Granted {
+    /// One more to that node; `None`: there are too many.
+    pub(crate) fn begin(to: NodeId) -> Option<Self> {
+        One::more(&GRANTED, to, GRANTED_MAX).map(|_one| Self { _one })
     }
 }
 

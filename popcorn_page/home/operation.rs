@@ -20,6 +20,7 @@ use popcorn_kernel::task::sleep_us;
 
 use crate::hand::Blank;
 use crate::hand::Hand;
+use crate::hand::Kept;
 use crate::service::is_killable;
 use crate::service::Invalidated;
 use crate::space::later;
@@ -27,6 +28,7 @@ use crate::space::Space;
 use crate::talk;
 use crate::waiting::too_many;
 use crate::waiting::Asked;
+use crate::waiting::Granted;
 
 /// Attempts to take a page of our own before a request for it is put off.
 const TAKE_ATTEMPTS: u32 = 50;
@@ -72,6 +74,8 @@ pub(super) struct Operation<'a> {
     patience_ms: u32,
     /// Of the remote's request that it answers.
     ticket: u32,
+    /// Counts the page that goes to that remote.
+    granted: Option<Granted>,
 }
 
 impl<'a> Operation<'a> {
@@ -83,12 +87,17 @@ impl<'a> Operation<'a> {
             error: None,
             patience_ms: talk::NO_LIMIT,
             ticket: 0,
+            granted: None,
         }
     }
 
-    /// It answers the request of a remote with this ticket.
-    pub(super) fn with_ticket(self, ticket: u32) -> Self {
-        Self { ticket, ..self }
+    /// It answers the request of a remote with this ticket; `granted` counts the page for that.
+    pub(super) fn for_request(self, ticket: u32, granted: Granted) -> Self {
+        Self {
+            ticket,
+            granted: Some(granted),
+            ..self
+        }
     }
 
     /// If holders have not answered after `patience_ms`, a worker waits instead.
@@ -104,7 +113,7 @@ impl<'a> Operation<'a> {
     /// # Errors
     ///
     /// `EINTR`: killed, or out of patience, and a worker goes on. `ESRCH`: the address space has ended, and its pages
-    /// with it; the entry stays busy, and nobody looks at it. Others: the operation has ended without a grant.
+    /// with it; nobody looks at the entry any more. Others: the operation has ended without a grant.
     pub(super) fn drive(mut self, mut step: Step) -> Result<Ended> {
         let home = popcorn_msg::this_node();
         loop {
@@ -144,7 +153,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Advances the entry; the page exists, since its entry is busy.
+    /// Advances the entry; the page exists, since its entry is busy, or the space has ended.
     fn advance(&self, step: impl FnOnce(&mut Entry) -> Step) -> Step {
         let mut directory = self.space.directory.lock();
         match directory.pages.get_mut(&(self.address as u64)) {
@@ -363,7 +372,10 @@ impl<'a> Operation<'a> {
                 step = page.apply_losses();
                 page.driven = step != Step::Wait;
                 if !page.driven {
-                    page.hand = hand.clone();
+                    page.kept = hand.clone().map(|hand| Kept {
+                        hand,
+                        _granted: self.granted.take(),
+                    });
                     page.ticket = self.ticket;
                 }
             }
