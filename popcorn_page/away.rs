@@ -18,8 +18,12 @@ use popcorn_kernel::mm::Taken;
 use popcorn_kernel::mm::PAGE_SIZE;
 use popcorn_kernel::pages::PageBuffer;
 use popcorn_kernel::task::sleep_us;
+use popcorn_msg::Called;
+use popcorn_msg::Outstanding;
 
 use crate::hand::Blank;
+use crate::space::later;
+use crate::space::LeftPlaces;
 use crate::space::Role;
 use crate::space::Space;
 use crate::talk;
@@ -97,7 +101,14 @@ impl Space {
             ahead: ahead as u16,
             ticket: self.tickets.fetch_add(1, Ordering::Relaxed),
         };
-        let answered = talk::call(origin, &message, &[]);
+        let answered = match talk::call_or_leave(origin, &message, true, talk::NO_LIMIT) {
+            Ok(Called::Answered(response)) => Ok(response),
+            Ok(Called::Left(error, outstanding)) => {
+                self.leave(origin, Some(outstanding), unread(&message));
+                Err(error)
+            }
+            Err(error) => Err(error),
+        };
         let granted = match &answered {
             Ok(response) => response.decode_prefix::<proto::Grant>(),
             Err(error) => Err(*error),
@@ -106,7 +117,7 @@ impl Space {
             Ok(granted) => granted,
             Err(error) => {
                 if may_hide_grant(error) {
-                    talk::post(origin, &unread(&message), &[])?;
+                    self.acknowledge(origin, unread(&message))?;
                 }
                 return Err(error);
             }
@@ -139,7 +150,7 @@ impl Space {
             }
         }
         self.streams.granted(address, granted, ahead);
-        let message = proto::Mapped {
+        let receipt = proto::Mapped {
             space: self.id,
             address: address as u64,
             outcome: outcome as u32,
@@ -147,12 +158,46 @@ impl Space {
             mapped,
             ticket: message.ticket,
         };
-        talk::post(origin, &message, &[])?;
+        self.acknowledge(origin, receipt)?;
         match result {
             Ok(()) => Ok(came),
             // What another attempt will not change.
             Err(error) if error == ENOMEM || error == errno::protocol() => Err(error),
             Err(_) => Err(EAGAIN),
+        }
+    }
+
+    /// Tells the origin what became of a grant.
+    fn acknowledge(&self, origin: NodeId, receipt: proto::Mapped) -> Result {
+        let posted = talk::post(origin, &receipt, &[]);
+        if posted == Err(EINTR) {
+            self.leave(origin, None, receipt);
+        }
+        posted
+    }
+
+    /// The thread is killed, and all of its process that is here with it, of which the origin hears. But if it looked
+    /// at another process, as a debugger does, that goes on: a worker gives the receipt, after the answer if that is
+    /// yet to come.
+    fn leave(&self, origin: NodeId, answer: Option<Outstanding>, receipt: proto::Mapped) {
+        if self.mm.is_current() {
+            return;
+        }
+        let places = LeftPlaces::find(1);
+        let is_left = places.is_some();
+        let work = move || {
+            let _places = places;
+            if let Some(answer) = answer {
+                // Nobody maps what it may have brought.
+                let _ = answer.wait();
+            }
+            // If this fails, the origin is gone.
+            let _ = talk::post(origin, &receipt, &[]);
+        };
+        if is_left {
+            later(work);
+        } else {
+            work();
         }
     }
 
@@ -246,8 +291,8 @@ pub(crate) fn content(kind: u32, bytes: &[u8]) -> Result<Option<Option<&[u8; PAG
 }
 
 /// Whether a grant may have been under way though this is what came of the question for it: there was no memory for the
-/// answer here (`ENOMEM`), the origin could not send it (`EIO`), or it makes no sense. After any other error there is
-/// none; who is killed takes with him all of the process that is here.
+/// answer (`ENOMEM`), the origin could not send it (`EIO`), or it makes no sense. After any other error there is
+/// none; for who is killed see [`Space::leave`].
 fn may_hide_grant(error: Error) -> bool {
     [ENOMEM, EIO, errno::protocol()].contains(&error)
 }

@@ -64,7 +64,8 @@
 //! 3. An operation in Grant waits for the requester's mapping, which takes its `mmap_lock` for
 //!    reading. No holder of an `mmap_lock` waits for a message with it held. A thread that is killed
 //!    between request and receipt dies with all of the process on its node, which is told to the
-//!    origin and ends the operation as the node's death does.
+//!    origin and ends the operation as the node's death does; one of another process, a debugger's,
+//!    leaves the receipt to a worker.
 //! 4. REQUESTs never wait at the origin for a busy page or a frozen range: they are sent back by
 //!    RETRY. Hence nothing in 2 or 3 waits for a thread in 1, and there is no cycle. Local threads of
 //!    the origin may sleep until the entry is idle, since an operation's end depends on none of them:
