@@ -7,14 +7,17 @@
  *   victim call NODE       its thread belongs there and sleeps in a system call, at home
  *   victim pages NODE      all of it is at home, but some of its pages are there alone
  *   victim pages NODE OTHER  they are at these two nodes
+ *   victim watched NODE    one of its two threads runs there; the other one, at home, writes on and on
  *
- * It says "there" once that is so. The last of them then waits for a line and touches its pages: it says how
- * many are lost, and checks all others. A wrong byte is status 1.
+ * It says "there" once that is so. "pages" then waits for a line and touches its pages: it says how many are
+ * lost, and checks all others. "watched" says where it writes, for a debugger there (guest/debugger); after a
+ * line it looks at each page. A wrong byte is status 1.
  */
 #define _GNU_SOURCE
 #include "harness.h"
 
 #include <err.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -151,17 +154,54 @@ static void pages(void)
 	exit(fflush(stdout) ? 1 : 0);
 }
 
+static bool is_told(void)
+{
+	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+
+	return poll(&input, 1, 0) > 0;
+}
+
+/* A debugger there sees no area that nobody of the process has touched there. */
+static void *touch_there(void *unused)
+{
+	(void)unused;
+	move(node);
+	(void)*(volatile uint8_t *)there;
+	return compute(NULL);
+}
+
+static void watched(void)
+{
+	pthread_t other;
+	uint64_t round = 1;
+
+	there = anon(PAGES * PAGE);
+	if (pthread_create(&other, NULL, touch_there, NULL))
+		errx(2, "no thread");
+	while (!arrived)
+		nap();
+	printf("there 0x%lx %lu\n", (unsigned long)there, PAGES * PAGE);
+	fflush(stdout);
+	for (; !is_told(); round++) {
+		fill(there, PAGES * PAGE, round);
+		nap();
+	}
+	fill(there, PAGES * PAGE, round);
+	exit(mismatch(there, PAGES * PAGE, round) >= 0);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		void (*run)(void);
 	} kinds[] = {
-		{ "thread", thread }, { "threads", threads }, { "call", call }, { "pages", pages }
+		{ "thread", thread }, { "threads", threads }, { "call", call },
+		{ "pages", pages },   { "watched", watched },
 	};
 
 	if (argc != 3 && argc != 4)
-		errx(2, "usage: victim thread|threads|call|pages NODE [OTHER]");
+		errx(2, "usage: victim thread|threads|call|pages|watched NODE [OTHER]");
 	node = atoi(argv[2]);
 	if (argc == 4)
 		other_node = atoi(argv[3]);
