@@ -65,7 +65,7 @@ impl Space {
         }
     }
 
-    fn fault_away(&self, origin: NodeId, fault: Fault<'_>) -> Report {
+    fn fault_away(self: &Arc<Self>, origin: NodeId, fault: Fault<'_>) -> Report {
         let address = fault.address();
         let write = fault.is_write();
         let unlocked = match fault.unlock() {
@@ -91,7 +91,7 @@ impl Space {
     }
 
     /// Asks for a page and maps it, and what comes with it. How many pages of data came.
-    fn request(&self, origin: NodeId, address: usize, write: bool) -> Result<u64> {
+    fn request(self: &Arc<Self>, origin: NodeId, address: usize, write: bool) -> Result<u64> {
         let user = self.mm.user().ok_or(ESRCH)?;
         let ahead = self.streams.ahead(address);
         let message = proto::PageRequest {
@@ -168,7 +168,7 @@ impl Space {
     }
 
     /// Tells the origin what became of a grant.
-    fn acknowledge(&self, origin: NodeId, receipt: proto::Mapped) -> Result {
+    fn acknowledge(self: &Arc<Self>, origin: NodeId, receipt: proto::Mapped) -> Result {
         let posted = talk::post(origin, &receipt, &[]);
         if posted == Err(EINTR) {
             self.leave(origin, None, receipt);
@@ -179,20 +179,28 @@ impl Space {
     /// The thread is killed, and all of its process that is here with it, of which the origin hears. But if it looked
     /// at another process, as a debugger does, that goes on: a worker gives the receipt, after the answer if that is
     /// yet to come.
-    fn leave(&self, origin: NodeId, answer: Option<Outstanding>, receipt: proto::Mapped) {
+    fn leave(
+        self: &Arc<Self>,
+        origin: NodeId,
+        answer: Option<Outstanding>,
+        receipt: proto::Mapped,
+    ) {
         if self.mm.is_current() {
             return;
         }
         let places = LeftPlaces::find(1);
         let is_left = places.is_some();
+        let space = self.clone();
         let work = move || {
             let _places = places;
-            if let Some(answer) = answer {
-                // Nobody maps what it may have brought.
-                let _ = answer.wait();
+            // As long as there is one the queue stays that this is done from.
+            let _space = space;
+            // Nobody maps what the answer may have brought.
+            match answer.map(Outstanding::wait) {
+                Some(Err(error)) if !may_hide_grant(error) => (),
+                // If this fails, the origin is gone.
+                _ => drop(talk::post_last(origin, &receipt)),
             }
-            // If this fails, the origin is gone.
-            let _ = talk::post(origin, &receipt, &[]);
         };
         if is_left {
             later(work);
@@ -290,11 +298,11 @@ pub(crate) fn content(kind: u32, bytes: &[u8]) -> Result<Option<Option<&[u8; PAG
     }
 }
 
-/// Whether a grant may have been under way though this is what came of the question for it: there was no memory for the
-/// answer (`ENOMEM`), the origin could not send it (`EIO`), or it makes no sense. After any other error there is
-/// none; for who is killed see [`Space::leave`].
+/// Whether a grant may have been under way though this is what came of the question for it: the origin could not send
+/// the answer (`EIO`), or it makes no sense. After any other error there is none; for who is killed see
+/// [`Space::leave`].
 fn may_hide_grant(error: Error) -> bool {
-    [ENOMEM, EIO, errno::protocol()].contains(&error)
+    [EIO, errno::protocol()].contains(&error)
 }
 
 /// The receipt of whatever was granted in an answer that nobody can read: the pages would be busy for ever.

@@ -11,7 +11,6 @@ use popcorn_msg::Part;
 use popcorn_msg::Response;
 
 use crate::away;
-use crate::waiting::Granted;
 
 /// The content of a page on its way, shared by the message that carries it, until the other machine has acknowledged
 /// that, and the operation that keeps it until it has arrived.
@@ -42,12 +41,6 @@ impl Hand {
             _ => Part::Bytes(self.bytes().map_or(&[], |bytes| &bytes[..])),
         }
     }
-}
-
-/// What is kept of a page until the receipt of its grant, and counted for who is to get it.
-pub(crate) struct Kept {
-    pub(crate) hand: Hand,
-    pub(crate) _granted: Option<Granted>,
 }
 
 /// The answer of a holder.

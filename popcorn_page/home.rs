@@ -26,7 +26,6 @@ use popcorn_msg::Request;
 
 use crate::away::Report;
 use crate::hand::Hand;
-use crate::hand::Kept;
 use crate::space::Directory;
 use crate::space::Page;
 use crate::space::Space;
@@ -91,7 +90,7 @@ impl Space {
             let Some(address) = address.checked_add(index * proto::PAGE_SIZE) else {
                 break;
             };
-            let Some(granted) = Granted::begin(request.from()) else {
+            let Some(granted) = Granted::begin_ahead(request.from()) else {
                 break;
             };
             let Ok(keep) = self.begin_untouched(request, address, access) else {
@@ -243,7 +242,8 @@ impl Space {
                     drop(directory);
                     let page = Page {
                         entry: Entry::new(popcorn_msg::this_node()),
-                        kept: None,
+                        hand: None,
+                        granted: None,
                         driven: false,
                         ticket: 0,
                         lost: NodeSet::EMPTY,
@@ -267,7 +267,8 @@ impl Space {
         let key = address as u64;
         let page = Page {
             entry,
-            kept: None,
+            hand: None,
+            granted: None,
             driven: true,
             ticket: 0,
             lost: NodeSet::EMPTY,
@@ -297,19 +298,19 @@ impl Space {
         address: usize,
         receipt: Receipt,
     ) -> Result {
-        // With it the directory stays, and the receipt finds its grant. Who waits for a holder must not keep it.
-        let Some(user) = self.mm.user() else {
-            return Ok(());
-        };
-        let (step, kept) = {
+        let (step, hand) = {
             let mut directory = self.directory.lock();
             if !request.is_live() {
                 return Ok(());
             }
-            let page = directory
-                .pages
-                .get_mut(&(address as u64))
-                .ok_or(errno::protocol())?;
+            let Some(page) = directory.pages.get_mut(&(address as u64)) else {
+                drop(directory);
+                // The directory ends with the memory.
+                return match self.mm.user() {
+                    Some(_) => Err(errno::protocol()),
+                    None => Ok(()),
+                };
+            };
             if page.driven || page.ticket != ticket {
                 return Err(errno::protocol());
             }
@@ -318,16 +319,16 @@ impl Space {
                 .receipt(request.from(), receipt)
                 .map_err(|Unexpected| errno::protocol())?;
             page.driven = true;
-            (step, page.kept.take())
+            page.granted = None;
+            (step, page.hand.take())
         };
-        drop(user);
-        self.finish_step(address, step, kept);
+        self.finish_step(address, step, hand);
         Ok(())
     }
 
-    fn finish_step(self: &Arc<Self>, address: usize, step: Step, kept: Option<Kept>) {
+    fn finish_step(self: &Arc<Self>, address: usize, step: Step, hand: Option<Hand>) {
         let mut operation = Operation::new(self, address);
-        operation.hand = kept.map(|kept| kept.hand);
+        operation.hand = hand;
         // What could be done was done; nobody waits for an answer.
         let _ = operation.drive(step);
     }
@@ -357,15 +358,20 @@ impl Space {
                     Some(page) => {
                         let step = page.entry.node_lost(node);
                         page.driven = step != Step::Wait;
-                        let kept = if page.driven { page.kept.take() } else { None };
-                        Some((step, kept))
+                        let hand = if page.driven {
+                            page.granted = None;
+                            page.hand.take()
+                        } else {
+                            None
+                        };
+                        Some((step, hand))
                     }
                     None => None,
                 }
             };
             match next {
-                Some((step, kept)) if step != Step::Wait => {
-                    self.finish_step(key as usize, step, kept)
+                Some((step, hand)) if step != Step::Wait => {
+                    self.finish_step(key as usize, step, hand)
                 }
                 _ => self.changed.wake_all(),
             }

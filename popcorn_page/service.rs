@@ -158,10 +158,14 @@ fn mapped(request: &Request) -> Result<Reply> {
     if message.ahead as usize > proto::AHEAD_MAX {
         return Err(errno::protocol());
     }
+    let mapped = match outcome {
+        Outcome::Unread => 0,
+        _ => message.mapped,
+    };
     // Each for itself: an error of one must not leave the others without theirs.
     let mut result = space.receipt(request, message.ticket, address, receipt);
     for index in 0..message.ahead as usize {
-        let receipt = if (message.mapped >> index) & 1 != 0 {
+        let receipt = if (mapped >> index) & 1 != 0 {
             Receipt::Mapped
         } else {
             Receipt::Refused

@@ -31,8 +31,9 @@ use popcorn_kernel::table::Table;
 use popcorn_kernel::wait::WaitQueue;
 use popcorn_kernel::work::WorkQueue;
 
-use crate::hand::Kept;
+use crate::hand::Hand;
 use crate::streams::Streams;
+use crate::waiting::Granted;
 
 /// Ranges that may be frozen at once.
 pub(crate) const FROZEN_MAX: usize = 8;
@@ -41,7 +42,9 @@ pub(crate) const FROZEN_MAX: usize = 8;
 pub(crate) struct Page {
     pub(crate) entry: Entry,
     /// What a grant under way carries, until its receipt.
-    pub(crate) kept: Option<Kept>,
+    pub(crate) hand: Option<Hand>,
+    /// Counts that for who is to get it.
+    pub(crate) granted: Option<Granted>,
     /// A thread carries out the operation now; otherwise a busy entry waits for a receipt.
     pub(crate) driven: bool,
     /// That of the request which a grant under way answers: a receipt for another one is not for it.
@@ -102,7 +105,8 @@ pub struct Space {
     pub layout: Mutex<u64>,
     /// Remote: where its threads read or write on and on.
     pub(crate) streams: Streams,
-    /// Remote: numbers its requests for pages.
+    /// Remote: numbers its requests for pages, from anywhere on: another space with this id may have been here, of which
+    /// something is still under way.
     pub(crate) tickets: AtomicU32,
     /// The module whose hooks take the space back at its end.
     _user: Pinned,
@@ -120,7 +124,7 @@ pub(crate) struct Spaces {
 
 pub(crate) static SPACES: Global<Spaces> = Global::new();
 
-/// Calls that killed threads may leave at once, so that all others still find places for theirs, though nobody
+/// Calls and receipts that killed threads may leave at once, so that all others still find places for theirs, though nobody
 /// answers these: far fewer than calls can be outstanding, and than workers can wait on one of several memory nodes.
 /// Who comes later cannot be killed while he waits. Others than those have half of them, and wait after that, too.
 const LEFT_MAX: u32 = 128;
@@ -210,7 +214,7 @@ impl Space {
                 lost: AtomicBool::new(false),
                 layout <- new_mutex!(1, "popcorn layout"),
                 streams: Streams::new(),
-                tickets: AtomicU32::new(0),
+                tickets: AtomicU32::new(random_u64() as u32),
                 _user: user,
             }),
             GFP_KERNEL,
@@ -264,7 +268,7 @@ impl Space {
         }
         let pages = {
             let mut directory = self.directory.lock();
-            // Nothing begins any more.
+            // Hardly anything begins any more: what does finds no memory, and ends.
             directory.dead = NodeSet::from_bits(u64::MAX);
             core::mem::replace(&mut directory.pages, RBTree::new())
         };

@@ -9,7 +9,8 @@
 //! requests of a few peers for its pages would leave none for those that others would answer.
 //!
 //! And how many pages are on their way to one node: of each the origin keeps a copy, which nobody is charged for, until
-//! the receipt. A node that goes on asking and never gives one would have it keep all that its processes have.
+//! the receipt. A node that goes on asking and never gives one would have it keep all that its processes have. An honest
+//! one that has very many requests under way gets fewer pages that it did not ask for.
 
 use core::sync::atomic::AtomicU32;
 use core::sync::atomic::Ordering;
@@ -26,6 +27,8 @@ const WAITING_MAX: u32 = popcorn_msg::QUEUED_MAX / 2;
 const ASKED_MAX: u32 = popcorn_msg::QUEUED_MAX / 4;
 /// To one node: as many as requests of it that are served at once can ask for.
 const GRANTED_MAX: u32 = popcorn_msg::QUEUED_MAX * (AHEAD_MAX as u32 + 1);
+/// Of those, pages ahead included: about as many calls as it can have under way still get what they ask for.
+const GRANTED_AHEAD_MAX: u32 = GRANTED_MAX / 4 * 3;
 
 /// One number for each node. Nothing is published by them.
 type Numbers = [AtomicU32; NODE_MAX];
@@ -39,44 +42,59 @@ pub(crate) fn too_many() -> Error {
     errno::no_buffers()
 }
 
-/// One more in a number, until this is dropped.
-struct One(&'static AtomicU32);
-
-impl One {
-    /// `None`: there are `most`.
-    fn more(numbers: &'static Numbers, node: NodeId, most: u32) -> Option<Self> {
-        let one = Self(numbers.get(node.index())?);
-        (one.0.fetch_add(1, Ordering::Relaxed) < most).then_some(one)
-    }
+/// One more of that node. How many there were before.
+fn more(numbers: &Numbers, node: NodeId) -> u32 {
+    numbers
+        .get(node.index())
+        .map_or(u32::MAX, |number| number.fetch_add(1, Ordering::Relaxed))
 }
 
-impl Drop for One {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+fn less(numbers: &Numbers, node: NodeId) {
+    if let Some(number) = numbers.get(node.index()) {
+        number.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 /// A request that waits, until this is dropped.
-pub(crate) struct Waiting {
-    _one: One,
-}
+pub(crate) struct Waiting(NodeId);
 
 impl Waiting {
     /// One more of that node's; `None`: there are too many.
     pub(crate) fn begin(from: NodeId) -> Option<Self> {
-        One::more(&WAITING, from, WAITING_MAX).map(|_one| Self { _one })
+        let waiting = Self(from);
+        (more(&WAITING, from) < WAITING_MAX).then_some(waiting)
     }
 }
 
-/// A page on its way to a node, until this is dropped.
-pub(crate) struct Granted {
-    _one: One,
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        less(&WAITING, self.0);
+    }
 }
 
+/// A page on its way to a node, until this is dropped. Small: each entry of a directory has room for one.
+pub(crate) struct Granted(NodeId);
+
 impl Granted {
-    /// One more to that node; `None`: there are too many.
+    /// One more to that node, which asked for it; `None`: there are too many.
     pub(crate) fn begin(to: NodeId) -> Option<Self> {
-        One::more(&GRANTED, to, GRANTED_MAX).map(|_one| Self { _one })
+        Self::below(GRANTED_MAX, to)
+    }
+
+    /// One more that lies behind what it asked for.
+    pub(crate) fn begin_ahead(to: NodeId) -> Option<Self> {
+        Self::below(GRANTED_AHEAD_MAX, to)
+    }
+
+    fn below(most: u32, to: NodeId) -> Option<Self> {
+        let granted = Self(to);
+        (more(&GRANTED, to) < most).then_some(granted)
+    }
+}
+
+impl Drop for Granted {
+    fn drop(&mut self) {
+        less(&GRANTED, self.0);
     }
 }
 
@@ -88,9 +106,8 @@ impl Asked {
     pub(crate) fn begin(holders: NodeSet) -> Option<Self> {
         let mut asked = Self(NodeSet::EMPTY);
         for holder in holders {
-            let before = ASKED.get(holder.index())?.fetch_add(1, Ordering::Relaxed);
             asked.0 = asked.0.with(holder);
-            if before >= ASKED_MAX {
+            if more(&ASKED, holder) >= ASKED_MAX {
                 return None;
             }
         }
@@ -101,9 +118,7 @@ impl Asked {
 impl Drop for Asked {
     fn drop(&mut self) {
         for node in self.0 {
-            if let Some(number) = ASKED.get(node.index()) {
-                number.fetch_sub(1, Ordering::Relaxed);
-            }
+            less(&ASKED, node);
         }
     }
 }

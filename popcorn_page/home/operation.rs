@@ -20,7 +20,6 @@ use popcorn_kernel::task::sleep_us;
 
 use crate::hand::Blank;
 use crate::hand::Hand;
-use crate::hand::Kept;
 use crate::service::is_killable;
 use crate::service::Invalidated;
 use crate::space::later;
@@ -372,10 +371,10 @@ impl<'a> Operation<'a> {
                 step = page.apply_losses();
                 page.driven = step != Step::Wait;
                 if !page.driven {
-                    page.kept = hand.clone().map(|hand| Kept {
-                        hand,
-                        _granted: self.granted.take(),
-                    });
+                    page.hand = hand.clone();
+                    if hand.is_some() {
+                        page.granted = self.granted.take();
+                    }
                     page.ticket = self.ticket;
                 }
             }

@@ -461,7 +461,7 @@ wire_enum! {
         Refused = 1,
         /// It is not, and the copy it relied on is gone.
         Missing = 2,
-        /// If there was one: the answer has come, but nobody could read it, for want of memory, say.
+        /// If there was one: the answer could not be sent, or makes no sense, or who asked was killed.
         /// `ahead` is how many pages were asked for; whichever were granted are refused.
         Unread = 3,
     }
