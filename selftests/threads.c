@@ -674,6 +674,61 @@ static void creation_storm(void)
 	with_threads(create_many);
 }
 
+static struct {
+	_Atomic int there, refused, error;
+	sem_t end;
+} crowd;
+
+static void *join_crowd(void *arg)
+{
+	if (!popcorn_migrate(away_node()))
+		crowd.there++;
+	else if (errno == EAGAIN)
+		crowd.refused++;
+	else
+		crowd.error = errno;
+	while (sem_wait(&crowd.end))
+		;
+	return arg;
+}
+
+/* A node takes a thread of another one for each MiB of memory that it has; who comes later stays. */
+static void more_than_a_node_takes(void)
+{
+	struct popcorn_node_info info[POPCORN_NODE_MAX];
+	int count = popcorn_nodes(info, ARRAY_SIZE(info)), room = 0, all;
+	pthread_attr_t attributes;
+	pthread_t *thread;
+
+	need_remote();
+	for (int i = 0; i < count && i < (int)ARRAY_SIZE(info); i++)
+		if ((int)info[i].id == away_node())
+			room = info[i].memory >> 20;
+	CHECK(room, "of %d nodes none is node %d", count, away_node());
+	if (room > 2048)
+		case_skip("that are more threads than a test should have");
+	all = room + 20;
+	thread = anon(all * sizeof(*thread));
+	CHECK(!sem_init(&crowd.end, 0, 0));
+	CHECK(!pthread_attr_init(&attributes));
+	CHECK(!pthread_attr_setstacksize(&attributes, 64 << 10));
+	for (int i = 0; i < all; i++) {
+		int error = pthread_create(&thread[i], &attributes, join_crowd, NULL);
+
+		CHECK(!error, "thread %d: %s", i, strerror(error));
+	}
+	WAIT_UNTIL(crowd.there + crowd.refused == all || crowd.error);
+	diag("node %d has %d MiB and took %d threads", away_node(), room, crowd.there);
+	CHECK(!crowd.error, "%s", strerror(crowd.error));
+	CHECK(crowd.there <= room && crowd.there > room / 2, "%d are there", crowd.there);
+	for (int i = 0; i < all; i++)
+		CHECK_OK(sem_post(&crowd.end));
+	for (int i = 0; i < all; i++)
+		CHECK(!pthread_join(thread[i], NULL));
+	go_away();
+	come_home();
+}
+
 static const struct test tests[] = {
 	TEST(create_and_join_away),
 	TEST(created_away_ends_at_home),
@@ -695,6 +750,7 @@ static const struct test tests[] = {
 	TEST(layout_changes_reach_away),
 	TEST(malloc_from_all),
 	TEST(creation_storm),
+	TEST(more_than_a_node_takes),
 };
 
 int main(void)

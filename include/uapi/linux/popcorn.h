@@ -53,7 +53,7 @@
  *          large a state
  * For the caller also, and then it is where it was, or at home:
  * EINTR    killed                   ENOMEM    no memory, here or there
- * EAGAIN   too many are on their way there at once
+ * EAGAIN   too many are on their way there at once, or as many of this node are there as may be
  * EIO      it could not be started there
  * EINVAL   the destination's processor does not have the caller's state
  */
