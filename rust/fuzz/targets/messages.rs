@@ -195,7 +195,7 @@ fn run(input: &[u8]) {
     assert!(is_same(Reason::new(number).map(|value| value as u32), 5));
     assert!(is_same(Verdict::new(number).map(|value| value as u32), 4));
     assert!(is_same(Content::new(number).map(|value| value as u32), 3));
-    assert!(is_same(Outcome::new(number).map(|value| value as u32), 3));
+    assert!(is_same(Outcome::new(number).map(|value| value as u32), 4));
     assert!(is_same(FaultKind::new(number).map(|value| value as u32), 3));
     assert!(is_same(
         NetChecksum::new(number).map(|value| value as u32),
