@@ -28,7 +28,7 @@ use crate::ring::Memory;
 /// Marks a filled header: "POPCORNW".
 pub const MAGIC: u64 = u64::from_le_bytes(*b"POPCORNW");
 /// Raised whenever this layout changes.
-pub const ABI_VERSION: u64 = 3;
+pub const ABI_VERSION: u64 = 4;
 /// Bytes of one side's header.
 pub const HEADER_SIZE: usize = 4096;
 /// Bytes of a host name, padded with zeros.

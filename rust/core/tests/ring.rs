@@ -8,6 +8,7 @@ mod shared_memory;
 use popcorn_core::circle::Circular;
 use popcorn_core::circle::Masked;
 use popcorn_core::ring::length;
+use popcorn_core::ring::place;
 use popcorn_core::ring::word;
 use popcorn_core::ring::Consumer;
 use popcorn_core::ring::Corrupt;
@@ -313,6 +314,32 @@ fn an_old_word_is_no_run() {
         assert_eq!(memory.load(at), word(number, 9, 1));
         assert_eq!(take(&mut consumer), Ok(Some(vec![1; 9])));
         consumer.release();
+    }
+}
+
+/// Each run has a word of its own until the ring was gone around; those of the next eight are in a line further on.
+#[test]
+fn words_have_places() {
+    for cells in [2, 4, 8, 64, 512, 8192] {
+        let (mut producer, mut consumer, memory) = ring(cells * CELL);
+        let cells = cells as u64;
+        let word_at = |number: u64| {
+            let place = (place(number) % cells) as usize;
+            memory.load(BASE + HEADER_SIZE + 8 * place)
+        };
+        for number in 0..3 * cells {
+            producer.push(&[&number.to_le_bytes()]).expect("room");
+            producer.publish();
+            assert_eq!(word_at(number), word(number, 8, 1));
+            assert_eq!(take(&mut consumer), Ok(Some(number.to_le_bytes().into())));
+            consumer.release();
+        }
+        assert!((2 * cells..3 * cells).all(|number| word_at(number) == word(number, 8, 1)));
+        let line = |number| place(number) % cells / 8;
+        for number in (0..cells).step_by(8) {
+            assert!((1..8.min(cells)).all(|next| line(number) == line(number + next)));
+            assert!(cells < 64 || line(number).abs_diff(line(number + 8)) > 1);
+        }
     }
 }
 

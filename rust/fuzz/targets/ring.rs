@@ -73,7 +73,9 @@ impl Place {
 
     /// The offset in memory of the word of the run with this number.
     fn word_at(&self, number: u64) -> usize {
-        self.base + HEADER_SIZE + (number % self.cells()) as usize * 8
+        let line = (number / 8).wrapping_mul(19);
+        let word = line.wrapping_mul(8).wrapping_add(number % 8);
+        self.base + HEADER_SIZE + (word % self.cells()) as usize * 8
     }
 
     fn record_max(&self) -> usize {
