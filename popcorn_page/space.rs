@@ -54,6 +54,9 @@ pub(crate) struct Page {
     pub(crate) lost: NodeSet,
 }
 
+// With its address and the node of the tree that is an object of 96 bytes; the next size is 128.
+const _: () = assert!(core::mem::size_of::<Page>() <= 64);
+
 impl Page {
     /// Tells the entry, which nobody drives any more, of the deaths that it was not told of.
     pub(crate) fn apply_losses(&mut self) -> Step {
@@ -124,8 +127,8 @@ pub(crate) struct Spaces {
 
 pub(crate) static SPACES: Global<Spaces> = Global::new();
 
-/// Calls and receipts that killed threads may leave at once, so that all others still find places for theirs, though nobody
-/// answers these: far fewer than calls can be outstanding, and than workers can wait on one of several memory nodes.
+/// Calls and receipts that killed threads may leave at once, so that all others still find places for theirs, though
+/// nobody answers these: far fewer than calls can be outstanding, and than workers can wait on one of several memory nodes.
 /// Who comes later cannot be killed while he waits. Others than those have half of them, and wait after that, too.
 const LEFT_MAX: u32 = 128;
 const WORKERS: u32 = 512;

@@ -332,7 +332,7 @@ pub struct Entry {
     operation: Option<Operation>,
 }
 
-// There is one per touched page: a tenth of a percent of the memory it describes.
+// There is one per touched page: less than a percent of the memory it describes.
 const _: () = assert!(core::mem::size_of::<Entry>() <= 32);
 
 impl Entry {
