@@ -249,6 +249,10 @@ fn map_clock(space: &Space, request: &Request) {
     if message.clock_address == 0 || !popcorn_msg::shares_memory(request.from()) {
         return;
     }
+    // The primary still counts what it gave to a secondary as its own, and its own is never mapped so.
+    if mm::is_memory(message.clock_physical) {
+        return;
+    }
     if let Err(error) = user.map_clock(message.clock_address, message.clock_physical) {
         err_ratelimited!(
             "cannot map the clock of node {}: {:?}\n",

@@ -327,6 +327,13 @@ impl Drop for MmUser<'_> {
     }
 }
 
+/// Whether a physical address is in what this kernel counts as its memory: in what it has given to another kernel, too. Any
+/// context.
+pub fn is_memory(physical: u64) -> bool {
+    // SAFETY: no preconditions; any number is answered.
+    unsafe { bindings::page_is_ram(physical as usize / PAGE_SIZE) != 0 }
+}
+
 /// Faults one byte of the current task's memory in, as its own code would; also grows its stack. The
 /// content stays as it is.
 ///
