@@ -8,9 +8,10 @@
  *   victim pages NODE      all of it is at home, but some of its pages are there alone
  *   victim pages NODE OTHER  they are at these two nodes
  *   victim watched NODE    one of its two threads runs there; the other one, at home, writes on and on
+ *   victim offered NODE    it wants to move there and is refused; its name is where it has pages that nobody has touched
  *
- * It says "there" once that is so. "pages" then waits for a line and touches its pages: it says how many are
- * lost, and checks all others. "watched" says where it writes, for a debugger there (guest/debugger); after a
+ * It says "there" once that is so. "pages" and "offered" then wait for a line and touch their pages: they say how many are
+ * lost, and check all others. "watched" says where it writes, for a debugger there (guest/debugger); after a
  * line it looks at each page. A wrong byte is status 1.
  */
 #define _GNU_SOURCE
@@ -22,9 +23,11 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
-#define PAGES 64
+#define PAGES	64
+#define OFFERED 5000
 
 static int node, other_node = -1;
 static _Atomic int arrived;
@@ -125,33 +128,61 @@ static void on_bus_error(int signal)
 	siglongjmp(lost, 1);
 }
 
-static void pages(void)
+/* Waits for a line; then says how many of these pages are lost. */
+static int lost_of(const uint8_t *memory, int number)
 {
 	volatile int count = 0;
 	char line[16];
 
-	there = anon(PAGES * PAGE);
-	here = anon(PAGES * PAGE);
-	fill(here, PAGES * PAGE, 2);
 	signal(SIGBUS, on_bus_error);
-	in_thread(write_there);
-	if (other_node >= 0)
-		in_thread(read_there);
 	say("there");
 	if (!fgets(line, sizeof(line), stdin))
 		errx(2, "nobody wants to know");
-	for (volatile int i = 0; i < PAGES; i++) {
+	for (volatile int i = 0; i < number; i++) {
 		if (sigsetjmp(lost, 1))
 			count++;
 		else
-			(void)*(volatile uint8_t *)(there + i * PAGE);
+			(void)*(volatile const uint8_t *)(memory + i * PAGE);
 	}
+	printf("%d of %d lost\n", count, number);
+	return count;
+}
+
+static void pages(void)
+{
+	int count;
+
+	there = anon(PAGES * PAGE);
+	here = anon(PAGES * PAGE);
+	fill(here, PAGES * PAGE, 2);
+	in_thread(write_there);
+	if (other_node >= 0)
+		in_thread(read_there);
+	count = lost_of(there, PAGES);
 	if (mismatch(here, PAGES * PAGE, 2) >= 0)
 		errx(1, "a page that was never there is wrong");
 	if (!count && mismatch(there, PAGES * PAGE, 1) >= 0)
 		errx(1, "a page that was there is wrong");
-	printf("%d of %d lost\n", count, PAGES);
 	exit(fflush(stdout) ? 1 : 0);
+}
+
+/* A node that refuses the thread knows the process by then, and may want pages of it (guest/hostile-peer). */
+static void offered(void)
+{
+	volatile int i = 0, wrong = 0;
+	char name[16];
+
+	there = anon(OFFERED * PAGE);
+	snprintf(name, sizeof(name), "%lx", (unsigned long)there);
+	if (prctl(PR_SET_NAME, name))
+		err(2, "prctl");
+	if (!popcorn_migrate(node))
+		errx(2, "it was not refused");
+	lost_of(there, OFFERED);
+	for (i = 0; i < OFFERED; i++)
+		if (!sigsetjmp(lost, 1))
+			wrong += there[i * PAGE] != 0;
+	exit(wrong || fflush(stdout));
 }
 
 static bool is_told(void)
@@ -197,11 +228,11 @@ int main(int argc, char **argv)
 		void (*run)(void);
 	} kinds[] = {
 		{ "thread", thread }, { "threads", threads }, { "call", call },
-		{ "pages", pages },   { "watched", watched },
+		{ "pages", pages },   { "watched", watched }, { "offered", offered },
 	};
 
 	if (argc != 3 && argc != 4)
-		errx(2, "usage: victim thread|threads|call|pages|watched NODE [OTHER]");
+		errx(2, "usage: victim thread|threads|call|pages|watched|offered NODE [OTHER]");
 	node = atoi(argv[2]);
 	if (argc == 4)
 		other_node = atoi(argv[3]);
