@@ -327,8 +327,8 @@ impl Drop for MmUser<'_> {
     }
 }
 
-/// Whether a physical address is in what this kernel counts as its memory: in what it has given to another kernel, too. Any
-/// context.
+/// Whether a physical address is in what this kernel counts as its memory: in what it has given to another kernel, too. Not
+/// from interrupts.
 pub fn is_memory(physical: u64) -> bool {
     // SAFETY: no preconditions; any number is answered.
     unsafe { bindings::page_is_ram(physical as usize / PAGE_SIZE) != 0 }
