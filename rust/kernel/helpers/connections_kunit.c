@@ -11,6 +11,7 @@
 #include <linux/spinlock.h>
 #include <linux/tcp.h>
 #include <linux/timer.h>
+#include <net/inet_connection_sock.h>
 #include <net/inet_hashtables.h>
 #include <net/net_namespace.h>
 #include <net/sock.h>
@@ -21,7 +22,7 @@ static bool pcn_is_as_asked(const struct sock *sk, const struct pcn_socket_optio
 {
 	const struct tcp_sock *tp = tcp_sk(sk);
 
-	return sock_flag(sk, SOCK_KEEPOPEN) && timer_pending(&sk->sk_timer) &&
+	return sock_flag(sk, SOCK_KEEPOPEN) && timer_pending(&inet_csk(sk)->icsk_keepalive_timer) &&
 	       keepalive_time_when(tp) == asked->keep_idle * HZ &&
 	       keepalive_intvl_when(tp) == asked->keep_interval * HZ &&
 	       keepalive_probes(tp) == asked->keep_count &&
